@@ -1,0 +1,53 @@
+"""State how robust an image classifier is, as pytest assertions that gate CI.
+
+Importing this package imports neither torch nor numpy: every public name is fetched when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from robustcheck.errors import RobustcheckError, RobustnessWarning
+    from robustcheck.evaluation import evaluate
+    from robustcheck.images import ImageSet, open_images
+    from robustcheck.models import Classifier, load_model
+    from robustcheck.records import Records
+
+__version__ = "0.1.0.dev0"
+
+_MODULE_OF = {
+    "Classifier": "robustcheck.models",
+    "ImageSet": "robustcheck.images",
+    "Records": "robustcheck.records",
+    "RobustcheckError": "robustcheck.errors",
+    "RobustnessWarning": "robustcheck.errors",
+    "evaluate": "robustcheck.evaluation",
+    "load_model": "robustcheck.models",
+    "open_images": "robustcheck.images",
+}
+
+__all__ = [
+    "Classifier",
+    "ImageSet",
+    "Records",
+    "RobustcheckError",
+    "RobustnessWarning",
+    "evaluate",
+    "load_model",
+    "open_images",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULE_OF:
+        return getattr(import_module(_MODULE_OF[name]), name)
+    if not name.startswith("_") and find_spec(f"robustcheck.{name}") is not None:
+        return import_module(f"robustcheck.{name}")
+    raise AttributeError(f"module 'robustcheck' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

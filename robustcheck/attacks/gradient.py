@@ -1,0 +1,63 @@
+"""The gradient of the loss with respect to the pixels, which every gradient-sign attack starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from robustcheck.errors import RobustcheckError
+from robustcheck.models import Classifier
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """One forward and one backward pass over a batch."""
+
+    logits: Tensor  # (N, classes) float32
+    values: Tensor  # (N, 3, H, W) float32: of the log-odds against the label, with respect to each pixel
+
+
+def loss_gradient(
+    classifier: Classifier,
+    images: Tensor,
+    labels: Tensor | None = None,
+    *,
+    defence: Callable[[Tensor], Tensor] | None = None,
+) -> Gradient:
+    """Return logits of the images, and the direction in which each one's cross-entropy grows.
+
+    `images` are uint8 (N, 3, H, W); `labels` int64 (N,), or None for the model's own top label, as in
+    arXiv 1608.00853, which spares a forward pass of its own. `defence`, if given, maps float pixels to
+    float pixels ahead of the model, and the gradient goes through it; then the logits are those of the
+    defended images.
+
+    What is differentiated is the log-odds against the label, log((1 - p) / p). Its gradient is that of the
+    cross-entropy, -log(p), divided by 1 - p: the same direction, but where the model is sure 1 - p is
+    rounding error and then 0, and the sign of the cross-entropy's gradient with it.
+
+    Raises `RobustcheckError` where no gradient reaches the pixels.
+    """
+    with torch.inference_mode(mode=False), torch.enable_grad():
+        pixels = images.to(torch.float32).requires_grad_()
+        logits = classifier.logits(pixels if defence is None else defence(pixels))
+        targets = logits.argmax(dim=1) if labels is None else labels
+        if not logits.requires_grad:
+            raise _no_gradient(classifier)
+        (values,) = torch.autograd.grad(_log_odds_against(targets, logits).sum(), pixels)
+    return Gradient(logits.detach(), values)
+
+
+def _log_odds_against(labels: Tensor, logits: Tensor) -> Tensor:
+    chosen = labels[:, None]
+    others = logits.scatter(1, chosen, -torch.inf)
+    return others.logsumexp(dim=1) - logits.gather(1, chosen)[:, 0]
+
+
+def _no_gradient(classifier: Classifier) -> RobustcheckError:
+    return RobustcheckError(
+        f"no gradient reaches the pixels through {classifier.name}: its forward pass cuts it (torch.no_grad, "
+        ".detach(), numpy or rounding inside); an attack needs a model that autograd can follow"
+    )

@@ -1,0 +1,51 @@
+"""Noise of an attack's or a codec's size: the controls that tell structure from size.
+
+Every image has a seed of its own, so that a view of an image is a fixed image whatever batch it is in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from robustcheck.attacks.fgs import add_signs
+
+
+def image_seeds(seed: int, ids: Sequence[str], view: str) -> list[int]:
+    """Return one seed per image: a hash of the run's seed, the image's id and the view."""
+    texts = (f"{seed}\n{image}\n{view}" for image in ids)
+    return [
+        int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") for text in texts
+    ]
+
+
+def random_signs(images: Tensor, *, epsilon: float, seeds: Sequence[int]) -> Tensor:
+    """Return `images` (uint8 (N, 3, H, W)) with each sample moved up or down by epsilon levels at random."""
+    size = images[0].numel() if len(images) else 0
+    bits = [np.unpackbits(_bytes(seed, -(-size // 8)), count=size) for seed in seeds]
+    signs = torch.from_numpy(np.array(bits, dtype=np.int8).reshape(images.shape)) * 2 - 1
+    return add_signs(images, signs.to(images.device), epsilon)
+
+
+def permuted_noise(images: Tensor, changed: Tensor, *, seeds: Sequence[int]) -> Tensor:
+    """Return `images` plus the entries of `changed - images` in random order: JPG_noise of arXiv 1608.00853.
+
+    Both are uint8 (N, 3, H, W). The noise has exactly the sizes of the change, at other places, in any
+    channel; it is cut where it leaves 0..255.
+    """
+    change = changed.to(torch.int16) - images.to(torch.int16)
+    permuted = torch.empty_like(change)
+    for image, seed in enumerate(seeds):
+        order = torch.from_numpy(
+            np.random.Generator(np.random.Philox(seed)).permutation(change[image].numel())
+        )
+        permuted[image] = change[image].flatten()[order.to(change.device)].view_as(change[image])
+    return (images + permuted).clamp_(0, 255).to(torch.uint8)
+
+
+def _bytes(seed: int, count: int) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+    return np.frombuffer(np.random.Generator(np.random.Philox(seed)).bytes(count), dtype=np.uint8)

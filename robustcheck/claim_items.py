@@ -1,0 +1,73 @@
+"""`robustcheck.toml` as pytest collects it: a test for each claim."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from robustcheck.errors import ClaimFailed, RobustcheckError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from robustcheck.claims import ClaimFile, DeclaredClaim, Verdict
+    from robustcheck.robustness import Robustness
+
+NAME = "robustcheck.toml"
+
+
+class ClaimModule(pytest.Module):
+    """The file; a Module, so that fixtures of that scope live as long as it."""
+
+    obj = None  # there is no Python module behind it
+
+    def collect(self) -> Iterator[ClaimItem]:
+        """Yield a test for each claim of the file."""
+        from robustcheck.claims import read_claims
+
+        try:
+            self.declared: ClaimFile = read_claims(self.path)
+        except RobustcheckError as error:
+            raise self.CollectError(str(error)) from None
+        self._family: tuple[Robustness, list[Verdict]] | None = None
+        for claim in self.declared.claims:
+            yield ClaimItem.from_parent(self, name=claim.name, callobj=self._test_of(claim), declared=claim)
+
+    def _test_of(self, declared: DeclaredClaim) -> Callable[[Robustness], None]:
+        def test(robustness: Robustness) -> None:
+            head = f"{declared.location}: {declared.name}"
+            robustness.enforce(self._decided(declared, robustness), declared.settings, head)
+
+        return test
+
+    def _decided(self, declared: DeclaredClaim, robustness: Robustness) -> Verdict:
+        if self.declared.family == "none":
+            return robustness.decide(declared.claim, declared.settings)
+        if self._family is None or self._family[0] is not robustness:
+            claims = [(claim.claim, claim.settings) for claim in self.declared.claims]
+            self._family = robustness, robustness.decide_family(claims)
+        verdict = self._family[1][self.declared.claims.index(declared)]
+        robustness.report(declared.claim, verdict)
+        return verdict
+
+
+class ClaimItem(pytest.Function):
+    """One claim as a test."""
+
+    def __init__(self, *args: Any, declared: DeclaredClaim, **kwargs: Any) -> None:
+        self.declared = declared
+        super().__init__(*args, **kwargs)
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """Return the claim's place in the file."""
+        return self.path, self.declared.line - 1, self.name
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], *args: Any, **kwargs: Any) -> Any:
+        """Show a failed claim, or a user's mistake, without any stack."""
+        if isinstance(excinfo.value, ClaimFailed):
+            return str(excinfo.value)
+        if isinstance(excinfo.value, RobustcheckError):
+            return f"{self.declared.location}: {self.name}\n{excinfo.value}"
+        return super().repr_failure(excinfo, *args, **kwargs)

@@ -1,0 +1,116 @@
+"""Is a mean of bounded numbers at least c? Decided on a stream, with a guaranteed error wherever it stops.
+
+Two bettors start with 1 each and bet on every number before they see it: one that the mean is above c, one that
+it is below. Where the mean is exactly c both games are fair, so neither fortune ever reaches 1/alpha with a
+probability above alpha (Ville): a fortune that does is evidence, however often one looked. Each bettor spreads
+its fortune over eight stakes, large to small, so that margins of any size are found soon.
+
+Without replacement from a finite population the fair price changes with what was seen: of N numbers that sum to
+N c, with t seen that sum to S, the others have the mean (N c - S)/(N - t).
+
+Waudby-Smith, Ramdas: *Estimating means of bounded random variables by betting*, JRSS-B 2023.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+STAKES = 0.9 * 0.5 ** np.arange(8.0)[:, None]  # (8, 1), the share of what would ruin the bettor
+EQUAL = 1e-9
+"""Sums nearer than this, a number of the population, are equal: sums of floats say no more."""
+
+
+@dataclass(frozen=True)
+class Fortunes:
+    """Both bettors' logarithmic fortunes against one mean, and the greatest that they ever were."""
+
+    up: NDArray[np.float64]  # (8,)
+    down: NDArray[np.float64]  # (8,)
+    best_up: float = 0.0
+    best_down: float = 0.0
+
+    @staticmethod
+    def start() -> Fortunes:
+        """Return the fortunes before the first number: an eighth on each stake."""
+        even = np.full(len(STAKES), -math.log(len(STAKES)))
+        return Fortunes(even, even)
+
+
+@dataclass(frozen=True)
+class Game:
+    """What is bet on: that the mean of numbers in [0, 1] is above, or below, `mean`.
+
+    `population` is how many numbers there are, drawn without replacement; None where they are drawn anew.
+    """
+
+    mean: float
+    population: int | None
+
+    def after(
+        self,
+        fortunes: Fortunes,
+        values: NDArray[np.float64],
+        seen: int,
+        total: float,
+        *,
+        up: bool,
+        down: bool,
+    ) -> Fortunes:
+        """Return the fortunes after more numbers, of those bettors that are asked for.
+
+        values: (n,) in [0, 1]; `seen` and `total` are the count and the sum of those before.
+        """
+        fair, scale = self._prices(values, seen, total)  # (n,), (n,)
+        open_ = (fair > 0) & (fair < 1)
+        fair = np.where(open_, fair, 0.5)
+        gain = np.where(open_, values - fair, 0.0)
+        best_up, best_down, log_up, log_down = (
+            fortunes.best_up,
+            fortunes.best_down,
+            fortunes.up,
+            fortunes.down,
+        )
+        if up and self.mean > 0:
+            stakes = np.minimum(STAKES / self.mean * scale, 0.9 / fair)  # (8, n)
+            log_up, best_up = _played(log_up, np.log1p(stakes * gain), best_up)
+        if down and self.mean < 1:
+            stakes = np.minimum(STAKES / (1 - self.mean) * scale, 0.9 / (1 - fair))
+            log_down, best_down = _played(log_down, np.log1p(-stakes * gain), best_down)
+        return Fortunes(log_up, log_down, best_up, best_down)
+
+    def _prices(
+        self, values: NDArray[np.float64], seen: int, total: float
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return, before each number, its mean if the claim is just true, and how much one tells of the rest."""
+        if self.population is None:
+            return np.full(len(values), self.mean), np.ones(len(values))
+        before = total + np.cumsum(values) - values  # (n,)
+        left = self.population - seen - np.arange(len(values))  # (n,)
+        return (self.population * self.mean - before) / left, self.population / left
+
+    def certain(self, seen: int, total: float, *, strict: bool) -> bool | None:
+        """Return whether the mean is at least (strictly: above) `mean`, where the numbers left can't change it."""
+        if self.population is None:
+            return None
+        needed = self.population * self.mean
+        slack = EQUAL * self.population * (1 if strict else -1)
+        if total >= needed + slack:
+            return True
+        return False if total + self.population - seen < needed + slack else None
+
+
+def _played(
+    logs: NDArray[np.float64], steps: NDArray[np.float64], best: float
+) -> tuple[NDArray[np.float64], float]:
+    """Return each stake's fortune after the steps, and the best that their sum ever was: (8,), (8, n) -> (8,)."""
+    paths = logs[:, None] + np.cumsum(steps, axis=1)  # (8, n)
+    top = paths.max(axis=0)
+    sums = top + np.log(np.exp(paths - top).sum(axis=0))
+    return paths[:, -1].copy(), max(best, float(sums.max()))

@@ -1,0 +1,87 @@
+"""What a table of measures, a row per image and a column per measure and view, says of a claim."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from robustcheck.claims.claim import Claim
+from robustcheck.claims.expression import Linear, Quotient, Term
+from robustcheck.errors import RobustcheckError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+_SPILL = 1e-6
+"""What a softmax in float32 may be above 1."""
+
+
+def as_columns(terms: tuple[Term, ...], columns: ArrayLike) -> NDArray[np.float64]:
+    """Return the table as float64 (n, terms), or raise where a value is no measure's."""
+    table = np.asarray(columns, dtype=np.float64)
+    if table.ndim != 2 or table.shape[1] != len(terms):
+        raise RobustcheckError(
+            f"expected a column for each of {len(terms)} measures, got shape {table.shape}"
+        )
+    wrong = ~((table >= -_SPILL) & (table <= 1 + _SPILL))
+    if wrong.any():
+        row, column = (int(at[0]) for at in np.nonzero(wrong))
+        measure, view = terms[column]
+        raise RobustcheckError(f"{measure}({view}) lies in [0, 1], got {table[row, column]} for image {row}")
+    return np.clip(table, 0.0, 1.0)
+
+
+def per_image(
+    expression: Linear, terms: tuple[Term, ...], columns: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return an expression's value for each image, from columns in the order of `terms`: (n, terms) -> (n,)."""
+    weights = dict(expression.weights)
+    vector = np.array([weights.get(term, 0.0) for term in terms])
+    return cast("NDArray[np.float64]", columns @ vector + expression.constant)
+
+
+def quantity(claim: Claim, table: NDArray[np.float64]) -> float:
+    """Return the mean that the verdict speaks of: the quotient, or the measures without the constant."""
+    if isinstance(claim.left, Quotient):
+        numerator, denominator = (
+            float(per_image(part, claim.terms, table).mean())
+            for part in (claim.left.numerator, claim.left.denominator)
+        )
+        return numerator / denominator if denominator else float("nan")
+    return float(per_image(Linear(claim.form.weights), claim.terms, table).mean())
+
+
+def asked(claim: Claim) -> float:
+    """Return the number that `quantity` is compared with."""
+    return claim.right.constant if isinstance(claim.left, Quotient) else claim.threshold
+
+
+def told(claim: Claim, table: NDArray[np.float64]) -> dict[str, Any]:
+    """Return those fields of a verdict that say what was compared."""
+    means = dict(zip(claim.terms, table.mean(axis=0).tolist(), strict=True))
+    sides = None
+    if isinstance(claim.left, Linear) and (claim.left.constant or claim.right.weights):
+        left, right = (_mean(side, means) for side in (claim.left, claim.right))
+        sides = (left, right)
+    simple = all(isinstance(side, Linear) and len(side.weights) <= 1 for side in (claim.left, claim.right))
+    unscaled = simple and all(
+        weight == 1 for side in (claim.left, claim.right) for _, weight in getattr(side, "weights", ())
+    )
+    parts = (
+        ()
+        if unscaled
+        else tuple((f"{measure}({view})", means[measure, view]) for measure, view in claim.terms)
+    )
+    return {
+        "claim": str(claim),
+        "relation": claim.relation,
+        "threshold": asked(claim),
+        "sides": sides,
+        "parts": parts,
+        "percent": True,
+    }
+
+
+def _mean(expression: Linear, means: dict[Term, float]) -> float:
+    return sum(weight * means[term] for term, weight in expression.weights) + expression.constant

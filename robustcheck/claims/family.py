@@ -1,0 +1,50 @@
+"""Claims declared together: all that are said to hold do, but for a probability of alpha."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from robustcheck.claims.verdict import State, Verdict
+
+
+def family_alpha(size: int, alpha: float = 0.05) -> float:
+    """Return the alpha at which each claim of a family is to be stopped: what passes at it passes Holm."""
+    return alpha / max(1, size)
+
+
+def holm(verdicts: Sequence[Verdict], *, alpha: float = 0.05) -> list[Verdict]:
+    """Return the verdicts, of which those that hold do so jointly with an error of at most alpha.
+
+    A gate that is green only if every claim holds needs no such thing. One that reads which of its claims hold
+    does. Evidence E against the claim's being false is a p-value of 1/E (Ville, at any stopping time); Holm's
+    step-down sorts these and asks alpha/K of the first, alpha/(K - 1) of the second, down to alpha of the last,
+    until one fails. So a claim stopped at `family_alpha` that was not shown may yet hold, and one stopped at
+    alpha itself may turn to "not shown". Exact verdicts keep their state: their evidence is infinite.
+
+    Holm: *A simple sequentially rejective multiple test procedure* (1979).
+    """
+    passed = _passed(verdicts, alpha)
+    note = f"jointly with {len(verdicts)} claims (Holm)"
+    return [
+        verdict
+        if verdict.exact
+        else replace(verdict, state=_state(verdict, at in passed), alpha=alpha, notes=(*verdict.notes, note))
+        for at, verdict in enumerate(verdicts)
+    ]
+
+
+def _passed(verdicts: Sequence[Verdict], alpha: float) -> set[int]:
+    order = sorted(range(len(verdicts)), key=lambda at: -verdicts[at].evidence_for)
+    passed: set[int] = set()
+    for step, at in enumerate(order):
+        if verdicts[at].evidence_for * alpha < len(verdicts) - step:
+            break
+        passed.add(at)
+    return passed
+
+
+def _state(verdict: Verdict, passed: bool) -> State:
+    if verdict.state == "refuted":
+        return "refuted"
+    return "holds" if passed else "not shown"

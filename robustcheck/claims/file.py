@@ -1,0 +1,196 @@
+"""Claims in a file, for gates without Python: `robustcheck.toml`.
+
+family = "holm"                  # optional: those that hold, hold jointly; else "none"
+alpha = 0.05                     # optional, for all claims; so are tolerance, about, on_undecided
+                                 # (these may also stand in a table [robustcheck])
+[claims]
+still-usable = "accuracy(JPG(Adv_1)) >= 0.8 * accuracy(x)"
+
+[claims.jpeg-undoes-eps-1]       # a claim with settings of its own
+claim = "recovery(JPG(Adv_1)) >= 60%"
+tolerance = 0.01
+about = "population"             # or "testset", these very images
+on_undecided = "warn"            # or "fail", "pass"
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from robustcheck.claims.claim import Claim
+from robustcheck.claims.parser import parse_claim
+from robustcheck.claims.toml_lines import key_lines, line_of
+from robustcheck.claims.verdict import About
+from robustcheck.errors import RobustcheckError, unknown
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:  # pytest brings it
+    import tomli as tomllib
+
+Family = Literal["none", "holm"]
+Undecided = Literal["fail", "warn", "pass"]
+
+
+@dataclass(frozen=True)
+class ClaimSettings:
+    """How a claim is to be decided; `alpha` None leaves it to the run."""
+
+    alpha: float | None = None
+    tolerance: float = 0.0
+    about: About = "testset"
+    on_undecided: Undecided = "fail"
+
+
+@dataclass(frozen=True)
+class DeclaredClaim:
+    """A claim of a file, by its name."""
+
+    name: str
+    text: str
+    claim: Claim
+    path: Path
+    line: int
+    settings: ClaimSettings
+
+    @property
+    def location(self) -> str:
+        """The file and line, as editors and CI logs link them."""
+        return f"{self.path}:{self.line}"
+
+
+@dataclass(frozen=True)
+class ClaimFile:
+    """All claims of a file, in its order."""
+
+    path: Path
+    claims: tuple[DeclaredClaim, ...]
+    family: Family
+
+
+_WORDS = {
+    "about": ("testset", "population"),
+    "on_undecided": ("fail", "warn", "pass"),
+    "family": ("none", "holm"),
+}
+_OWN = ("alpha", "tolerance", "about", "on_undecided")
+_SHARED = (*_OWN, "family")
+
+
+def read_claims(path: Path | str) -> ClaimFile:
+    """Return the claims that a `robustcheck.toml` declares.
+
+    Raises `RobustcheckError` that names the file and the line, for bad TOML and for everything in it that is no
+    claim or setting.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text("utf-8-sig")
+    except OSError as error:
+        raise RobustcheckError(f"{path} can't be read: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise RobustcheckError(
+            f"{path}:1: a TOML file is UTF-8, got byte {error.object[error.start]:#x}"
+        ) from None
+    return _Reader(path, text).file()
+
+
+class _Reader:
+    """One file: its tables, and the line of each key for the messages."""
+
+    def __init__(self, path: Path, text: str) -> None:
+        self.path = path
+        try:
+            self.content: dict[str, Any] = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise self._bad_toml(str(error), text) from None
+        self.lines = key_lines(text)
+
+    def _bad_toml(self, problem: str, text: str) -> RobustcheckError:
+        found = re.search(r"\(at line (\d+), column (\d+)\)", problem)
+        line = int(found.group(1)) if found else text.count("\n") + 1
+        if "overwrite" in problem or "twice" in problem:
+            problem = f"a name stands here for the second time: {problem}"
+        return RobustcheckError(f"{self.path}:{line}: {problem}")
+
+    def error(self, problem: object, *key: str) -> RobustcheckError:
+        return RobustcheckError(f"{self.path}:{line_of(self.lines, key)}: {problem}")
+
+    def file(self) -> ClaimFile:
+        shared = self.shared()
+        family = cast("Family", shared.pop("family", "none"))
+        defaults = ClaimSettings(**shared)
+        declared = self.content.get("claims")
+        if not isinstance(declared, dict) or not declared:
+            raise self.error('no claims: write [claims], and below it name = "accuracy(x) >= 0.5"', "claims")
+        claims = tuple(self.claim(name, value, defaults, family) for name, value in declared.items())
+        return ClaimFile(self.path, claims, family)
+
+    def shared(self) -> dict[str, Any]:
+        """Return the settings of the whole file, from above the tables or from [robustcheck]."""
+        top = {key: value for key, value in self.content.items() if key not in {"claims", "robustcheck"}}
+        table = self.content.get("robustcheck", {})
+        if not isinstance(table, dict):
+            raise self.error("[robustcheck] is a table of settings", "robustcheck")
+        for key in table:
+            if key in top:
+                raise self.error(f"{key} is set twice, above the tables too", "robustcheck", key)
+        top = {key: self.setting(key, value, _SHARED, (key,)) for key, value in top.items()}
+        return top | {
+            key: self.setting(key, value, _SHARED, ("robustcheck", key)) for key, value in table.items()
+        }
+
+    def setting(self, name: str, value: object, allowed: tuple[str, ...], key: tuple[str, ...]) -> object:
+        if name not in allowed:
+            raise self.error(unknown("setting", name, allowed), *key)
+        if name in _WORDS:
+            if value not in _WORDS[name]:
+                raise self.error(f"{name} is one of {', '.join(_WORDS[name])}, got {value!r}", *key)
+            return value
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.error(f"{name} is a number, got {value!r}", *key)
+        if name == "alpha" and not 0 < value < 1:
+            raise self.error(f"alpha is a probability between 0 and 1, got {value}", *key)
+        if name == "tolerance" and not 0 <= value < 1:
+            raise self.error(f"tolerance is a share from 0 to below 1, got {value}", *key)
+        return float(value)
+
+    def claim(self, name: str, value: object, defaults: ClaimSettings, family: Family) -> DeclaredClaim:
+        key = ("claims", name)
+        if not name.strip() or not name.isprintable() or "::" in name:
+            raise self.error(f"a claim's name selects its test: it is text without '::', got {name!r}", *key)
+        if isinstance(value, Mapping):
+            text, settings = self.table(name, value, defaults, family)
+        else:
+            text, settings = value, defaults
+        if not isinstance(text, str):
+            raise self.error(f'claim {name!r} is text such as "accuracy(x) >= 0.5", got {text!r}', *key)
+        if name in _SHARED and text in _WORDS.get(name, ()):
+            raise self.error(f"{name} is a setting: it stands above [claims]", *key)
+        try:
+            return DeclaredClaim(name, text, parse_claim(text), self.path, line_of(self.lines, key), settings)
+        except RobustcheckError as error:
+            raise self.error(f"claim {name!r}: {error}", *key) from None
+
+    def table(
+        self, name: str, table: Mapping[str, object], defaults: ClaimSettings, family: Family
+    ) -> tuple[object, ClaimSettings]:
+        """Return the text and the settings of a claim that is a table."""
+        key = ("claims", name)
+        if "claim" not in table:
+            raise self.error(f'claim {name!r} lacks its text: claim = "accuracy(x) >= 0.5"', *key)
+        own = {
+            setting: self.setting(setting, value, (*_OWN, "claim"), (*key, setting))
+            for setting, value in table.items()
+            if setting != "claim"
+        }
+        if family == "holm" and "alpha" in own:
+            raise self.error(
+                "the claims of a Holm family share one alpha: set it for the file", *key, "alpha"
+            )
+        return table["claim"], replace(defaults, **cast("dict[str, Any]", own))

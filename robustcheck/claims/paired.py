@@ -1,0 +1,146 @@
+"""One measure on the same images in two runs: what changed, and whether it got worse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from robustcheck.claims.intervals import Interval, sign_test, t_interval
+from robustcheck.claims.rules import Rules
+from robustcheck.claims.sequential import MeanTest
+from robustcheck.claims.verdict import Verdict
+from robustcheck.claims.wording import share
+from robustcheck.errors import RobustcheckError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+
+@dataclass(frozen=True)
+class Change:
+    """How a measure of n images went from an old run to a new one, image by image."""
+
+    n: int
+    new: float
+    old: float
+    interval: Interval
+    """The approximate 95 % interval of the change, over images like these."""
+    p: float
+    """Exact McNemar, two-sided: how often chance alone turns as many images one way, were both equally likely."""
+    lost: tuple[int, ...]
+    """The rows where the new run is worse."""
+    won: tuple[int, ...]
+    """The rows where the new run is better."""
+
+    @property
+    def change(self) -> float:
+        """New less old."""
+        return self.new - self.old
+
+    @property
+    def churn(self) -> float:
+        """The share of images that changed either way; its floor is that of two identical runs."""
+        return (len(self.lost) + len(self.won)) / self.n
+
+    def __repr__(self) -> str:
+        low, high = 100 * self.interval.low, 100 * self.interval.high
+        return (
+            f"{share(self.old)} -> {share(self.new)}: {100 * self.change:+.1f} points (about {low:+.1f} .. "
+            f"{high:+.1f}), {len(self.lost)} lost, {len(self.won)} won of {self.n}, McNemar p = {self.p:.2g}"
+        )
+
+
+def change(new: ArrayLike, old: ArrayLike) -> Change:
+    """Return what changed between two runs; new, old: (n,) in [0, 1], the same images in the same order.
+
+    >>> change([1, 0, 0, 1], [1, 1, 1, 1])
+    100.0 % -> 50.0 %: -50.0 points (about -100.0 .. +52.4), 2 lost, 0 won of 4, McNemar p = 0.5
+    """
+    after, before = _pair(new, old)
+    if not len(after):
+        raise RobustcheckError("there are no images to compare")
+    difference = after - before  # (n,)
+    lost, won = (tuple(np.flatnonzero(changed).tolist()) for changed in (difference < 0, difference > 0))
+    more, less = max(len(lost), len(won)), min(len(lost), len(won))
+    return Change(
+        n=len(after),
+        new=float(after.mean()),
+        old=float(before.mean()),
+        interval=t_interval(difference, -1.0, 1.0),
+        p=min(1.0, 2 * sign_test(more, less)),
+        lost=lost,
+        won=won,
+    )
+
+
+def no_regression(
+    new: ArrayLike, old: ArrayLike, *, tolerance: float = 0.01, name: str = "", alpha: float = 0.05
+) -> Verdict:
+    """Return whether the measure fell by at most `tolerance`, exactly, of the images given.
+
+    new, old: (n,) in [0, 1], the same images in the same order. `name` is what was measured, for the message.
+    """
+    after, before = _pair(new, old)
+    return no_regression_early(
+        [np.column_stack([after, before])], len(after), tolerance=tolerance, name=name, alpha=alpha
+    )
+
+
+def no_regression_early(
+    draws: Iterable[ArrayLike],
+    population: int,
+    *,
+    tolerance: float = 0.01,
+    name: str = "",
+    alpha: float = 0.05,
+    alpha_refute: float = 0.01,
+    min_seen: int = 256,
+    budget: int | None = None,
+) -> Verdict:
+    """Return whether the measure fell by at most `tolerance`, from as few images as decide it.
+
+    draws: tables (k, 2), new and old, of the images in a random order fixed before; read lazily. Exact once all
+    of the `population` were seen.
+    """
+    if not population:
+        raise RobustcheckError("there are no images to compare")
+    if not 0 <= tolerance < 1:
+        raise RobustcheckError(
+            f"the tolerance of a regression is a share from 0 to below 1, got {tolerance:g}"
+        )
+    rules = Rules(-tolerance, -1.0, 1.0, population, alpha, alpha_refute, min_seen=min_seen, budget=budget)
+    test = MeanTest(rules)
+    sums = np.zeros(2)
+    for draw in draws:
+        table = np.asarray(draw, dtype=np.float64)[: None if budget is None else budget - test.seen]
+        after, before = _pair(table[:, 0], table[:, 1])
+        test.update(after - before)
+        sums += (after.sum(), before.sum())
+        if test.done:
+            break
+    verdict = test.verdict()
+    if not verdict.seen:
+        raise RobustcheckError("there are no images to compare")
+    now, then = (sums / verdict.seen).tolist()
+    left, right = (name, f"{name} of the baseline") if name else ("new", "old")
+    return replace(
+        verdict,
+        claim=f"{left} - {right} >= {-tolerance:g}",
+        parts=(("now", now), ("baseline", then)),
+        percent=True,
+    )
+
+
+def _pair(new: ArrayLike, old: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    after, before = (np.asarray(column, dtype=np.float64) for column in (new, old))
+    if after.shape != before.shape or after.ndim != 1:
+        raise RobustcheckError(
+            f"a paired comparison takes the same images twice, got shapes {after.shape} and {before.shape}"
+        )
+    for column in (after, before):
+        if not ((column >= 0) & (column <= 1)).all():
+            raise RobustcheckError("a measure lies in [0, 1]; a compared column has a value outside, or NaN")
+    return after, before

@@ -1,0 +1,236 @@
+"""Claims as text: `accuracy(JPG(Adv_1)) >= 0.8 * accuracy(x)`.
+
+    claim   = sum ( ">=" | ">" | "<=" | "<" ) sum
+    sum     = product { ( "+" | "-" ) product }
+    product = factor { ( "*" | "/" ) factor }
+    factor  = { "+" | "-" } ( number [ "%" ] | measure "(" view ")" | "(" sum ")" )
+    measure = "accuracy" | "top_probability" | "kept" | "recovery"
+
+What is between a measure's parentheses is read by `robustcheck.notation`. Nothing is ever evaluated as Python.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from difflib import get_close_matches
+
+from robustcheck.claims.claim import RELATIONS, Claim, compare
+from robustcheck.claims.expression import MEASURES, Expression, Linear, Quotient, mean, recovery
+from robustcheck.claims.verdict import Relation
+from robustcheck.errors import RobustcheckError
+from robustcheck.notation import STEPS, NotationError, View, parse
+
+DEEPEST = 50
+FUNCTIONS = (*MEASURES, "recovery")
+
+_NUMBER = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_OPERATOR = re.compile(r"[=!<>≤≥≠≈~]+")
+_MEANT = {"=>": ">=", "≥": ">=", "=<": "<=", "≤": "<="}
+
+
+class ClaimError(RobustcheckError):
+    """A claim that can't be read, or can't be claimed; the message marks the column."""
+
+    def __init__(self, text: str, at: int, problem: str) -> None:
+        self.text, self.problem = text, problem
+        before = text[:at]
+        self.line, self.column = before.count("\n") + 1, at - (before.rfind("\n") + 1) + 1
+        shown = text.split("\n")[self.line - 1]
+        start = max(0, self.column - 51)
+        shown = "".join(char if char.isprintable() else "?" for char in shown[start : self.column + 40])
+        mark = " " * (self.column - 1 - start) + "^"
+        super().__init__(f"{problem} (line {self.line}, column {self.column})\n    {shown}\n    {mark}")
+
+
+def parse_claim(text: str) -> Claim:
+    """Return the claim that a text makes.
+
+    >>> parse_claim("recovery( JPG(Adv_1) ) >= 60%")
+    <claim recovery(JPG(Adv_1)) >= 0.6>
+
+    Raises `ClaimError` (a `ValueError`) with line and column where it can't be read, names what doesn't exist,
+    is no weighted sum of means, or is true or false of every model.
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"a claim is written as text such as 'accuracy(x) >= 0.5', got {type(text).__name__}")
+    return _Parser(text).claim()
+
+
+def parse_expression(text: str) -> Expression:
+    """Return what a text without a comparison stands for, such as `accuracy(x) - accuracy(Adv_1)`."""
+    return _Parser(text).expression()
+
+
+class _Parser:
+    """One pass from left to right; `at` is the position of what comes next."""
+
+    def __init__(self, text: str) -> None:
+        self.text, self.at, self.depth = text, 0, 0
+        self.blank()
+
+    def claim(self) -> Claim:
+        left = self.sum()
+        at, relation = self.relation()
+        right = self.sum()
+        if self.at < len(self.text):
+            if _OPERATOR.match(self.text, self.at):
+                raise self.error("a claim has one comparison: write two claims")
+            raise self.unexpected("the end of the claim")
+        return self.placed(at, lambda: compare(left, relation, right))
+
+    def expression(self) -> Expression:
+        value = self.sum()
+        if self.at < len(self.text):
+            raise self.unexpected("the end")
+        return value
+
+    def error(self, problem: str, at: int | None = None) -> ClaimError:
+        return ClaimError(self.text, self.at if at is None else at, problem)
+
+    def unexpected(self, what: str) -> ClaimError:
+        got = repr(self.text[self.at]) if self.at < len(self.text) else "the end"
+        return self.error(f"expected {what}, got {got}")
+
+    def placed(self, at: int, make: Callable[[], Claim]) -> Claim:
+        try:
+            return make()
+        except RobustcheckError as error:
+            raise self.error(str(error), at) from None
+
+    def blank(self) -> None:
+        while self.text[self.at : self.at + 1].isspace():
+            self.at += 1
+
+    def take(self, marks: str) -> str:
+        """Return the next character where it is one of `marks`, and go past it."""
+        mark = self.text[self.at : self.at + 1]
+        if not mark or mark not in marks:
+            return ""
+        self.at += 1
+        self.blank()
+        return mark
+
+    def relation(self) -> tuple[int, Relation]:
+        at, found = self.at, _OPERATOR.match(self.text, self.at)
+        if found is None:
+            raise self.unexpected(f"a comparison ({', '.join(RELATIONS)})")
+        for relation in RELATIONS:
+            if found.group() == relation:
+                self.at = found.end()
+                self.blank()
+                return at, relation
+        meant = _MEANT.get(found.group())
+        question = f"did you mean {meant}?" if meant else "a mean is never just a number."
+        raise self.error(f"{found.group()!r} is no claim: {question} Allowed: {', '.join(RELATIONS)}")
+
+    def sum(self) -> Expression:
+        value = self.product()
+        while True:
+            at, sign = self.at, self.take("+-")
+            if not sign:
+                return value
+            left, right = self.linear(value, at), self.linear(self.product(), at)
+            value = left + right if sign == "+" else left - right
+
+    def product(self) -> Expression:
+        value = self.factor()
+        while True:
+            at, sign = self.at, self.take("*/")
+            if not sign:
+                return value
+            left, right = self.linear(value, at), self.linear(self.factor(), at)
+            value = self.times(left, right, at) if sign == "*" else self.over(left, right, at)
+
+    def linear(self, value: Expression, at: int) -> Linear:
+        if isinstance(value, Quotient):
+            raise self.error(f"{value} compares with a number; it is no part of a sum or product", at)
+        return value
+
+    def times(self, left: Linear, right: Linear, at: int) -> Linear:
+        if left.weights and right.weights:
+            raise self.error(f"a product of two estimates is no weighted sum: {left} times {right}", at)
+        return left * right.constant if left.weights else right * left.constant
+
+    def over(self, left: Linear, right: Linear, at: int) -> Linear:
+        if right.weights:
+            raise self.error(
+                f"a quotient of estimates is no weighted sum: write {left} >= number * {right}, or use recovery",
+                at,
+            )
+        if not right.constant:
+            raise self.error("division by 0", at)
+        return left * (1 / right.constant)
+
+    def factor(self) -> Expression:
+        at, negative = self.at, False
+        while sign := self.take("+-"):
+            negative ^= sign == "-"
+        value = self.atom()
+        return -self.linear(value, at) if negative else value
+
+    def atom(self) -> Expression:
+        at = self.at
+        if found := _NUMBER.match(self.text, at):
+            self.at = found.end()
+            self.blank()
+            number = float(found.group()) / (100 if self.take("%") else 1)
+            if not math.isfinite(number):
+                raise self.error("too large a number", at)
+            return Linear(constant=number)
+        if found := _NAME.match(self.text, at):
+            self.at = found.end()
+            return self.measure(found.group(), at)
+        if self.take("("):
+            self.depth += 1
+            if self.depth > DEEPEST:
+                raise self.error(f"more than {DEEPEST} parentheses inside one another", at)
+            value = self.sum()
+            if not self.take(")"):
+                raise self.unexpected("')'")
+            self.depth -= 1
+            return value
+        raise self.unexpected(f"a number or one of {', '.join(FUNCTIONS)}")
+
+    def measure(self, name: str, at: int) -> Expression:
+        if name not in FUNCTIONS:
+            raise self.error(_unknown(name), at)
+        self.blank()
+        if not self.text.startswith("(", self.at):
+            raise self.unexpected(f"'(' and a view, as in {name}(JPG(Adv_1))")
+        start = self.at + 1
+        view = self.view(start, self.closing(self.at))
+        self.blank()
+        if name != "recovery":
+            return mean(name, view)
+        try:
+            return recovery(view)
+        except RobustcheckError as error:
+            raise self.error(str(error), start) from None
+
+    def closing(self, opened: int) -> int:
+        """Return where the parenthesis opened here is closed."""
+        depth = 0
+        for at in range(opened, len(self.text)):
+            depth += {"(": 1, ")": -1}.get(self.text[at], 0)
+            if not depth:
+                return at
+        raise self.error("'(' is never closed", opened)
+
+    def view(self, start: int, end: int) -> View:
+        self.at = end + 1
+        try:
+            return parse(self.text[start:end])
+        except NotationError as error:
+            raise self.error(error.problem, start + error.column) from None
+
+
+def _unknown(name: str) -> str:
+    allowed = ", ".join(FUNCTIONS)
+    if name == "x" or name.split("_", maxsplit=1)[0] in STEPS:
+        return f"{name!r} is a view: say what is measured on it, as in accuracy({name}). Allowed: {allowed}"
+    near = get_close_matches(name, FUNCTIONS, n=1, cutoff=0.5)
+    question = f"did you mean {near[0]}? " if near else ""
+    return f"unknown measure {name!r}: {question}Allowed: {allowed}"

@@ -1,0 +1,289 @@
+"""The sequential test of a mean: fed with numbers, it says as soon as it can whether the mean reaches c."""
+
+# ruff: noqa: PT028  `test_mean` is no pytest test
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from robustcheck.claims.betting import Fortunes
+from robustcheck.claims.rules import Rules
+from robustcheck.claims.verdict import State, Verdict
+from robustcheck.errors import RobustcheckError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+_FORMAT = 1
+_HALVINGS = 24
+_HOPELESS = 10_000_000
+"""More images than anyone has: the mean is at the threshold."""
+
+
+def test_mean(
+    values: Iterable[float] | Iterable[ArrayLike],
+    threshold: float,
+    *,
+    low: float,
+    high: float,
+    population: int | None = None,
+    alpha: float = 0.05,
+    alpha_refute: float = 0.01,
+    min_seen: int = 256,
+    budget: int | None = None,
+    tolerance: float = 0.0,
+    chunk: int = 64,
+) -> Verdict:
+    """Return whether the mean of numbers in [low, high] is at least `threshold`, from as few as decide it.
+
+    values: numbers, or arrays of them; read lazily, nothing after the chunk that decides. Given a `population`
+    (how many numbers there are), they are drawn from it without replacement, in a random order fixed before,
+    and the verdict is about the mean of all of them, exact once all were seen; without one they are independent
+    draws. "holds" is said of a false claim with probability at most `alpha`, "refuted" of a true one with at
+    most `alpha_refute`, however often the numbers were looked at. `budget` is the most numbers to read.
+    `tolerance` widens the threshold to a grey zone below it in which either answer is right.
+
+    >>> test_mean([1, 1, 1, 0] * 100, 0.5, low=0, high=1).state
+    'holds'
+
+    Raises `RobustcheckError` for a threshold outside (low, high), for values outside [low, high], and for more
+    of them than the population has. The method is Waudby-Smith's and Ramdas's (JRSS-B 2023).
+    """
+    if threshold in {low, high}:
+        raise RobustcheckError(
+            f"the threshold lies between {low:g} and {high:g}, got {threshold:g}: no sample shows a mean at the end "
+            f"of its range"
+        )
+    rules = Rules(
+        threshold,
+        low,
+        high,
+        population,
+        alpha,
+        alpha_refute,
+        min_seen=min_seen,
+        budget=budget,
+        tolerance=tolerance,
+    )
+    test = MeanTest(rules)
+    for numbers in _chunks(values, chunk, budget):
+        test.update(numbers)
+        if test.done:
+            break
+    return test.verdict()
+
+
+test_mean.__test__ = False  # type: ignore[attr-defined]  # else pytest collects it where it is imported
+
+
+class MeanTest:
+    """The state of a sequential test between two chunks of numbers; it can be saved and resumed.
+
+    >>> test = MeanTest(Rules(threshold=0.5, low=0, high=1, population=1000))
+    >>> test.update([1.0] * 300)
+    >>> test.state, test.seen
+    ('holds', 300)
+    """
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self.state: State = "not shown"
+        self._fortunes = Fortunes.start()
+        self._total = 0.0
+        self._chunks: list[NDArray[np.float64]] = []
+        self.seen = 0
+        """How many numbers were taken."""
+
+    @property
+    def decided(self) -> bool:
+        """Whether the claim holds or is refuted."""
+        return self.state != "not shown"
+
+    @property
+    def done(self) -> bool:
+        """Whether no more numbers are taken: decided, or the population or the budget is spent."""
+        return self.decided or self.seen >= self.rules.most
+
+    def update(self, numbers: ArrayLike) -> None:
+        """Take a chunk of numbers, up to the budget; (n,) in [low, high].
+
+        Once decided, more numbers narrow the bounds; only a certain answer still changes the state. Raises
+        `RobustcheckError` for numbers outside the range or beyond the population.
+        """
+        numbers = np.asarray(numbers, dtype=np.float64).reshape(-1)
+        if self.rules.population is not None and self.seen + len(numbers) > self.rules.population:
+            raise RobustcheckError(f"more numbers than the population of {self.rules.population}")
+        if self.rules.budget is not None:
+            numbers = numbers[: self.rules.budget - self.seen]
+        if len(numbers):
+            self._bet(self.rules.scaled(numbers, after=self.seen))
+            self._judge()
+
+    def _bet(self, values: NDArray[np.float64]) -> None:
+        self._fortunes = self._played(self._fortunes, values, self.seen, self._total)
+        self._chunks.append(values)
+        self.seen += len(values)
+        self._total += float(values.sum())
+
+    @property
+    def _values(self) -> NDArray[np.float64]:
+        """All numbers taken, scaled to [0, 1]: (seen,)."""
+        self._chunks = [np.concatenate([np.empty(0), *self._chunks])]
+        return self._chunks[0]
+
+    def _played(self, fortunes: Fortunes, values: NDArray[np.float64], seen: int, total: float) -> Fortunes:
+        rules = self.rules
+        if not rules.tolerance:
+            return rules.game.after(fortunes, values, seen, total, up=True, down=True)
+        fortunes = rules.lenient.after(fortunes, values, seen, total, up=True, down=False)
+        return rules.game.after(fortunes, values, seen, total, up=False, down=True)
+
+    def _judge(self) -> None:
+        certain = self._certain()
+        if certain is not None:
+            self.state = "holds" if certain else "refuted"
+        elif not self.decided and self.seen >= min(self.rules.min_seen, self.rules.most):
+            if self._fortunes.best_down >= -math.log(self.rules.alpha_refute):
+                self.state = "refuted"
+            elif self._fortunes.best_up >= -math.log(self.rules.alpha):
+                self.state = "holds"
+
+    def _certain(self) -> bool | None:
+        return self.rules.lenient.certain(self.seen, self._total, strict=self.rules.strict)
+
+    @property
+    def estimate(self) -> float:
+        """The mean of the numbers taken; NaN before the first."""
+        return self._unscaled(self._total / self.seen) if self.seen else math.nan
+
+    def _unscaled(self, value: float) -> float:
+        return self.rules.low + value * (self.rules.high - self.rules.low)
+
+    def bounds(self) -> tuple[float, float]:
+        """Return bounds of the mean, valid wherever the test stopped: each is a test turned inside out.
+
+        The mean lies below the first with probability at most `alpha`, above the second with probability at
+        most `alpha_refute`. Both are the mean itself once the population was seen.
+        """
+        least, most = 0.0, 1.0
+        if self.rules.population is not None:
+            least = self._total / self.rules.population
+            most = least + (self.rules.population - self.seen) / self.rules.population
+        if self.seen == self.rules.population:
+            return self.estimate, self.estimate
+        low = self._edge(least, most, up=True) if self.seen else least
+        high = self._edge(most, least, up=False) if self.seen else most
+        if low > high:  # both bettors won in turn: an order as good as impossible, and the decision stays
+            low = high = low if self.state == "holds" else high
+        return self._unscaled(low), self._unscaled(high)
+
+    def _edge(self, near: float, far: float, *, up: bool) -> float:
+        """Return the last mean that is refuted, going from one end of the possible means to the other."""
+        evidence = -math.log(self.rules.alpha if up else self.rules.alpha_refute)
+        values = self._values
+
+        def refuted(mean: float) -> bool:
+            game = self.rules.game_at(self._unscaled(mean))
+            fortunes = game.after(Fortunes.start(), values, 0, 0.0, up=up, down=not up)
+            return (fortunes.best_up if up else fortunes.best_down) >= evidence
+
+        for _ in range(_HALVINGS):
+            middle = (near + far) / 2
+            near, far = (middle, far) if refuted(middle) else (near, middle)
+        return near
+
+    def needed(self) -> int | None:
+        """Return about how many more numbers decide it; None where it is decided, or where no number would.
+
+        n = (1.6 + 2.3 ln(1/alpha)) variance / margin**2, which is 8.5 at 0.05 and 12.2 at 0.01, over 1 + n/N: the
+        mean over many tests. An unlucky one that is past it is told a quarter of it again.
+        """
+        if self.decided or not self.seen:
+            return None
+        population = self.rules.population or math.inf
+        left = population - self.seen
+        margin = self._total / self.seen - self.rules.game.mean
+        variance = max(float(self._values.var()), 1 / self.seen**2)
+        alpha = self.rules.alpha if margin > 0 else self.rules.alpha_refute
+        n = (1.6 - 2.3 * math.log(alpha)) * variance / max(margin**2, 1e-12)
+        n /= 1 + n / population
+        more = min(left, max(n - self.seen, n / 4, 1))
+        return math.ceil(more) if more < _HOPELESS else None
+
+    def verdict(self) -> Verdict:
+        """Return the verdict so far."""
+        low, high = self.bounds()
+        certain = self._certain()
+        evidence = (_exp(self._fortunes.best_up), _exp(self._fortunes.best_down))
+        if certain is not None:
+            evidence = (math.inf, 0.0) if certain else (0.0, math.inf)
+        return Verdict(
+            self.state,
+            seen=self.seen,
+            population=self.rules.population,
+            estimate=self.estimate,
+            low=low,
+            high=high,
+            evidence_for=evidence[0],
+            evidence_against=evidence[1],
+            needed=self.needed(),
+            alpha=self.rules.alpha,
+            alpha_refute=self.rules.alpha_refute,
+            threshold=self.rules.threshold,
+            relation=">" if self.rules.strict else ">=",
+            tolerance=self.rules.tolerance,
+            about="testset" if self.rules.population is not None else "population",
+            exact=self.seen == self.rules.population,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the state as what JSON can hold; `from_dict` goes on from it."""
+        fortunes = self._fortunes
+        return {
+            "format": _FORMAT,
+            "rules": asdict(self.rules),
+            "state": self.state,
+            "total": self._total,
+            "up": fortunes.up.tolist(),
+            "down": fortunes.down.tolist(),
+            "best": [fortunes.best_up, fortunes.best_down],
+            "values": self._values.tolist(),
+        }
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> MeanTest:
+        """Return the test that `to_dict` saved."""
+        if saved.get("format") != _FORMAT:
+            raise RobustcheckError(f"expected a saved test of format {_FORMAT}, got {saved.get('format')!r}")
+        test = cls(Rules(**saved["rules"]))
+        test.state = saved["state"]
+        test._total = float(saved["total"])
+        test._chunks = [np.array(saved["values"], dtype=np.float64)]
+        test.seen = len(saved["values"])
+        test._fortunes = Fortunes(np.array(saved["up"]), np.array(saved["down"]), *saved["best"])
+        return test
+
+
+def _exp(logarithm: float) -> float:
+    return math.exp(min(logarithm, 700.0))
+
+
+def _chunks(
+    values: Iterable[float] | Iterable[ArrayLike], size: int, budget: int | None
+) -> Iterator[NDArray[np.float64]]:
+    """Yield arrays: those given, or numbers by `size`; of numbers no more than the budget are drawn."""
+    numbers = iter(values)
+    left = math.inf if budget is None else budget
+    for first in numbers:
+        if np.ndim(first):
+            yield np.asarray(first, dtype=np.float64)
+        else:
+            take = int(min(size, left))
+            left -= take
+            yield np.array([first, *islice(numbers, take - 1)], dtype=np.float64)

@@ -1,0 +1,35 @@
+"""What a user can put right, said so that they can: what was got, what is allowed, what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class RobustcheckError(ValueError):
+    """A mistake in what the user gave; the message is complete without a traceback."""
+
+
+class ClaimFailed(AssertionError):  # noqa: N818 - it fails a test as an assertion does
+    """A claim that was checked does not hold or was not shown; the message explains, `verdict` has the numbers."""
+
+    def __init__(self, message: str, verdict: object) -> None:
+        super().__init__(message)
+        self.verdict = verdict
+
+
+class RobustnessWarning(UserWarning):
+    """The run goes on, but a number may not mean what it seems to mean."""
+
+
+def unknown(kind: str, got: str, allowed: Iterable[str]) -> RobustcheckError:
+    """The error for a name that is none of `allowed`, with the nearest of them.
+
+    >>> print(unknown("codec", "pilow", ["pillow", "tensor"]))
+    unknown codec 'pilow': did you mean 'pillow'? Allowed: pillow, tensor
+    """
+    names = sorted(allowed)
+    near = get_close_matches(got, names, n=1)
+    question = f"did you mean {near[0]!r}? " if near else ""
+    listed = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+    return RobustcheckError(f"unknown {kind} {got!r}: {question}Allowed: {listed}")

@@ -1,0 +1,196 @@
+"""Images through views through the classifier, batch by batch, into records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from robustcheck.errors import RobustcheckError
+from robustcheck.evaluation.measures import measure
+from robustcheck.evaluation.plan import CLEAN_GRADIENT, Plan, make_plan
+from robustcheck.evaluation.provenance import describe
+from robustcheck.evaluation.steps import BatchRun
+from robustcheck.images import Batch, ImageSet
+from robustcheck.models import Classifier
+from robustcheck.notation import View, X, parse
+from robustcheck.records import COLUMNS, Column, Records, empty_columns
+
+Progress = Callable[[int, int], None]
+"""Told how many images are done, and of how many."""
+
+CPU_BATCH, CUDA_BATCH = 8, 128
+"""On a CPU small batches win: their activations stay in the caches."""
+
+
+def evaluate(
+    classifier: Classifier,
+    images: ImageSet,
+    views: Iterable[str | View],
+    *,
+    seed: int = 0,
+    batch_size: int | None = None,
+    codec: str = "auto",
+    progress: Progress | None = None,
+) -> Records:
+    """Return records of some views of all images.
+
+    `seed` is the master seed of everything random. `batch_size` is how many images the model gets at
+    once; None chooses by device. `codec` is the JPEG codec; all give the same images. Memory does not
+    grow with the number of images, but for the records.
+
+    Raises `RobustcheckError` for a view that can't be read and for a model whose output is not finite.
+    """
+    evaluation = Evaluation(
+        classifier, images, seed=seed, batch_size=batch_size, codec=codec, progress=progress
+    )
+    evaluation.run(views)
+    return evaluation.records
+
+
+class Evaluation:
+    """What has been computed of one classifier on one image set, growing as more is asked for.
+
+    Images are taken in a fixed order; each view has been evaluated on some number of the first of them.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        images: ImageSet,
+        *,
+        seed: int = 0,
+        batch_size: int | None = None,
+        codec: str = "auto",
+        order: npt.NDArray[np.int64] | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.classifier, self.images, self.seed, self.codec = classifier, images, seed, codec
+        self.batch_size = batch_size or (CUDA_BATCH if classifier.device.type == "cuda" else CPU_BATCH)
+        self.order = np.arange(len(images)) if order is None else order
+        self.progress = progress
+        self._ids = [""] * len(images)
+        self._columns: dict[View, dict[str, Column]] = {}
+        self._done: dict[View, int] = {}
+
+    @property
+    def records(self) -> Records:
+        """A copy of what is there so far."""
+        columns = {view: {k: v.copy() for k, v in own.items()} for view, own in self._columns.items()}
+        return Records(tuple(self._ids), self.images.names, self.images.labels, columns, self.provenance)
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """Everything that the numbers depend on, in words."""
+        return describe(self.classifier, self.images, seed=self.seed, codec=self.codec)
+
+    def fresh(self) -> Evaluation:
+        """Return one with the same classifier, images and options that has evaluated nothing."""
+        return Evaluation(
+            self.classifier,
+            self.images,
+            seed=self.seed,
+            batch_size=self.batch_size,
+            codec=self.codec,
+            order=self.order,
+        )
+
+    def done(self, view: View) -> int:
+        """Return on how many images, in order, a view has been evaluated."""
+        return self._done.get(view, 0)
+
+    def columns(self, view: View) -> Mapping[str, Column]:
+        """Return a view's columns, in image-set order."""
+        return self._columns[view]
+
+    def run(self, views: Iterable[str | View], *, count: int | None = None) -> None:
+        """Evaluate the views on the first `count` images of the order (None: all), where that is not done.
+
+        Whole batches are evaluated, so it can be a few more.
+        """
+        trees = tuple(dict.fromkeys((X, *map(parse, views))))
+        goal = len(self.images) if count is None else min(count, len(self.images))
+        for view in trees:
+            self._columns.setdefault(view, empty_columns(len(self.images)))
+        start = min(self.done(view) for view in trees)
+        for plan, stop in self._stretches(trees, start, goal):
+            for batch in self.images.batches(self.batch_size, self.order[start:stop]):
+                self._record(plan, batch)
+                start += len(batch.ids)
+                self._done.update(dict.fromkeys(plan.views, start))
+                if self.progress is not None:
+                    self.progress(start, goal)
+
+    def _stretches(self, views: tuple[View, ...], start: int, goal: int) -> Iterator[tuple[Plan, int]]:
+        """Yield what to compute up to where: from image to image, the views that are not there yet."""
+        whole_batches = -(-goal // self.batch_size) * self.batch_size
+        goal = min(whole_batches, len(self.images))
+        for stop in sorted({done for view in views if start < (done := self.done(view)) < goal} | {goal}):
+            if start < stop:
+                yield make_plan(view for view in views if self.done(view) <= start), stop
+                start = stop
+
+    def _record(self, plan: Plan, batch: Batch) -> None:
+        run = self._start(plan, batch)
+        for view in plan.steps:
+            run.make(view)
+        with torch.inference_mode():
+            self._classify(plan.views, run)
+            self._check_labels(batch)
+            measured = torch.stack([measure(run, view) for view in plan.views])  # (views, rows, n)
+        for view, rows in zip(plan.views, measured.cpu().numpy(), strict=True):
+            self._check_finite(view, batch, rows[0])
+            for name, values in zip(COLUMNS, rows, strict=True):
+                self._columns[view][name][batch.indices] = values
+        for index, image_id in zip(batch.indices, batch.ids, strict=True):
+            self._ids[index] = image_id
+
+    def _start(self, plan: Plan, batch: Batch) -> BatchRun:
+        device = self.classifier.device
+        top_labels = None
+        if X not in plan.views:  # then the clean images have been classified before
+            top_labels = torch.from_numpy(self._columns[X]["prediction"][batch.indices]).to(device)
+        run = BatchRun(
+            self.classifier,
+            batch.pixels.to(device),
+            ids=batch.ids,
+            labels=batch.labels.to(device),
+            seed=self.seed,
+            codec=self.codec,
+            top_labels=top_labels,
+        )
+        if plan.clean_gradient:
+            run.gradient_signs(CLEAN_GRADIENT)  # first, since it classifies the clean images on the way
+        return run
+
+    def _classify(self, views: tuple[View, ...], run: BatchRun) -> None:
+        """Give the model the images of all views that it has not seen, in full batches."""
+        waiting = [view for view in views if view not in run.logits]
+        if not waiting:
+            return
+        images = torch.cat([run.images[view] for view in waiting])
+        logits = torch.cat(
+            [self.classifier.logits(part.float()) for part in torch.split(images, self.batch_size)]
+        )
+        run.logits.update(zip(waiting, logits.chunk(len(waiting)), strict=True))
+
+    def _check_labels(self, batch: Batch) -> None:
+        classes = self.classifier.class_count
+        for name, label in zip(batch.names, batch.labels.tolist(), strict=True):
+            if classes is not None and label >= classes:
+                raise RobustcheckError(
+                    f"label {label} of {name} is none of the {classes} classes (0 to {classes - 1}) that "
+                    f"{self.classifier.name} knows: {self.images.name} is another model's image set, or its "
+                    "classes are numbered otherwise; name images by --robustcheck-images"
+                )
+
+    def _check_finite(self, view: View, batch: Batch, predictions: Column) -> None:
+        bad = np.flatnonzero(np.isnan(predictions))
+        if len(bad):
+            raise RobustcheckError(
+                f"{self.classifier.name} gave logits that are not finite for {len(bad)} of {len(predictions)} "
+                f"images of {view}, the first being {batch.names[bad[0]]}: nothing can be said of such a model; "
+                "look for overflow (half precision?), a division by zero, or damaged weights"
+            )

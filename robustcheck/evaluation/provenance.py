@@ -1,0 +1,36 @@
+"""What the numbers depend on, in words: a line each, in every report."""
+
+from __future__ import annotations
+
+import platform
+
+import numpy as np
+import torch
+import torchvision
+
+import robustcheck
+from robustcheck import jpeg
+from robustcheck.images import ImageSet
+from robustcheck.models import Classifier
+
+
+def describe(classifier: Classifier, images: ImageSet, *, seed: int, codec: str) -> dict[str, str]:
+    """Return the provenance of a run, in the order in which reports show it."""
+    return {
+        "model": f"{classifier.name}, weights {classifier.fingerprint}",
+        "pixels": classifier.preprocessing.describe(),
+        "images": f"{images.name}, {len(images)} images",
+        "device": _device_name(classifier.device),
+        "precision": "fp32",
+        "codec": str(jpeg.contract(codec)),
+        "labels": "attacks climb the loss of l_x unless [label=true]; accuracy is against image labels",
+        "seed": str(seed),
+        "versions": f"robustcheck {robustcheck.__version__}, torch {torch.__version__}, torchvision "
+        f"{torchvision.__version__}, numpy {np.__version__}, Python {platform.python_version()}",
+    }
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return f"{device} ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)

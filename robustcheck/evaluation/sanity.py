@@ -1,0 +1,31 @@
+"""Whether an evaluation can be trusted."""
+
+from __future__ import annotations
+
+from robustcheck.notation import X
+from robustcheck.records import Records
+
+CHANCE_ALPHA = 0.001
+
+
+def chance_warning(records: Records, classes: int | None) -> str | None:
+    """Return why clean accuracy is not far enough above chance to say anything, or None.
+
+    A model that guesses can't be robust or not; most often labels, class order or normalisation are wrong.
+    It is far enough when guessing would do as well in less than one of 1000 image sets (exact binomial
+    test). Nothing is said without labels, and where the number of classes is not known.
+    """
+    seen = records.seen(X) & (records.labels >= 0)
+    count = int(seen.sum())
+    if not count or classes is None:
+        return None
+    from scipy.special import bdtrc
+
+    correct = int(records.columns[X]["correct"][seen].sum())
+    if correct and bdtrc(correct - 1, count, 1 / classes) < CHANCE_ALPHA:
+        return None
+    return (
+        f"clean accuracy is at chance: {correct} of {count} images right, where guessing among {classes} "
+        f"classes gives {count / classes:.2g}. No other number here means anything before that is mended: look "
+        "at the weights, the order of the classes, the labels and the normalisation."
+    )

@@ -1,0 +1,43 @@
+"""From what a user names images by to an image set."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+from robustcheck.errors import RobustcheckError
+from robustcheck.images.folder import open_folder
+from robustcheck.images.image_set import ImageSet
+from robustcheck.images.sample import open_sample
+from robustcheck.models.preprocessing import Preprocessing, Size
+
+Opener: TypeAlias = Callable[[str, Preprocessing], ImageSet]  # of what stands after the prefix
+
+# A prefix stands before a colon, or alone: "sample".
+_OPENERS: Mapping[str, Opener] = {"sample": open_sample}
+
+
+def open_images(
+    spec: str | os.PathLike[str], *, size: Size | Preprocessing, limit: int | None = None, seed: int = 0
+) -> ImageSet:
+    """The images that `spec` names, put to a classifier's input size.
+
+    `spec` is a folder (its sub-folders are classes), or `sample`; a folder called sample is `./sample`.
+    `size` is a classifier's `preprocessing`, or a size alone: an integer or (height, width), to which images
+    come by the usual ImageNet rule (shorter side to size / 0.875, bicubic, centre crop). `limit` takes that
+    many at random by `seed`.
+
+    Raises RobustcheckError for a folder that is missing or has no images.
+    """
+    rule = size if isinstance(size, Preprocessing) else Preprocessing.for_size(size)
+    if not isinstance(spec, (str, os.PathLike)):
+        raise RobustcheckError(
+            f"images are named by a string or a path, not by {type(spec).__name__}; images in memory: "
+            "ImageSet.from_arrays(pixels, labels)"
+        )
+    location = os.fspath(spec)
+    prefix, _, rest = location.partition(":")
+    named = isinstance(spec, str) and prefix in _OPENERS
+    opened = _OPENERS[prefix](rest, rule) if named else open_folder(location, rule)
+    return opened if limit is None else opened.sample(limit, seed=seed)

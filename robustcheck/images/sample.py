@@ -1,0 +1,33 @@
+"""Twenty labelled ImageNet photographs, read from the installed package foolbox."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from robustcheck.errors import RobustcheckError
+from robustcheck.images.decoding import Files
+from robustcheck.images.image_set import ImageSet
+from robustcheck.models.preprocessing import Preprocessing
+
+
+def open_sample(argument: str, rule: Preprocessing) -> ImageSet:
+    """Files `imagenet_NN_LABEL.jpg`; labels are indices into the sorted WNIDs, as for torchvision and timm."""
+    if argument:
+        raise RobustcheckError(f"images 'sample:{argument}': there is one set of sample images; write sample")
+    spec = find_spec("foolbox")  # finds it without importing it
+    paths = [
+        path
+        for folder in (spec.submodule_search_locations or [] if spec else [])
+        for path in sorted(Path(folder, "data").glob("imagenet_*_*.jpg"))
+    ]
+    if not paths:
+        raise RobustcheckError(
+            "the sample images are read from foolbox, which is not installed: pip install 'pytest-robustcheck[sample]'"
+        )
+    return ImageSet(
+        Files(tuple(paths), rule),
+        names=[path.name for path in paths],
+        name="sample",
+        labels=[int(path.stem.rpartition("_")[2]) for path in paths],
+    )

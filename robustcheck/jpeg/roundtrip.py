@@ -1,0 +1,81 @@
+"""The public round trip: checks, and the choice of a codec."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from robustcheck.errors import RobustcheckError, unknown
+from robustcheck.jpeg import pillow, tensor, triton
+from robustcheck.jpeg.tables import chroma_factors, quantiser_steps
+from robustcheck.jpeg.validation import check_batch, check_bytes, qualities_of
+
+CODECS = ("auto", "pillow", "tensor", "triton")
+
+
+def roundtrip(
+    images: Tensor, *, quality: int | Tensor = 75, subsampling: str = "4:2:0", codec: str = "auto"
+) -> Tensor:
+    """Write `images` as JPEG and read them back: bit for bit what Pillow gives, whatever the device.
+
+    The arithmetic is that of libjpeg-turbo 2 and newer with Pillow's settings (accurate integer DCT, fancy
+    upsampling, Annex K tables); entropy coding loses nothing, so the tensor codecs leave it out.
+
+    Args:
+        images: uint8 RGB (N, 3, H, W), each side 1 to 65500, any strides, any device.
+        quality: 1 to 100, one integer for all images or an integer tensor (N,) with one for each. A tensor on
+            a device is read back to choose the tables, which waits for the device.
+        subsampling: "4:4:4", "4:2:2" or "4:2:0", Pillow's default.
+        codec: "pillow" (a pool of `torch.get_num_threads()` threads on the CPU), "tensor" (torch operations on
+            the images' device), "triton" (two fused kernels, CUDA) or "auto": triton for CUDA tensors where it
+            is installed, else pillow for CPU tensors if it passes its check (see `contract`), else tensor.
+
+    Returns:
+        uint8 (N, 3, H, W), contiguous, on the device of `images`.
+
+    Raises:
+        TypeError: images that aren't a uint8 tensor, or a quality that isn't a number or integer tensor.
+        RobustcheckError: (a ValueError) another shape, quality, subsampling or codec, or triton without CUDA.
+
+    >>> grey = torch.full((1, 3, 8, 8), 100, dtype=torch.uint8)
+    >>> bool((roundtrip(grey, quality=50) == grey).all())
+    True
+    """
+    check_batch(images)
+    check_bytes(images)
+    chroma_factors(subsampling)
+    qualities = qualities_of(quality, len(images))
+    chosen = _codec_for(codec, images)
+    if len(images) == 0:
+        return torch.empty_like(images, memory_format=torch.contiguous_format)
+    if chosen == "pillow":
+        return pillow.roundtrip(images, qualities.tolist(), subsampling)
+    run = triton.roundtrip if chosen == "triton" else tensor.roundtrip
+    return run(images, quantiser_steps(qualities), subsampling)
+
+
+def _codec_for(codec: str, images: Tensor) -> str:
+    if not isinstance(codec, str):
+        msg = f"codec must be a string, got {type(codec).__name__}: one of {', '.join(CODECS)}"
+        raise TypeError(msg)
+    if codec not in CODECS:
+        raise unknown("codec", codec, CODECS)
+    if codec == "auto":
+        return _fastest(images.device)
+    if codec == "triton" and (reason := triton.missing(images.device)):
+        msg = (
+            f"codec 'triton' needs CUDA tensors and Triton: {reason}. Use codec='tensor', or 'auto' to choose"
+        )
+        raise RobustcheckError(msg)
+    return codec
+
+
+def _fastest(device: torch.device) -> str:
+    """The fastest codec that is exact on `device`, at any size and subsampling that the benchmark ran."""
+    if device.type == "cuda" and triton.missing(device) is None:
+        return "triton"
+    if device.type == "cpu":
+        from robustcheck.jpeg.agreement import pillow_agrees
+
+        return "pillow" if pillow_agrees() else "tensor"
+    return "tensor"

@@ -1,0 +1,83 @@
+"""The round trip in Triton for CUDA: bytes in, bytes out, and nothing between but the coded planes.
+
+The planes are as large as the coded samples, at 4:2:0 half the batch. The arithmetic has been checked bit for
+bit in Triton's interpreter; `tests/gpu/test_jpeg.py` checks it on a device.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager, nullcontext
+from importlib.util import find_spec
+
+import torch
+from torch import Tensor
+
+from robustcheck.jpeg.tables import chroma_factors, reciprocals
+
+SIDE = 4  # a program of `code_planes` takes 4 x 4 blocks
+ROWS, COLUMNS = 4, 64  # a program of `merge_planes` takes 4 rows of 64 chroma samples
+
+
+def interpreted() -> bool:
+    """Whether Triton runs its kernels in its interpreter, on the CPU."""
+    return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+def missing(device: torch.device) -> str | None:
+    """Why the kernels can't run on `device`, or None if they can."""
+    if find_spec("triton") is None:
+        return "the package triton is not installed"
+    if interpreted():
+        return None if device.type == "cpu" else f"TRITON_INTERPRET=1 takes CPU tensors, not {device.type}"
+    if device.type != "cuda":
+        return f"the images are on {device.type}"
+    return None
+
+
+def roundtrip(images: Tensor, steps: Tensor, subsampling: str) -> Tensor:
+    """Take uint8 `images` (N, 3, H, W) through JPEG with the quantiser `steps` (N, 2, 8, 8)."""
+    across, down = chroma_factors(subsampling)
+    tables = steps.to(images.device), reciprocals(steps).to(images.device)
+    result = torch.empty(images.shape, dtype=torch.uint8, device=images.device)
+    with _on(images.device):
+        luma = _coded(images, tables, (1, 1), components=1)
+        chroma = _coded(images, tables, (across, down), components=2)
+        _merge(luma, chroma, result, (across, down))
+    return result
+
+
+def _on(device: torch.device) -> AbstractContextManager[object]:
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+
+
+def _coded(
+    images: Tensor, tables: tuple[Tensor, Tensor], factors: tuple[int, int], components: int
+) -> Tensor:
+    """The coded luma, or both coded chroma, as bytes (N, components, rows, columns) of whole blocks."""
+    from robustcheck.jpeg.kernels import code_planes
+
+    across, down = factors
+    n, _, height, width = images.shape
+    high, wide = -(-height // (8 * down)), -(-width // (8 * across))
+    planes = torch.empty((n, components, 8 * high, 2 * wide), dtype=torch.int32, device=images.device)
+    tiles_high, tiles_wide = -(-high // SIDE), -(-wide // SIDE)
+    code_planes[n * tiles_high * tiles_wide, components](
+        images, planes, *tables, tiles_high, tiles_wide, high, wide, width, height, *images.stride(),
+        ACROSS=across, DOWN=down, LUMA=components == 1, SIDE=SIDE, num_warps=2, enable_fp_fusion=False,
+    )  # fmt: skip
+    return planes.view(torch.uint8)
+
+
+def _merge(luma: Tensor, chroma: Tensor, result: Tensor, factors: tuple[int, int]) -> None:
+    from robustcheck.jpeg.kernels import merge_planes
+
+    across, down = factors
+    n, _, height, width = result.shape
+    fancy = across == 2 and -(-width // across) > 2
+    tiles_high = -(-height // ROWS)
+    merge_planes[n * tiles_high, -(-width // (across * COLUMNS))](
+        luma, chroma, result, tiles_high, width, height,
+        luma.stride(2), luma.stride(1), chroma.stride(2), chroma.stride(1),
+        ACROSS=across, DOWN=down, FANCY=fancy, ROWS=ROWS, COLUMNS=COLUMNS, num_warps=2, enable_fp_fusion=False,
+    )  # fmt: skip

@@ -1,0 +1,11 @@
+"""Classifiers: pixels in, logits out, from any of the places that people keep networks in."""
+
+from __future__ import annotations
+
+from robustcheck.models.classifier import Classifier
+from robustcheck.models.device import resolve_device
+from robustcheck.models.importpath import as_classifier
+from robustcheck.models.loading import load_model
+from robustcheck.models.preprocessing import Preprocessing
+
+__all__ = ["Classifier", "Preprocessing", "as_classifier", "load_model", "resolve_device"]

@@ -1,0 +1,240 @@
+"""A classifier as the evaluation sees it: pixels in, logits out."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import nn
+
+from robustcheck.errors import RobustcheckError, RobustnessWarning
+from robustcheck.models.device import resolve_device
+from robustcheck.models.fingerprint import fingerprint
+from robustcheck.models.preprocessing import Preprocessing, Size
+
+# Libraries have their own classes of the kind that acts differently in training: timm's DropPath, BatchNormAct2d,
+# torchvision's StochasticDepth.
+_TRAINING_MATTERS = ("BatchNorm", "InstanceNorm", "Drop", "StochasticDepth", "RReLU")
+
+
+class Classifier:
+    """A network with the normalisation of its pixels, ready to be examined.
+
+    `mean` and `std` are those of pixels in 0..1, three numbers each; `input_size` is an integer or
+    (height, width). `resize` and `interpolation` say how a photograph comes to that size (default: shorter
+    side to input_size / 0.875, bicubic, then a centre crop).
+
+        Classifier(net, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), input_size=224)
+
+    The network itself is changed: it moves to `device`, goes into eval mode (with a RobustnessWarning where
+    it was in train mode and that makes a difference), and its parameters take no gradient any more, since an
+    attack needs that of the pixels only. `module` must return a tensor of logits (N, classes).
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        mean: Sequence[float],
+        std: Sequence[float],
+        input_size: Size,
+        resize: Size | None = None,
+        interpolation: str = "bicubic",
+        antialias: bool = True,
+        name: str | None = None,
+        device: str | torch.device = "auto",
+        class_names: Sequence[str] | None = None,
+    ) -> None:
+        if not isinstance(module, nn.Module):
+            raise RobustcheckError(f"a classifier is made of a torch.nn.Module, not of {_kind(module)}")
+        self.preprocessing = Preprocessing.for_size(
+            input_size, resize=resize, interpolation=interpolation, antialias=antialias, mean=mean, std=std
+        )
+        self.name = name or type(module).__name__
+        self.class_names = None if class_names is None else tuple(class_names)
+        self.class_count: int | None = None
+        self.device = resolve_device(device)
+        _warn_of_train_mode(module, self.name)
+        self.module = module.eval().requires_grad_(requires_grad=False)
+        self.module.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._mean, self._std = (
+            torch.tensor(values, dtype=torch.float32, device=self.device).view(3, 1, 1)
+            for values in (self.preprocessing.mean, self.preprocessing.std)
+        )
+
+    @classmethod
+    def from_preprocessing(
+        cls,
+        module: nn.Module,
+        preprocessing: Preprocessing,
+        *,
+        name: str | None = None,
+        device: str | torch.device = "auto",
+        class_names: Sequence[str] | None = None,
+    ) -> Classifier:
+        """A classifier whose rule for images is at hand as a `Preprocessing`."""
+        return cls(
+            module,
+            mean=preprocessing.mean,
+            std=preprocessing.std,
+            input_size=preprocessing.input_size,
+            resize=preprocessing.resize,
+            interpolation=preprocessing.interpolation,
+            antialias=preprocessing.antialias,
+            name=name,
+            device=device,
+            class_names=class_names,
+        )
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(height, width) of the images that the network takes."""
+        return self.preprocessing.input_size
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hex digits over layers, weights and preprocessing; equal on every device and in every process."""
+        return fingerprint(self.module, self.preprocessing)
+
+    def to(self, device: str | torch.device) -> Classifier:
+        """This classifier on another device; as in PyTorch, the module itself moves."""
+        moved = Classifier.from_preprocessing(
+            self.module, self.preprocessing, name=self.name, device=device, class_names=self.class_names
+        )
+        moved.class_count = self.class_count
+        return moved
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits of images, without gradients.
+
+        Takes uint8 (N, 3, H, W) in 0..255 at `input_size`, from any device; returns float32 (N, classes) on
+        the classifier's. Raises RobustcheckError for other images, for a network that does not return
+        logits, and for logits with NaN or infinity.
+        """
+        self._check_images(images)
+        if images.dtype != torch.uint8:
+            raise RobustcheckError(
+                f"images have dtype {images.dtype}; they are uint8, 0..255 (classifier.logits takes float pixels)"
+            )
+        with torch.no_grad():
+            logits = self._forward(images)
+        self.check_finite(logits)
+        return logits
+
+    def logits(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Logits of float pixels, differentiable with respect to them.
+
+        Takes floats (N, 3, H, W) in 0..255 at `input_size`; returns float32 (N, classes). Checks all that can
+        be checked without waiting for the device; whether the logits are finite is left to `check_finite`.
+        """
+        self._check_images(pixels)
+        if not pixels.is_floating_point():
+            raise RobustcheckError(
+                f"pixels have dtype {pixels.dtype}; give floats in 0..255, as in images.float()"
+            )
+        return self._forward(pixels)
+
+    def check_finite(self, logits: torch.Tensor, names: Sequence[str] | None = None) -> None:
+        """RobustcheckError if any row of `logits` (N, classes) holds NaN or infinity.
+
+        It says how many, and which: by `names`, one for each row, or by position. On CUDA it waits for the
+        device once, so a caller with several batches does better to ask once for all.
+        """
+        if torch.isfinite(logits).all():
+            return
+        bad = (~torch.isfinite(logits).all(dim=1)).nonzero().flatten().tolist()
+        listed = ", ".join(str(names[row] if names else row) for row in bad[:10]) + (
+            ", ..." if len(bad) > 10 else ""
+        )
+        raise RobustcheckError(
+            f"{self.name} gave NaN or infinite logits for {len(bad)} of {len(logits)} images "
+            f"({'' if names else 'batch positions '}{listed}); check its weights and normalisation, and the "
+            "precision if it is below fp32"
+        )
+
+    def probe(self) -> int:
+        """The number of classes, from one pass over a grey image if no batch was seen yet."""
+        if self.class_count is None:
+            self(torch.full((1, 3, *self.input_size), 127, dtype=torch.uint8))
+        assert self.class_count is not None  # noqa: S101 - a pass either sets it or raises
+        return self.class_count
+
+    def __repr__(self) -> str:
+        return f"<Classifier {self.name}: {self.preprocessing.describe()}, on {self.device}>"
+
+    def _forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        # In two steps: one would convert on the host, and carry four times the bytes to the device.
+        pixels = pixels.to(self.device, non_blocking=self.device.type == "cuda")
+        pixels = pixels.to(torch.float32, memory_format=torch.channels_last)
+        # The steps of torchvision's normalisation, each on a tensor that no gradient needs to see again.
+        normalised = pixels.div(255).sub_(self._mean).div_(self._std)
+        return self._checked(self.module(normalised.to(self._dtype)), len(pixels))
+
+    @cached_property
+    def _dtype(self) -> torch.dtype:
+        return next((p.dtype for p in self.module.parameters() if p.is_floating_point()), torch.float32)
+
+    def _check_images(self, images: torch.Tensor) -> None:
+        if not isinstance(images, torch.Tensor):
+            raise RobustcheckError(
+                f"images are a torch.Tensor, not {_kind(images)}; numpy: torch.from_numpy(array)"
+            )
+        expected = f"(N, 3, {self.input_size[0]}, {self.input_size[1]})"
+        if (
+            images.ndim != 4
+            or images.shape[1] != 3
+            or tuple(images.shape[2:]) != self.input_size
+            or not len(images)
+        ):
+            raise RobustcheckError(
+                f"{self.name} takes images of shape {expected}, N >= 1; got {tuple(images.shape)}"
+            )
+
+    def _checked(self, output: Any, count: int) -> torch.Tensor:
+        if not isinstance(output, torch.Tensor):
+            raise RobustcheckError(
+                f"{self.name} returned {_kind(output)}, not a tensor of logits; wrap it in an nn.Module whose "
+                "forward returns the logits alone, such as self.net(x)[0] or self.net(x).logits"
+            )
+        if output.ndim != 2 or len(output) != count or not output.is_floating_point():
+            raise RobustcheckError(
+                f"{self.name} returned {output.dtype} of shape {tuple(output.shape)} for {count} images; logits are "
+                f"floats of shape ({count}, classes)"
+            )
+        self._check_class_count(output.shape[1])
+        return output.float()
+
+    def _check_class_count(self, classes: int) -> None:
+        if classes == self.class_count:
+            return
+        if self.class_count is not None:
+            raise RobustcheckError(f"{self.name} returned {classes} classes after {self.class_count} before")
+        if classes < 2:
+            raise RobustcheckError(
+                f"{self.name} returned {classes} class; a top label needs logits for at least two"
+            )
+        if self.class_names is not None and len(self.class_names) != classes:
+            raise RobustcheckError(
+                f"{self.name} returned {classes} classes, but {len(self.class_names)} class_names were given"
+            )
+        self.class_count = classes
+
+
+def _warn_of_train_mode(module: nn.Module, name: str) -> None:
+    kinds = {type(layer).__name__ for layer in module.modules() if layer.training}
+    matter = sorted(kind for kind in kinds if any(word in kind for word in _TRAINING_MATTERS))
+    if matter:
+        warnings.warn(
+            f"{name} was in train mode, which changes {', '.join(matter[:4])}; it has been put in eval mode. "
+            "Call .eval() on it to say that this is meant",
+            RobustnessWarning,
+            stacklevel=3,
+        )
+
+
+def _kind(value: object) -> str:
+    kind = type(value)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

@@ -1,0 +1,37 @@
+"""Where a classifier runs."""
+
+from __future__ import annotations
+
+import re
+
+import torch
+
+from robustcheck.errors import RobustcheckError
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """The device for "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1" or a torch.device.
+
+    Raises RobustcheckError for anything else, and for a CUDA device that is not there.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if isinstance(device, str) and not re.fullmatch(r"cpu|cuda(:\d+)?", device):
+        raise RobustcheckError(
+            f"unknown device {device!r}: allowed are auto, cpu, cuda and cuda:0, cuda:1, ..."
+        )
+    found = torch.device(device)
+    if found.type != "cuda":
+        return found
+    if not torch.cuda.is_available():
+        raise RobustcheckError(
+            f"device {str(device)!r} was asked for, but torch {torch.__version__} finds no CUDA device here; "
+            "use --robustcheck-device=cpu, or install a CUDA build of torch and a driver"
+        )
+    index = torch.cuda.current_device() if str(found) == "cuda" else found.index
+    count = torch.cuda.device_count()
+    if index >= count:
+        raise RobustcheckError(
+            f"device 'cuda:{index}' was asked for, but there are {count}: cuda:0 to cuda:{count - 1}"
+        )
+    return torch.device("cuda", index)

@@ -1,0 +1,48 @@
+"""Weights that come over a network which may not be there."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPException
+
+from robustcheck.errors import RobustcheckError
+
+_CONNECT_SECONDS = 20.0
+_CLIENTS = frozenset({"huggingface_hub", "httpcore", "httpcore2", "httpx", "httpx2", "requests", "urllib3"})
+
+
+@contextmanager
+def weights_from(hub: str, *, name: str, file: str) -> Iterator[None]:
+    """Turn a failure to reach `hub` into an error that says which file to get, and how to pass it.
+
+    Within it a server that does not answer is given up after some seconds; other errors pass.
+    """
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_CONNECT_SECONDS if before is None else before)
+    try:
+        yield
+    except Exception as error:
+        if not _is_of_the_network(error):
+            raise
+        raise RobustcheckError(
+            f"the weights of {name} could not be fetched from {hub} ({_reason(error)}). On a machine that reaches "
+            f"it, get {file}; then pass the file here: --robustcheck-weights=PATH"
+        ) from error
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _is_of_the_network(error: BaseException) -> bool:
+    # The hubs' clients are named, not imported: which of them is installed depends on versions.
+    return isinstance(error, (OSError, HTTPException)) or any(
+        kind.__module__.partition(".")[0] in _CLIENTS for kind in type(error).__mro__
+    )
+
+
+def _reason(error: BaseException) -> str:
+    cause = error
+    while cause.__cause__ is not None:  # a client's own words are long; what the socket said is short
+        cause = cause.__cause__
+    return (str(cause) or type(cause).__name__).splitlines()[0].strip("<>")

@@ -1,0 +1,246 @@
+"""Weights that the user brings: read without running code, put into a network, or refused with the reason."""
+
+from __future__ import annotations
+
+import re
+import warnings
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, TypeAlias
+
+import torch
+from torch import nn
+
+from robustcheck.errors import RobustcheckError
+
+Tensors: TypeAlias = Mapping[str, torch.Tensor]
+Renaming: TypeAlias = Callable[[Tensors, nn.Module], Tensors]
+
+_WRAPPED_UNDER = ("state_dict", "model")
+_WRAPPERS = ("module.", "_orig_mod.")  # of DataParallel, of torch.compile
+_CODE = (
+    "constants.pkl",
+    "archive_format",
+    "serialized_exported_program.json",
+)  # of TorchScript, of torch.export
+_SAVE = "torch.save(net.state_dict(), 'weights.pt')"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The tensors of a file of weights, by name."""
+
+    path: Path
+    tensors: Tensors
+
+
+@dataclass(frozen=True)
+class Differences:
+    """Where the tensors of a checkpoint are not those that a network has."""
+
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    reshaped: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]  # name -> (wanted, got)
+    fitting: int
+
+    def __bool__(self) -> bool:
+        return bool(self.missing or self.unexpected or self.reshaped)
+
+
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """The state dict in a safetensors file or a torch checkpoint, on the CPU.
+
+    A dictionary under the key "state_dict" or "model" is unwrapped. None of the file's code is run; a file
+    that needs it to is refused, as is one that is missing or is no checkpoint, by RobustcheckError.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise RobustcheckError(
+            f"no weights at {path}: the file does not exist" if not path.exists() else f"{path} is no file"
+        )
+    with path.open("rb") as file:
+        start = file.read(16)
+    if not start:
+        raise RobustcheckError(f"{path} is empty: no weights to read")
+    loaded = _read_safetensors(path) if start[8:9] == b"{" else _read_torch(path, start)
+    return Checkpoint(path, _tensors_in(loaded, path))
+
+
+def build_with(
+    build: Callable[[int | None], nn.Module],
+    checkpoint: Checkpoint,
+    *,
+    name: str,
+    renamings: tuple[Renaming, ...] = (),
+) -> tuple[nn.Module, bool]:
+    """`build(None)` with the checkpoint's weights, and whether it has the classes that it was built for.
+
+    Where only the number of classes differs, it is `build(classes)` with the checkpoint's number. Each of
+    `renamings` is tried on weights whose names do not fit as they are. RobustcheckError for other weights.
+    """
+    module = build(None)
+    classes = _other_class_count(_best_fit(module, checkpoint, renamings)[1])
+    if classes is not None:
+        module = build(classes)
+    load_weights(module, checkpoint, name=name, renamings=renamings)
+    return module, classes is None
+
+
+def load_weights(
+    module: nn.Module, checkpoint: Checkpoint, *, name: str, renamings: tuple[Renaming, ...] = ()
+) -> None:
+    """Put the checkpoint's weights into a network, or raise RobustcheckError with what does not fit."""
+    tensors, differences = _best_fit(module, checkpoint, renamings)
+    if differences:
+        raise _other_network(differences, checkpoint, name)
+    # strict would ask for the batch counters, which old checkpoints lack and evaluation does not use
+    module.load_state_dict(dict(tensors), strict=False)
+
+
+def load_in_order(module: nn.Module, checkpoint: Checkpoint, *, name: str) -> None:
+    """Put weights of the same network under other names into it: tensor by tensor, in order, by shape."""
+    wanted = module.state_dict()
+    shapes = [value.shape for value in wanted.values()]
+    if shapes != [value.shape for value in checkpoint.tensors.values()]:
+        raise RobustcheckError(
+            f"{checkpoint.path} does not hold the tensors of {name}, in order and by shape"
+        )
+    module.load_state_dict(dict(zip(wanted, checkpoint.tensors.values(), strict=True)))
+
+
+def _read_safetensors(path: Path) -> Any:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ModuleNotFoundError:
+        raise RobustcheckError(f"{path} is a safetensors file: pip install safetensors to read it") from None
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise RobustcheckError(f"{path} cannot be read as safetensors: {error}") from error
+
+
+def _read_torch(path: Path, start: bytes) -> Any:
+    if start.startswith(b"PK") and _is_archive_of_code(path):
+        raise RobustcheckError(
+            f"{path} is a TorchScript or exported program, not weights; save the weights of the network it was "
+            f"made from: {_SAVE}"
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # of pickle protocols and old storage classes: the tensors are what counts
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        needed = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if needed is None:
+            raise _no_checkpoint(path, start) from error
+        raise RobustcheckError(
+            f"{path} holds more than weights: reading it would run {needed[1]}, and code in a checkpoint is never "
+            f"run. Where you trust the file, load it with torch.load(..., weights_only=False) yourself and save its "
+            f"weights alone: {_SAVE}"
+        ) from error
+    except Exception as error:  # junk makes the unpickler raise KeyError, EOFError, struct.error and others
+        raise _no_checkpoint(path, start) from error
+
+
+def _is_archive_of_code(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any("/code/" in name or name.endswith(_CODE) for name in archive.namelist())
+    except zipfile.BadZipFile:
+        return False
+
+
+def _no_checkpoint(path: Path, start: bytes) -> RobustcheckError:
+    if start.startswith(b"version https://"):
+        return RobustcheckError(f"{path} is a pointer of Git LFS, not the weights: run git lfs pull")
+    whole = "is cut off or damaged" if start.startswith((b"PK", b"\x80")) else f"starts with {start[:8]!r}"
+    return RobustcheckError(
+        f"{path} is no checkpoint: neither safetensors nor a file of torch.save can be read from it (it {whole})"
+    )
+
+
+def _tensors_in(loaded: Any, path: Path) -> Tensors:
+    if isinstance(loaded, Mapping):
+        loaded = next((loaded[key] for key in _WRAPPED_UNDER if isinstance(loaded.get(key), Mapping)), loaded)
+    if not isinstance(loaded, Mapping):
+        raise RobustcheckError(f"{path} holds a {type(loaded).__name__}, not a state dict; save one: {_SAVE}")
+    others = [str(key) for key, value in loaded.items() if not isinstance(value, torch.Tensor)]
+    if others or not loaded:
+        raise RobustcheckError(
+            f"{path} holds no state dict: its keys are {_some(map(str, loaded)) or 'none'}; "
+            f"a state dict is looked for at the top and under {' and '.join(map(repr, _WRAPPED_UNDER))}"
+        )
+    return {str(key): value for key, value in loaded.items()}
+
+
+def _best_fit(
+    module: nn.Module, checkpoint: Checkpoint, renamings: tuple[Renaming, ...]
+) -> tuple[Tensors, Differences]:
+    best: tuple[Tensors, Differences] | None = None
+    for tensors in _namings(module, checkpoint.tensors, renamings):
+        differences = _differences(module, tensors)
+        if not differences:
+            return tensors, differences
+        if best is None or differences.fitting > best[1].fitting:
+            best = tensors, differences
+    assert best is not None  # noqa: S101 - the names as they are come first
+    return best
+
+
+def _namings(module: nn.Module, tensors: Tensors, renamings: tuple[Renaming, ...]) -> Iterator[Tensors]:
+    yield tensors
+    for wrapper in _WRAPPERS:
+        if all(key.startswith(wrapper) for key in tensors):
+            tensors = {key.removeprefix(wrapper): value for key, value in tensors.items()}
+            yield tensors
+    for renaming in renamings:
+        yield renaming(tensors, module)
+
+
+def _differences(module: nn.Module, tensors: Tensors) -> Differences:
+    wanted = {key: value for key, value in module.state_dict().items() if isinstance(value, torch.Tensor)}
+    shared = wanted.keys() & tensors.keys()
+    reshaped = {
+        key: (tuple(wanted[key].shape), tuple(tensors[key].shape))
+        for key in wanted
+        if key in shared and wanted[key].shape != tensors[key].shape
+    }
+    return Differences(
+        missing=tuple(k for k in wanted if k not in shared and not k.endswith("num_batches_tracked")),
+        unexpected=tuple(key for key in tensors if key not in shared),
+        reshaped=reshaped,
+        fitting=len(shared) - len(reshaped),
+    )
+
+
+def _other_class_count(differences: Differences) -> int | None:
+    """The checkpoint's number of classes, if that may be all that differs: same names, one length for another."""
+    if differences.missing or differences.unexpected:
+        return None
+    leading = {(wanted[:1], got[:1]) for wanted, got in differences.reshaped.values()}
+    classes = [got[0] for _, got in leading if got]
+    return classes[0] if len(leading) == len(classes) == 1 else None
+
+
+def _other_network(differences: Differences, checkpoint: Checkpoint, name: str) -> RobustcheckError:
+    shapes = [f"{key} has shape {got}, not {wanted}" for key, (wanted, got) in differences.reshaped.items()]
+    parts = [
+        f"missing: {_some(differences.missing)}" if differences.missing else "",
+        f"not in {name}: {_some(differences.unexpected)}" if differences.unexpected else "",
+        _some(shapes),
+    ]
+    return RobustcheckError(
+        f"{checkpoint.path} holds the weights of another network than {name}: {differences.fitting} of its "
+        f"{len(checkpoint.tensors)} tensors fit. " + "; ".join(filter(None, parts))
+    )
+
+
+def _some(names: Iterable[str], shown: int = 3) -> str:
+    listed = list(names)
+    return ", ".join(listed[:shown]) + (f" and {len(listed) - shown} more" if len(listed) > shown else "")

@@ -1,0 +1,34 @@
+"""What is added to a failing test: the verdicts that did not hold, and the images that count against them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from robustcheck.claims import Claim
+from robustcheck.claims.columns import per_image
+from robustcheck.records import MEASURE_OF, Records
+
+MOST_IMAGES = 5
+
+
+def worst_images(claim: Claim, records: Records) -> list[str]:
+    """Return a line for each of the images that pull the claim's mean furthest to the wrong side."""
+    terms = claim.terms
+    columns = np.stack([records.columns[view][MEASURE_OF[measure]] for measure, view in terms], axis=1)
+    seen = np.flatnonzero(~np.isnan(columns).any(axis=1))
+    values = per_image(claim.form, terms, columns[seen]) * (1 if claim.upward else -1)
+    against = seen[values < 0]
+    if not len(against):
+        return []
+    worst = against[np.argsort(values[values < 0], kind="stable")][:MOST_IMAGES]
+    head = f"worst images ({len(worst)} of {len(against)} that count against it, of {len(seen)} seen):"
+    return [head, *(f"  {_image(claim, records, int(image))}" for image in worst)]
+
+
+def _image(claim: Claim, records: Records, image: int) -> str:
+    label = records.labels[image]
+    told = [f"{records.names[image]!r}"[1:-1] + ("" if label < 0 else f" (label {label})")]
+    for view in claim.views:
+        columns = records.columns[view]
+        told.append(f"{view} -> {columns['prediction'][image]}, p(top) {columns['p_top'][image]:.2f}")
+    return "; ".join(told)

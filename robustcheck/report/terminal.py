@@ -1,0 +1,131 @@
+"""A finished run for the terminal: 80 columns, ASCII where the terminal is."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterator
+
+from robustcheck.baseline import Baseline
+from robustcheck.claims.intervals import clopper_pearson
+from robustcheck.errors import RobustcheckError
+from robustcheck.evaluation.sanity import chance_warning
+from robustcheck.notation import View
+from robustcheck.records import Records
+from robustcheck.report.run import Finding, FinishedRun, ReportedClaim, Study
+
+WIDTH = 80
+MOST_NAMES = 5
+_KINDS = ("clean", "attack", "defence", "noise")
+_NUMBERS = f"{'top-1':>8}  {'95 % interval':^17}  {'p(top)':>7}  {'n':>6}"
+_VIEW_WIDTH = WIDTH - len(_NUMBERS) - 2
+
+
+def render(run: FinishedRun, *, encoding: str = "utf-8") -> list[str]:
+    """Return the section's lines: for each study the table and what it was made with, claims, findings."""
+    lines: list[str] = []
+    for study in run.studies:
+        lines += [*table(study.records), "", *_provenance(study.records), *_warnings(study), ""]
+        if run.baseline is not None:
+            lines += [*_changes(run.baseline, study.records), ""]
+    if run.claims:
+        lines += ["claims", *(line for claim in run.claims for line in _claim(claim)), ""]
+    if run.findings:
+        lines += [
+            "findings of arXiv 1608.00853",
+            *(line for finding in run.findings for line in _finding(finding)),
+            "",
+        ]
+    return [_printable(line, encoding) for line in lines[:-1]]
+
+
+def table(records: Records) -> list[str]:
+    """Return the paper's table: one row a view."""
+    views = sorted((view for view in records.views if records.seen(view).any()), key=_place)
+    width = max(4, min(_VIEW_WIDTH, max((len(str(view)) for view in views), default=0)))
+    return [
+        f"{'view':<{width}}  {_NUMBERS}",
+        *(line for view in views for line in _row(records, view, width)),
+    ]
+
+
+def _place(view: View) -> tuple[object, ...]:
+    """Clean images, attacks, defences, noise; numbers by size."""
+    parts = re.split(r"(\d+)", str(view))
+    return _KINDS.index(view.kind), [int(part) if part.isdigit() else part for part in parts]
+
+
+def _row(records: Records, view: View, width: int) -> Iterator[str]:
+    seen = records.seen(view)
+    count = int(seen.sum())
+    top1, interval = "no label", ""
+    if (records.labels[seen] >= 0).all():
+        correct = int(records.columns[view]["correct"][seen].sum())
+        bounds = clopper_pearson(correct, count)
+        top1, interval = (
+            f"{100 * correct / count:.1f} %",
+            f"{100 * bounds.low:.1f} .. {100 * bounds.high:.1f} %",
+        )
+    name = str(view)
+    if len(name) > width:
+        yield name
+        name = ""
+    p_top = records.mean("p_top", view)
+    yield f"{name:<{width}}  {top1:>8}  {interval:^17}  {p_top:>7.3f}  {count:>6}"
+
+
+def _provenance(records: Records) -> Iterator[str]:
+    for name, text in records.provenance.items():
+        yield from textwrap.wrap(text, WIDTH, initial_indent=f"{name:<11}", subsequent_indent=" " * 11)
+
+
+def _warnings(study: Study) -> list[str]:
+    warning = chance_warning(study.records, study.classes)
+    return textwrap.wrap(f"WARNING: {warning}", WIDTH, subsequent_indent=" " * 9) if warning else []
+
+
+def _changes(baseline: Baseline, records: Records) -> Iterator[str]:
+    yield f"against the baseline {baseline.path.name}"
+    try:
+        changes = list(baseline.changes(records))
+    except RobustcheckError as error:
+        yield from textwrap.wrap(str(error), WIDTH, initial_indent="  ", subsequent_indent="  ")
+        return
+    for difference in baseline.differences(records.provenance):
+        yield from textwrap.wrap(
+            f"note: another {difference}", WIDTH, initial_indent="  ", subsequent_indent="    "
+        )
+    for view, change in changes:
+        yield from textwrap.wrap(f"{view}: {change!r}", WIDTH, initial_indent="  ", subsequent_indent="    ")
+        for word, images in (("lost", change.lost), ("won", change.won)):
+            if images:
+                names = ", ".join(records.names[image] for image in images[:MOST_NAMES])
+                more = f" and {len(images) - MOST_NAMES} more" if len(images) > MOST_NAMES else ""
+                yield from textwrap.wrap(
+                    f"{word}: {names}{more}", WIDTH, initial_indent="    ", subsequent_indent="      "
+                )
+
+
+def _claim(claim: ReportedClaim) -> Iterator[str]:
+    yield from textwrap.wrap(
+        f"{claim.state.upper():<10}{claim.text}", WIDTH, initial_indent="  ", subsequent_indent=" " * 12
+    )
+    fits = len(claim.numbers) <= WIDTH - 12
+    for note in (*([claim.numbers] if fits else claim.numbers.split("; ")), *claim.notes):
+        yield from textwrap.wrap(note, WIDTH, initial_indent=" " * 12, subsequent_indent=" " * 12)
+
+
+def _finding(finding: Finding) -> Iterator[str]:
+    state = "holds here" if finding.holds else "does not hold here"
+    yield from textwrap.wrap(f"{finding.text}: {state}", WIDTH, initial_indent="  ", subsequent_indent="  ")
+    yield from textwrap.wrap(finding.numbers, WIDTH, initial_indent="    ", subsequent_indent="    ")
+
+
+def _printable(line: str, encoding: str) -> str:
+    """Return the line without what the terminal can't show, or would obey."""
+    line = "".join(char if char.isprintable() else "?" for char in line)
+    try:
+        line.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        line = line.encode("ascii", "backslashreplace").decode()
+    return line

@@ -1,0 +1,321 @@
+"""The object behind the `robustness` fixture: views by name, and comparisons that draw from an evaluation."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from robustcheck.baseline import Baseline
+from robustcheck.claims import (
+    Claim,
+    ClaimSettings,
+    Estimate,
+    Ratio,
+    Term,
+    Verdict,
+    decide_early,
+    decide_exact,
+    family_alpha,
+    holm,
+    mean,
+    no_regression_early,
+    parse_claim,
+    recovery,
+)
+from robustcheck.claims.file import Undecided
+from robustcheck.claims.verdict import About
+from robustcheck.errors import ClaimFailed, RobustcheckError, RobustnessWarning
+from robustcheck.evaluation import Evaluation
+from robustcheck.images import ImageSet
+from robustcheck.models import Classifier
+from robustcheck.notation import View, X, parse
+from robustcheck.records import MEASURE_OF, Records
+
+Columns = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Deciding:
+    """How claims are decided."""
+
+    stop_early: bool = False
+    """Draw images in a random order, only until a claim is decided."""
+    alpha: float = 0.05
+    """Largest chance that a false claim passes, when stopping early."""
+    budget: int | None = None
+    """Evaluate at most so many images for a claim, when stopping early."""
+
+
+class Robustness:
+    """What can be asked of one classifier on one image set.
+
+        clean, adv = robustness["x"], robustness["Adv_1"]
+        assert adv.accuracy <= 0.5 * clean.accuracy
+
+    Nothing is computed before a number is needed, and then once: views that were named before are
+    evaluated together. Records are shared by all that is asked.
+    """
+
+    def __init__(
+        self,
+        evaluation: Evaluation,
+        *,
+        deciding: Deciding | None = None,
+        planned: Iterable[View] = (),
+        baseline: Baseline | None = None,
+        on_verdict: Callable[[Claim | None, Verdict], None] = lambda _claim, _verdict: None,
+    ) -> None:
+        self.baseline = baseline
+        self._evaluation = evaluation
+        self._deciding = deciding or Deciding()
+        self._planned = dict.fromkeys((X, *planned))
+        self._on_verdict = on_verdict
+
+    def __repr__(self) -> str:
+        return f"<robustness of {self.classifier.name} on {self.images.name} ({len(self.images)} images)>"
+
+    @property
+    def classifier(self) -> Classifier:
+        """The classifier that is asked about."""
+        return self._evaluation.classifier
+
+    @property
+    def images(self) -> ImageSet:
+        """The images that it is asked about."""
+        return self._evaluation.images
+
+    @property
+    def records(self) -> Records:
+        """What has been measured so far, image by image; asking computes nothing."""
+        return self._evaluation.records
+
+    @property
+    def provenance(self) -> Mapping[str, str]:
+        """Everything that the numbers depend on, in words."""
+        return self._evaluation.provenance
+
+    def __getitem__(self, view: str | View) -> Measured:
+        """Return a view's estimates; raises `RobustcheckError` for a view that can't be read."""
+        tree = parse(view)
+        self.plan(tree)
+        return Measured(self, tree)
+
+    def recovery(self, view: str | View, *, measure: str = "accuracy") -> Ratio:
+        """Return the share of the accuracy (or another measure) taken by an attack that a view of it gives back.
+
+        (accuracy(view) - accuracy(attack)) / (accuracy(x) - accuracy(attack)): 0 is nothing, 1 all of it.
+        Raises `RobustcheckError` where the view has no attack and, when it is compared or read, where the
+        attack took next to nothing.
+        """
+        quotient = recovery(view, measure)
+        self.plan(*(tree for _, tree in quotient.terms))
+        return Ratio(self, quotient)
+
+    def check(
+        self,
+        claim: str,
+        *,
+        tolerance: float = 0.0,
+        about: About = "testset",
+        alpha: float | None = None,
+        on_undecided: Undecided = "fail",
+    ) -> Verdict:
+        """Hold the model to a claim written as text, such as `"recovery(JPG(Adv_1)) >= 60%"`.
+
+        Returns the verdict, which is true. Raises `ClaimFailed` (an AssertionError) where the claim is
+        refuted, and where it is not shown unless `on_undecided` is "warn" or "pass". `tolerance` is how far
+        the mean may miss the threshold and still hold; `about` is these very images ("testset") or all that
+        are like them ("population"); `alpha` is the run's unless given. Raises `RobustcheckError` for a
+        text that can't be read.
+        """
+        settings = ClaimSettings(alpha=alpha, tolerance=tolerance, about=about, on_undecided=on_undecided)
+        return self.enforce(self.decide(parse_claim(claim), settings), settings)
+
+    @staticmethod
+    def enforce(verdict: Verdict, settings: ClaimSettings, head: str = "") -> Verdict:
+        """Raise `ClaimFailed`, warn, or return the verdict of a claim that was to hold."""
+        if verdict:
+            return verdict
+        if verdict.state == "refuted" or settings.on_undecided == "fail":
+            raise ClaimFailed(_explained(verdict, head), verdict)
+        if settings.on_undecided == "warn":
+            warnings.warn(
+                "\n".join([*([head] if head else []), *verdict.explain()]), RobustnessWarning, stacklevel=3
+            )
+        return replace(verdict, lenient=True)
+
+    def no_regression(
+        self, view: str | View, *, tolerance: float = 0.01, measure: str = "accuracy"
+    ) -> Verdict:
+        """Return whether a measure fell by at most `tolerance` since the baseline, paired by image.
+
+            assert robustness.no_regression("JPG(Adv_1)", tolerance=0.01)
+
+        The baseline is what `--robustcheck-compare` names. Raises `RobustcheckError` where it names none, or
+        one that can't be compared with.
+        """
+        tree = parse(view)
+        self.plan(tree)
+        old = self._baseline_column(measure, tree)
+        terms = ((measure, tree),)
+        self._require_labels(terms)
+
+        def draws() -> Iterator[Columns]:
+            start = 0
+            for columns in self._draws(terms):
+                rows = self._evaluation.order[start : start + len(columns)]
+                yield np.column_stack([columns[:, 0], old[rows]])
+                start += len(columns)
+
+        if not self._deciding.stop_early:
+            self.sample(terms)
+        verdict = no_regression_early(
+            draws(),
+            len(self.images),
+            tolerance=tolerance,
+            name=f"{measure}({tree})",
+            alpha=self._deciding.alpha,
+            min_seen=256 if self._deciding.stop_early else len(self.images),
+            budget=self._deciding.budget if self._deciding.stop_early else None,
+        )
+        self.report(None, verdict)
+        return verdict
+
+    def _baseline_column(self, measure: str, view: View) -> npt.NDArray[np.float64]:
+        if self.baseline is None:
+            raise RobustcheckError(
+                "there is no baseline to compare with: save one with --robustcheck-save=NAME on the version that "
+                "is to be held, and name it with --robustcheck-compare=NAME"
+            )
+        return self.baseline.column(measure, view, self.images.ids, self.provenance)
+
+    def plan(self, *views: View) -> None:
+        """Have views evaluated with the next that are."""
+        self._planned.update(dict.fromkeys(views))
+
+    def evaluate(self, *views: str | View) -> Records:
+        """Evaluate views on all images, with those planned before, and return all records."""
+        self.plan(*map(parse, views))
+        self._evaluation.run(self._planned)
+        return self.records
+
+    def evaluate_again(self, *views: str | View, count: int) -> Records:
+        """Evaluate views on the first `count` images anew, sharing nothing with what was evaluated before."""
+        fresh = self._evaluation.fresh()
+        fresh.run(views, count=count)
+        return fresh.records
+
+    def sample(self, terms: Sequence[Term]) -> Columns:
+        """Return measures of every image, in image-set order: float64 (N, len(terms))."""
+        self._require_labels(terms)
+        views = [view for _, view in terms]
+        if any(self._evaluation.done(view) < len(self.images) for view in views):
+            self._evaluation.run(views if self._deciding.stop_early else (*self._planned, *views))
+        return self._columns(terms, np.arange(len(self.images)))
+
+    def peek(self, terms: Sequence[Term]) -> Columns | None:
+        """Return measures of the images evaluated so far, or None where there are none."""
+        done = min((self._evaluation.done(view) for _, view in terms), default=0)
+        return self._columns(terms, np.sort(self._evaluation.order[:done])) if done else None
+
+    def names(self) -> Sequence[str]:
+        """Return what a person calls each image, in image-set order."""
+        return self.images.names
+
+    def decide(self, claim: Claim, settings: ClaimSettings | None = None) -> Verdict:
+        """Decide a claim: on all images, or, when stopping early, on no more than it takes."""
+        verdict = self._decide(claim, settings or ClaimSettings())
+        self.report(claim, verdict)
+        return verdict
+
+    def report(self, claim: Claim | None, verdict: Verdict) -> None:
+        """Have a verdict appear in the reports."""
+        self._on_verdict(claim, verdict)
+
+    def decide_family(self, claims: Sequence[tuple[Claim, ClaimSettings]]) -> list[Verdict]:
+        """Decide claims so that those that hold do so jointly, with an error of at most the run's alpha (Holm)."""
+        alpha = self._deciding.alpha
+        share = family_alpha(len(claims), alpha)
+        return holm([self._decide(claim, replace(own, alpha=share)) for claim, own in claims], alpha=alpha)
+
+    def _decide(self, claim: Claim, settings: ClaimSettings) -> Verdict:
+        self._require_labels(claim.terms)
+        if self._deciding.stop_early or settings.about == "population":
+            verdict = decide_early(
+                claim,
+                self._draws(claim.terms),
+                len(self.images),
+                alpha=settings.alpha or self._deciding.alpha,
+                budget=self._deciding.budget,
+                tolerance=settings.tolerance,
+                about=settings.about,
+            )
+        else:
+            verdict = decide_exact(claim, self.sample(claim.terms), tolerance=settings.tolerance)
+        return replace(verdict, notes=(*verdict.notes, *self._blind_notes(claim)))
+
+    def _draws(self, terms: Sequence[Term]) -> Iterator[Columns]:
+        """Yield measures of batch after batch, in the evaluation's random order, evaluated as they are drawn."""
+        views = [view for _, view in terms]
+        for start in range(0, len(self.images), self._evaluation.batch_size):
+            stop = min(start + self._evaluation.batch_size, len(self.images))
+            self._evaluation.run(views, count=stop)
+            yield self._columns(terms, self._evaluation.order[start:stop])
+
+    def _columns(self, terms: Sequence[Term], rows: npt.NDArray[np.int64]) -> Columns:
+        columns = [self._evaluation.columns(view)[MEASURE_OF[measure]][rows] for measure, view in terms]
+        return np.stack(columns, axis=1)
+
+    def _require_labels(self, terms: Sequence[Term]) -> None:
+        missing = int((self.images.labels < 0).sum())
+        if missing and any(measure == "accuracy" for measure, _ in terms):
+            raise RobustcheckError(
+                f"accuracy needs labels, and {missing} of the {len(self.images)} images of {self.images.name} have "
+                "none: give a folder whose sub-folders are the classes, or ask for kept or top_probability"
+            )
+
+    def _blind_notes(self, claim: Claim) -> Iterator[str]:
+        for view, defences in claim.blind_to.items():
+            note = f"{view}: attack blind to {' and '.join(defences)}"
+            twin = view.adaptive_twin
+            if twin is None or not self._evaluation.done(twin):
+                yield f"{note}; an attacker who knows of it does better"
+            elif "accuracy" in {measure for measure, other in claim.terms if other == view}:
+                yield f"{note}; against one that goes through it, accuracy {self.records.mean('accuracy', twin):.1%}"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One view's estimates."""
+
+    robustness: Robustness
+    view: View
+
+    def __repr__(self) -> str:
+        return f"<{self.view} of {self.robustness!r}>"
+
+    @property
+    def accuracy(self) -> Estimate:
+        """The share of images whose prediction is their label."""
+        return self._mean("accuracy")
+
+    @property
+    def top_probability(self) -> Estimate:
+        """The mean probability of l_x, the model's own top label on the clean image."""
+        return self._mean("top_probability")
+
+    @property
+    def kept(self) -> Estimate:
+        """The share of images whose prediction is still l_x."""
+        return self._mean("kept")
+
+    def _mean(self, measure: str) -> Estimate:
+        return Estimate(self.robustness, mean(measure, self.view))
+
+
+def _explained(verdict: Verdict, head: str) -> str:
+    return "\n".join([*([head] if head else []), *verdict.explain()])

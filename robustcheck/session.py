@@ -1,0 +1,233 @@
+"""One object per pytest run: it owns the evaluations, logs the claims, and hands reports a finished run."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+from types import CodeType
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from robustcheck.errors import RobustcheckError
+from robustcheck.notation import View, parse
+from robustcheck.settings import Settings
+
+if TYPE_CHECKING:
+    from robustcheck.baseline import Baseline
+    from robustcheck.claims import Claim, Verdict
+    from robustcheck.images import ImageSet
+    from robustcheck.models import Classifier
+    from robustcheck.report import Finding, FinishedRun, ReportedClaim, Study
+    from robustcheck.robustness import Robustness
+
+Progress = Callable[[int, int], None]
+INTEGRITY = "test_trust_"
+"""How the names of a suite's integrity tests begin: where one fails, the numbers can't be trusted."""
+KEY = pytest.StashKey["Session"]()
+
+
+class Session:
+    """What one pytest run knows of robustness; nothing is imported or computed before it is asked."""
+
+    def __init__(
+        self, settings: Settings, *, root: Path, new_progress: Callable[[], Progress | None]
+    ) -> None:
+        self.settings = settings
+        self.root = root
+        self.new_progress = new_progress
+        self.planned: dict[View, None] = {}
+        self.current_test: pytest.Item | None = None
+        self.unusable: str | None = None
+        """Why the model or the images of the options can't be had, once that is known."""
+        self.verdicts: defaultdict[pytest.Item | None, list[tuple[Robustness, Claim | None, Verdict]]] = (
+            defaultdict(list)
+        )
+        """By test, in the order in which they were decided."""
+        self.claims: list[ReportedClaim] = []
+        self.findings: list[Finding] = []
+        self.from_workers: list[Study] = []
+        self.failed_integrity: list[str] = []
+        self._classifiers: list[tuple[Any, Classifier]] = []
+        self._made: list[tuple[Any, Any, Robustness]] = []
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing was evaluated, here or in a worker."""
+        return not (self.from_workers or any(made.records.views for *_, made in self._made))
+
+    def load_model(self) -> Classifier:
+        """Return the classifier that the options name: the sample where they name none."""
+        from robustcheck.models import load_model
+
+        spec = self.settings.model or "sample"
+        try:
+            return load_model(spec, weights=self.settings.weights, device=self.settings.device)
+        except RobustcheckError as error:
+            hint = "" if self.settings.model else "\nor name a model: --robustcheck-model=resnet50"
+            self.unusable = f"{error}{hint}"
+            raise RobustcheckError(self.unusable) from None
+
+    def as_classifier(self, model: Any) -> Classifier:
+        """Return what the fixture `robustcheck_model` gave as a Classifier."""
+        from robustcheck.models import as_classifier
+
+        for known, classifier in self._classifiers:
+            if known is model:
+                return classifier
+        classifier = as_classifier(model, name="robustcheck_model", device=self.settings.device)
+        self._classifiers.append((model, classifier))
+        return classifier
+
+    def robustness(self, classifier: Classifier, images: Any) -> Robustness:
+        """Return the facade for a classifier and images, the same for the same two."""
+        for known_classifier, known_images, made in self._made:
+            if known_classifier is classifier and known_images is images:
+                return made
+        made = self._make(classifier, self._open(classifier, images))
+        self._made.append((classifier, images, made))
+        return made
+
+    def _open(self, classifier: Classifier, images: Any) -> ImageSet:
+        from robustcheck.images import ImageSet, open_images
+
+        if isinstance(images, ImageSet):
+            limit = self.settings.limit
+            return images if limit is None else images.sample(limit, seed=self.settings.seed)
+        try:
+            return open_images(
+                str(images or "sample"),
+                size=classifier.preprocessing,
+                limit=self.settings.limit,
+                seed=self.settings.seed,
+            )
+        except RobustcheckError as error:
+            self.unusable = str(error)
+            raise
+
+    def _make(self, classifier: Classifier, images: ImageSet) -> Robustness:
+        import numpy as np
+
+        from robustcheck.evaluation import Evaluation
+        from robustcheck.robustness import Deciding, Robustness
+
+        settings = self.settings
+        order = np.random.default_rng(settings.seed).permutation(len(images))
+        evaluation = Evaluation(
+            classifier,
+            images,
+            seed=settings.seed,
+            batch_size=settings.batch_size,
+            order=order,
+            progress=self.new_progress(),
+        )
+        deciding = Deciding(settings.stop_early, settings.alpha, settings.budget)
+
+        def note(claim: Claim | None, verdict: Verdict) -> None:
+            self._note(made, claim, verdict)
+
+        made = Robustness(
+            evaluation, deciding=deciding, planned=self.planned, baseline=self.baseline, on_verdict=note
+        )
+        return made
+
+    @cached_property
+    def baseline(self) -> Baseline | None:
+        """What `--robustcheck-compare` names."""
+        from robustcheck.baseline import Baseline
+
+        return None if self.settings.compare is None else Baseline.read(self.settings.compare, self.root)
+
+    def check_baselines(self) -> None:
+        """Raise `RobustcheckError` where a baseline can't be saved under its name, or can't be read."""
+        if self.settings.save is not None:
+            from robustcheck.baseline import path_of
+
+            path_of(self.settings.save, self.root)
+        if self.settings.compare is not None:
+            self.baseline  # noqa: B018 - reading it is the check
+
+    def save_baseline(self) -> Path | None:
+        """Write what `--robustcheck-save` names, if it names any."""
+        if self.settings.save is None:
+            return None
+        from robustcheck.baseline import save_baseline
+
+        studies = self.finished().studies
+        if len(studies) != 1:
+            raise RobustcheckError(
+                f"--robustcheck-save={self.settings.save} saves the records of one model on one image set, and this "
+                f"run evaluated {len(studies)}"
+            )
+        return save_baseline(self.settings.save, self.root, studies[0].records, failed=self.failed_integrity)
+
+    def _note(self, robustness: Robustness, claim: Claim | None, verdict: Verdict) -> None:
+        from robustcheck.report import ReportedClaim
+
+        self.verdicts[self.current_test].append((robustness, claim, verdict))
+        if self.current_test is not None:
+            reported = ReportedClaim.of(verdict).to_json()
+            self.current_test.user_properties.append((ReportedClaim.PROPERTY, reported))
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note the claims and findings that a test reported, in this process or in a worker."""
+        if report.failed and f"::{INTEGRITY}" in report.nodeid:
+            self.failed_integrity.append(report.nodeid.partition(f"::{INTEGRITY}")[2])
+        if report.when != "teardown":
+            return
+        for name, text in report.user_properties:
+            if name.startswith("robustcheck_"):
+                from robustcheck.report import Finding, ReportedClaim
+
+                if name == Finding.PROPERTY:
+                    self.findings.append(Finding.from_json(str(text)))
+                else:
+                    self.claims.append(ReportedClaim.from_json(str(text)))
+
+    def studies(self) -> list[Study]:
+        """Return what was evaluated in this process."""
+        from robustcheck.report import Study
+
+        made = [robustness for *_, robustness in self._made if robustness.records.views]
+        return [Study(robustness.records, robustness.classifier.class_count) for robustness in made]
+
+    def finished(self) -> FinishedRun:
+        """Return all there is to report, with what the workers sent."""
+        from robustcheck.report import FinishedRun, merge_studies
+
+        studies = merge_studies([*self.studies(), *self.from_workers])
+        return FinishedRun(studies, tuple(self.claims), tuple(self.findings), self.baseline)
+
+
+def views_named_by(item: pytest.Item) -> Iterator[View]:
+    """Yield the views that a test names, in claims, text constants or parameters, with the attacks on their way.
+
+    A guess that costs nothing when it is wrong: what is named in the tests that will run is evaluated in one
+    pass over the images instead of one pass a test.
+    """
+    from robustcheck.claims import parse_claim
+
+    function = getattr(item, "function", None)
+    texts = {*_constants(getattr(function, "__code__", None))}
+    callspec = getattr(item, "callspec", None)
+    texts.update(value for value in getattr(callspec, "params", {}).values() if isinstance(value, str))
+    for text in sorted(texts):
+        with suppress(RobustcheckError):
+            views = parse_claim(text).views if any(sign in text for sign in "<>") else (parse(text),)
+            for view in views:
+                yield view
+                if view.attack is not None:
+                    yield view.attack
+
+
+def _constants(code: CodeType | None) -> Iterator[str]:
+    for constant in code.co_consts if code else ():
+        if isinstance(constant, str):
+            yield constant
+        elif isinstance(constant, CodeType):
+            yield from _constants(constant)
+        elif isinstance(constant, tuple):
+            yield from (part for part in constant if isinstance(part, str))

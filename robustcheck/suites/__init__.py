@@ -1,0 +1,1 @@
+"""Test modules that ship: `--robustcheck-suite=NAME`."""

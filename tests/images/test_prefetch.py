@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from robustcheck.images.prefetch import map_ahead
+
+
+@settings(max_examples=25)
+@given(count=st.integers(0, 40), workers=st.integers(1, 4), ahead=st.integers(1, 12))
+def test_results_come_in_order(count, workers, ahead):
+    assert list(map_ahead(lambda x: x * x, range(count), workers=workers, ahead=ahead)) == [
+        x * x for x in range(count)
+    ]
+
+
+def test_no_more_is_begun_than_the_bound_allows():
+    begun = []
+    stream = map_ahead(begun.append, range(100), workers=3, ahead=5)
+    for taken in range(1, 40):
+        next(stream)
+        time.sleep(0.001)
+        assert len(begun) <= taken + 5
+    stream.close()
+    assert len(begun) <= 39 + 5
+
+
+def test_work_goes_on_while_the_consumer_is_busy():
+    begun = []
+    stream = map_ahead(begun.append, range(100), workers=2, ahead=6)
+    next(stream)
+    deadline = time.monotonic() + 5
+    while len(begun) < 6 and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert len(begun) >= 6
+    stream.close()
+
+
+def test_closing_early_ends_the_threads_and_what_has_not_begun():
+    begun = []
+
+    def slow(item):
+        begun.append(item)
+        time.sleep(0.02)
+
+    stream = map_ahead(slow, range(1000), workers=2, ahead=500)
+    next(stream)
+    started = time.monotonic()
+    stream.close()
+    assert time.monotonic() - started < 2
+    assert len(begun) < 100
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("robustcheck-images")]
+
+
+def test_an_error_comes_out_in_its_turn_and_ends_the_threads():
+    def fail_at_three(item):
+        if item == 3:
+            raise ValueError("three")
+        return item
+
+    stream = map_ahead(fail_at_three, range(10), workers=2, ahead=4)
+    assert [next(stream) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(ValueError, match="three"):
+        next(stream)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("robustcheck-images")]

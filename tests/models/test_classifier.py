@@ -1,0 +1,323 @@
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+import warnings
+from collections import namedtuple
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+from torchvision.transforms import functional
+
+from robustcheck import RobustcheckError, RobustnessWarning
+from robustcheck.models import Classifier, Preprocessing
+
+IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+
+
+class Returns(nn.Module):
+    """A network that returns what it is told to."""
+
+    def __init__(self, make):
+        super().__init__()
+        self.make = make
+
+    def forward(self, x):
+        return self.make(x)
+
+
+class Sees(nn.Module):
+    def forward(self, x):
+        self.seen = x
+        return x.mean(dim=(2, 3))
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_the_network_sees_exactly_what_torchvision_would_show_it(seed):
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randint(0, 256, (2, 3, 6, 5), dtype=torch.uint8, generator=generator)
+    net = Sees()
+    Classifier(net, **IMAGENET, input_size=(6, 5), device="cpu")(images)
+    expected = functional.normalize(functional.convert_image_dtype(images), **IMAGENET)
+    assert net.seen.equal(expected)
+    assert net.seen.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_uint8_images_and_float_pixels_give_the_same_logits(classifier_of, small_net, images):
+    classifier = classifier_of(small_net())
+    logits = classifier(images)
+    assert logits.shape == (4, 5)
+    assert logits.dtype == torch.float32
+    assert logits.equal(classifier.logits(images.float()))
+    assert logits.equal(classifier.logits(images.double()))
+
+
+def test_logits_can_be_differentiated_by_the_pixels_and_by_nothing_else(classifier_of, small_net, images):
+    net = small_net()
+    classifier = classifier_of(net)
+    pixels = images.float().requires_grad_()
+    before = pixels.detach().clone()
+    classifier.logits(pixels)[:, 0].sum().backward()
+    assert pixels.detach().equal(before)
+    assert all(parameter.grad is None and not parameter.requires_grad for parameter in net.parameters())
+
+    step = 0.5
+    moved = before.clone()
+    moved[0, 1, 4, 4] += step
+    change = (classifier.logits(moved) - classifier.logits(before))[0, 0] / step
+    assert pixels.grad[0, 1, 4, 4].item() == pytest.approx(change.item(), abs=1e-4)
+    assert not classifier(images).requires_grad
+
+
+def test_the_module_is_put_in_eval_mode_and_that_is_said(classifier_of, small_net, images):
+    net = small_net().train()
+    with pytest.warns(
+        RobustnessWarning, match="shy net was in train mode, which changes BatchNorm2d; .* eval mode"
+    ):
+        classifier = classifier_of(net, name="shy net")
+    assert classifier(images).equal(classifier(images))
+    assert not net.training
+
+
+def test_one_layer_left_in_train_mode_is_noticed(classifier_of):
+    net = nn.Sequential(nn.Dropout(0.5), nn.Flatten(), nn.Linear(360, 2)).eval()
+    net[0].train()
+    with pytest.warns(RobustnessWarning, match="which changes Dropout"):
+        classifier_of(net)
+
+
+def test_train_mode_that_changes_nothing_is_not_worth_a_word(classifier_of):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        classifier_of(nn.Sequential(nn.Flatten(), nn.Linear(360, 2)).train())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda x: x.float(), "images have dtype torch.float32; they are uint8"),
+        (lambda x: x[0], r"takes images of shape \(N, 3, 12, 10\), N >= 1; got \(3, 12, 10\)"),
+        (lambda x: x[:0], r"got \(0, 3, 12, 10\)"),
+        (lambda x: x[:, :1], r"got \(4, 1, 12, 10\)"),
+        (lambda x: x.transpose(2, 3), r"got \(4, 3, 10, 12\)"),
+        (lambda x: x.numpy(), r"images are a torch.Tensor, not numpy.ndarray; numpy: torch.from_numpy"),
+    ],
+)
+def test_images_of_another_kind_are_refused(classifier_of, small_net, images, wrong, message):
+    with pytest.raises(RobustcheckError, match=message):
+        classifier_of(small_net())(wrong(images))
+
+
+def test_integer_pixels_have_no_gradient_and_are_refused(classifier_of, small_net, images):
+    with pytest.raises(RobustcheckError, match=r"pixels have dtype torch.uint8; give floats in 0..255"):
+        classifier_of(small_net()).logits(images)
+
+
+Output = namedtuple("Output", "logits hidden")
+
+
+@dataclasses.dataclass
+class Answer:
+    logits: torch.Tensor
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda x: (x.mean((2, 3)), x), "returned tuple, not a tensor of logits; wrap it in an nn.Module"),
+        (lambda x: Output(x.mean((2, 3)), x), r"returned .*Output, not a tensor of logits"),
+        (lambda x: {"logits": x.mean((2, 3))}, "returned dict, not a tensor of logits"),
+        (lambda x: Answer(x.mean((2, 3))), r"returned .*Answer, not .* self.net\(x\).logits"),
+        (lambda x: None, "returned NoneType"),
+        (lambda x: x, r"returned torch.float32 of shape \(4, 3, 12, 10\) for 4 images"),
+        (
+            lambda x: x.mean((2, 3))[:2],
+            r"of shape \(2, 3\) for 4 images; logits are floats of shape \(4, classes\)",
+        ),
+        (lambda x: x.mean((2, 3)).argmax(1), r"returned torch.int64 of shape \(4,\)"),
+        (lambda x: x.mean((2, 3)).long(), r"returned torch.int64 of shape \(4, 3\)"),
+        (lambda x: x.mean((1, 2, 3))[:, None], "returned 1 class; a top label needs logits for at least two"),
+    ],
+)
+def test_a_network_that_returns_no_logits_is_refused(classifier_of, images, make, message):
+    with pytest.raises(RobustcheckError, match=message):
+        classifier_of(Returns(make))(images)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_logits_that_are_not_finite_are_refused_with_their_number(classifier_of, images, value):
+    def spoil(x):
+        logits = x.mean((2, 3))
+        logits[1, 2] = logits[3, 0] = value
+        return logits
+
+    classifier = classifier_of(Returns(spoil), name="bad net")
+    with pytest.raises(
+        RobustcheckError,
+        match=r"bad net gave NaN or infinite logits for 2 of 4 images \(batch positions 1, 3\)",
+    ):
+        classifier(images)
+    logits = classifier.logits(images.float())
+    with pytest.raises(RobustcheckError, match=r"\(b.png, d.png\)"):
+        classifier.check_finite(logits, ["a.png", "b.png", "c.png", "d.png"])
+
+
+def test_a_class_count_that_changes_is_refused(classifier_of, images):
+    classifier = classifier_of(Returns(lambda x: x.flatten(1)[:, : len(x)]), name="odd net")
+    assert classifier.class_count is None
+    classifier(images)
+    assert classifier.class_count == 4
+    with pytest.raises(RobustcheckError, match="odd net returned 3 classes after 4 before"):
+        classifier(images[:3])
+
+
+def test_class_names_must_be_as_many_as_the_classes(classifier_of, small_net, images):
+    assert classifier_of(small_net(), class_names=list("abcde")).class_names == ("a", "b", "c", "d", "e")
+    with pytest.raises(RobustcheckError, match="returned 5 classes, but 2 class_names were given"):
+        classifier_of(small_net(), class_names=["cat", "dog"])(images)
+
+
+def test_the_class_count_can_be_had_without_images(classifier_of, small_net):
+    assert classifier_of(small_net(classes=7)).probe() == 7
+
+
+def test_a_network_in_half_precision_still_gets_exact_pixels_and_gives_float32(
+    classifier_of, small_net, images
+):
+    half = classifier_of(small_net().to(torch.bfloat16))
+    logits = half(images)
+    assert logits.dtype == torch.float32
+    assert torch.allclose(logits, classifier_of(small_net())(images), atol=0.05)
+
+
+def test_only_a_module_makes_a_classifier(classifier_of):
+    with pytest.raises(RobustcheckError, match=r"made of a torch.nn.Module, not of function"):
+        classifier_of(lambda x: x)
+
+
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        ("gpu", "unknown device 'gpu': allowed are auto, cpu, cuda and cuda:0"),
+        ("cuda:x", "unknown device 'cuda:x'"),
+        ("cuda:99", "'cuda:99' was asked for, but"),
+    ],
+)
+def test_a_device_that_is_not_there_is_refused(classifier_of, small_net, device, message):
+    with pytest.raises(RobustcheckError, match=message):
+        classifier_of(small_net(), device=device)
+
+
+def test_auto_is_cuda_only_where_there_is_one(classifier_of, small_net, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert classifier_of(small_net(), device="auto").device == torch.device("cpu")
+    with pytest.raises(RobustcheckError, match="finds no CUDA device here; use --robustcheck-device=cpu"):
+        classifier_of(small_net(), device="cuda")
+
+
+def test_a_classifier_says_what_it_is(classifier_of, small_net):
+    classifier = classifier_of(small_net(), name="net")
+    assert repr(classifier) == (
+        "<Classifier net: shorter side to 14 (bicubic), centre crop 12x10, mean (0.485, 0.456, 0.406), "
+        "std (0.229, 0.224, 0.225), on cpu>"
+    )
+    assert classifier_of(small_net()).name == "SmallNet"
+
+
+def test_the_rule_survives_being_taken_apart_and_put_together(small_net):
+    rule = Preprocessing((12, 10), (15, 11), "bilinear", False, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    classifier = Classifier.from_preprocessing(
+        small_net(), rule, device="cpu", name="net", class_names=["a"] * 5
+    )
+    assert classifier.preprocessing == rule
+    classifier.probe()
+    moved = classifier.to("cpu")
+    assert (moved.preprocessing, moved.name, moved.class_names, moved.class_count, moved.fingerprint) == (
+        rule,
+        "net",
+        ("a",) * 5,
+        5,
+        classifier.fingerprint,
+    )
+
+
+# The fingerprint
+
+
+def test_equal_weights_have_equal_fingerprints(classifier_of, small_net):
+    one, other = classifier_of(small_net()), classifier_of(small_net())
+    assert one.fingerprint == other.fingerprint
+    assert len(one.fingerprint) == 16
+    int(one.fingerprint, 16)
+
+
+def _nudge(net):
+    with torch.no_grad():
+        net.stem.weight[0, 0, 0, 0] = np.nextafter(
+            net.stem.weight[0, 0, 0, 0].item(), 9, dtype=np.float32
+        ).item()
+
+
+def _buffer(net):
+    net.norm.running_mean[0] += 1
+
+
+def _dtype(net):
+    net.half()
+
+
+def _kind(net):
+    net.norm.num_batches_tracked = net.norm.num_batches_tracked.double()  # 0 as eight bytes, as before
+
+
+def _shape(net):
+    net.head.weight.data = net.head.weight.data.reshape(6, 5)
+
+
+def _rename(net):
+    net.tail = net.head
+    del net.head
+
+
+def _layer(net):
+    net.norm.__class__ = type("OtherNorm", (nn.BatchNorm2d,), {})
+
+
+@pytest.mark.parametrize("change", [_nudge, _buffer, _dtype, _kind, _shape, _rename, _layer])
+def test_any_change_of_the_network_changes_the_fingerprint(classifier_of, small_net, change):
+    net = small_net()
+    before = classifier_of(net).fingerprint
+    change(net)
+    assert classifier_of(net).fingerprint != before
+
+
+@pytest.mark.parametrize(
+    "change", [{"mean": (0.5, 0.456, 0.406)}, {"input_size": (12, 11)}, {"interpolation": "bilinear"}]
+)
+def test_other_preprocessing_changes_the_fingerprint(classifier_of, small_net, change):
+    assert classifier_of(small_net(), **change).fingerprint != classifier_of(small_net()).fingerprint
+
+
+def test_the_name_does_not_change_the_fingerprint(classifier_of, small_net):
+    assert (
+        classifier_of(small_net(), name="one").fingerprint
+        == classifier_of(small_net(), name="two").fingerprint
+    )
+
+
+def test_another_process_finds_the_same_fingerprint():
+    program = (
+        "import torch; from torch import nn; from robustcheck.models import Classifier; torch.manual_seed(3);"
+        "print(Classifier(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(16, 2)), mean=(0.1, 0.2, 0.3),"
+        "std=(1, 1, 1), input_size=4, device='cpu').fingerprint)"
+    )
+    torch.manual_seed(3)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(16, 2))
+    here = Classifier(net, mean=(0.1, 0.2, 0.3), std=(1, 1, 1), input_size=4, device="cpu").fingerprint
+    there = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert there.strip() == here

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torchvision
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from robustcheck import RobustcheckError
+from robustcheck.images.decoding import fit
+from robustcheck.models import Preprocessing
+from robustcheck.models.torchvision import preprocessing_of
+
+CONFIG = {"input_size": (3, 40, 40), "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+
+
+def photograph(width: int, height: int) -> Image.Image:
+    pixels = np.random.default_rng(width * 1000 + height).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+@pytest.mark.parametrize(("size", "resize"), [(224, 256), (299, 342), ((32, 64), 73), (np.int64(224), 256)])
+def test_a_bare_size_gets_the_usual_rule(size, resize):
+    rule = Preprocessing.for_size(size)
+    assert rule.resize == resize
+    assert rule.interpolation == "bicubic"
+    assert rule.input_size == ((size, size) if not isinstance(size, tuple) else size)
+
+
+def test_values_are_plain_whatever_sequence_they_came_in():
+    rule = Preprocessing.for_size([8, 9], resize=[10, 12], mean=np.array([0.1, 0.2, 0.3]), std=[1, 1, 1])
+    same = Preprocessing.for_size((8, 9), resize=(10, 12), mean=(0.1, 0.2, 0.3), std=(1.0, 1.0, 1.0))
+    assert rule == same
+    assert hash(rule) == hash(same)
+    assert repr(rule) == repr(same)
+
+
+def test_a_squash_is_described_as_one():
+    rule = Preprocessing.for_size((8, 9), resize=(10, 12), interpolation="bilinear", antialias=False)
+    assert rule.describe().startswith("squash to 10x12 (bilinear, no antialiasing), centre crop 8x9, mean")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"size": 0}, "input_size is 0: give pixels as an integer or as"),
+        ({"size": (3, 8, 8)}, r"input_size is \(3, 8, 8\)"),
+        ({"size": "224"}, "input_size is '224'"),
+        ({"size": 8.5}, "input_size is 8.5"),
+        ({"size": 8, "interpolation": "cubic"}, "unknown interpolation 'cubic': did you mean 'bicubic'"),
+        ({"size": 8, "interpolation": "lanczos", "antialias": False}, "unknown interpolation 'lanczos'"),
+        ({"size": 8, "mean": (0.5, 0.5)}, r"mean is \(0.5, 0.5\): give three numbers"),
+        ({"size": 8, "mean": 0.5}, "mean is 0.5: give three numbers"),
+        ({"size": 8, "mean": (float("nan"),) * 3}, "mean is .*: each number must be finite"),
+        ({"size": 8, "mean": (123.7, 116.3, 103.5)}, "divide mean and std by 255"),
+        ({"size": 8, "std": (0.2, 0.0, 0.2)}, r"std is \(0.2, 0.0, 0.2\): each value must be above 0"),
+        ({"size": 8, "resize": 7}, r"resize 7 is smaller than input_size \(8, 8\)"),
+        ({"size": 8, "resize": (7, 9)}, r"resize \(7, 9\) is smaller"),
+    ],
+)
+def test_a_rule_that_cannot_be_is_refused(given, message):
+    with pytest.raises(RobustcheckError, match=message):
+        Preprocessing.for_size(**given)
+
+
+@given(
+    width=st.integers(30, 90),
+    height=st.integers(30, 90),
+    size=st.integers(16, 48),
+    fraction=st.sampled_from([0.875, 0.882, 0.9, 0.95, 1.0]),
+    mode=st.sampled_from(["center", "squash"]),
+    interpolation=st.sampled_from(["bicubic", "bilinear"]),
+)
+def test_pixels_equal_those_of_timms_own_transform(width, height, size, fraction, mode, interpolation):
+    from timm.data import create_transform
+
+    config = {
+        **CONFIG,
+        "input_size": (3, size, size),
+        "crop_pct": fraction,
+        "crop_mode": mode,
+        "interpolation": interpolation,
+    }
+    image = photograph(width, height)
+    theirs = create_transform(**config, is_training=False, normalize=False)(image)
+    rule = Preprocessing.from_timm(config, name="a model")
+    np.testing.assert_array_equal(fit(image, rule), theirs.numpy())
+
+
+def test_a_timm_configuration_without_the_details_gets_timms_defaults():
+    from timm.data import resolve_data_config
+
+    resolved = resolve_data_config(pretrained_cfg=CONFIG)
+    assert Preprocessing.from_timm(CONFIG, name="a model") == Preprocessing.from_timm(
+        resolved, name="a model"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"crop_mode": "border"}, "a model crops by timm's mode 'border' to 40x40, which is not supported"),
+        ({"input_size": (3, 40, 20)}, r"mode 'center' to 40x20.*input_size=\(40, 20\)"),
+        ({"input_size": (1, 40, 40)}, "a model takes 1 channels"),
+    ],
+)
+def test_a_timm_configuration_that_cannot_be_held_to_is_refused(change, message):
+    with pytest.raises(RobustcheckError, match=message):
+        Preprocessing.from_timm({**CONFIG, **change}, name="a model")
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "efficientnet_b1", "swin_v2_t", "vit_l_16"])
+def test_pixels_equal_those_of_torchvisions_own_transform(name):
+    weights = torchvision.models.get_model_weights(name)["DEFAULT"]
+    rule = preprocessing_of(weights)
+    transform = weights.transforms()
+    image = photograph(301, 417)
+    theirs = transform(image)
+    ours = torchvision.transforms.functional.normalize(
+        torchvision.transforms.functional.convert_image_dtype(_tensor(fit(image, rule))), rule.mean, rule.std
+    )
+    assert ours.equal(theirs)
+
+
+def test_every_torchvision_classifier_has_a_rule():
+    names = torchvision.models.list_models(module=torchvision.models)
+    rules = {name: preprocessing_of(torchvision.models.get_model_weights(name)["DEFAULT"]) for name in names}
+    assert len(rules) >= 80
+    assert rules["inception_v3"].input_size == (299, 299)
+
+
+def test_without_antialiasing_the_resizing_is_that_of_a_tensor():
+    image = photograph(60, 50)
+    rule = Preprocessing.for_size(20, interpolation="bilinear", antialias=False)
+    functional = torchvision.transforms.functional
+    theirs = functional.center_crop(
+        functional.resize(functional.pil_to_tensor(image), [23], antialias=False), [20]
+    )
+    np.testing.assert_array_equal(fit(image, rule), theirs.numpy())
+    assert (fit(image, rule) != fit(image, Preprocessing.for_size(20, interpolation="bilinear"))).any()
+
+
+def _tensor(pixels):
+    import torch
+
+    return torch.from_numpy(pixels)

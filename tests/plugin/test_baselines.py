@@ -1,0 +1,142 @@
+"""`--robustcheck-save`, `--robustcheck-compare` and `no_regression`."""
+
+import pytest
+
+TESTS = """
+def test_no_worse(robustness):
+    assert robustness.no_regression("x", tolerance=0.01)
+    assert robustness.no_regression("JPG_50(Adv_9)", tolerance=0.01)
+"""
+SAVE = "def test_views(robustness):\n    robustness.evaluate('x', 'JPG_50(Adv_9)')\n"
+
+
+@pytest.fixture
+def saved(repository):
+    repository.makepyfile(test_save=SAVE)
+    result = repository.runpytest("--robustcheck-save=v1.0", "test_save.py")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["saved as *v1.0.csv"])
+    repository.makepyfile(test_gate=TESTS)
+    return repository
+
+
+def spoil(repository, old, new):
+    conftest = repository.path / "conftest.py"
+    text = conftest.read_text()
+    assert old in text
+    conftest.write_text(text.replace(old, new))
+
+
+def test_the_same_model_is_green_and_the_file_is_the_same_again(saved):
+    result = saved.runpytest("--robustcheck-compare=v1.0", "test_gate.py")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        ["against the baseline v1.0.csv", "*x: 90.0 % -> 90.0 %: +0.0 points*0 lost, 0 won*"]
+    )
+    first = (saved.path / "robustcheck-baselines" / "v1.0.csv").read_text()
+    saved.runpytest("--robustcheck-save=again", "test_save.py")
+    assert (saved.path / "robustcheck-baselines" / "again.csv").read_text() == first
+
+
+def test_a_worse_model_is_red_with_the_images_newly_lost(saved):
+    spoil(
+        saved,
+        "self.weight = torch.nn.Parameter(",
+        "self.weight = torch.nn.Parameter(0.05 * torch.ones(4, 768) + ",
+    )
+    spoil(
+        saved,
+        "labels = robustcheck_model(torch.from_numpy(pixels)).argmax(1).numpy()",
+        "labels = np.array(LABELS)",
+    )
+    baseline = (saved.path / "robustcheck-baselines" / "v1.0.csv").read_text()
+    labels = [line.split(",")[2] for line in baseline.splitlines() if not line.startswith("#")][1:]
+    spoil(saved, "import numpy", f"LABELS = [{', '.join(labels)}]\nimport numpy")
+    spoil(saved, "labels[:4] = (labels[:4] + 1) % 4", "")
+    spoil(saved, "generator=torch.Generator().manual_seed(0)", "generator=torch.Generator().manual_seed(1)")
+    result = saved.runpytest("--robustcheck-compare=v1.0", "test_gate.py")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*REFUTED: accuracy(x) - accuracy(x) of the baseline >= -0.01*",
+            "against the baseline v1.0.csv",
+            "*x: 90.0 % -> *lost*won of*",
+            "*McNemar p*",
+            "    lost: toy-*",
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("default_rng(0)", "default_rng(1)", "*of another image set*"),
+        ("input_size=16", "input_size=16, resize=20", "*of another pixels*"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(saved, old, new, message):
+    spoil(saved, old, new)
+    result = saved.runpytest("--robustcheck-compare=v1.0", "test_gate.py")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([f"E {message}"])
+
+
+def test_another_seed_is_refused_and_a_missing_view_named(saved):
+    saved.makepyfile(test_more="def test_it(robustness):\n    assert robustness.no_regression('Adv_3')")
+    saved.runpytest(
+        "--robustcheck-compare=v1.0", "--robustcheck-seed=1", "test_gate.py"
+    ).stdout.fnmatch_lines(["E *of another seed*"])
+    saved.runpytest("--robustcheck-compare=v1.0", "test_more.py").stdout.fnmatch_lines(
+        ["E *unknown view in the baseline v1.0.csv 'Adv_3'*"]
+    )
+
+
+def test_without_a_baseline_the_gate_says_how_to_make_one(saved):
+    saved.runpytest("test_gate.py").stdout.fnmatch_lines(
+        ["E *--robustcheck-save=NAME*--robustcheck-compare=NAME*"]
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["../up", "/tmp/x", "a/b", "", "con", ".hidden", "x" * 101, "nul.csv", "a b"]
+)
+def test_names_that_could_leave_the_folder_are_refused(repository, name):
+    repository.makepyfile(SAVE)
+    result = repository.runpytest(f"--robustcheck-save={name}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "a baseline's name is" in result.stderr.str()
+    assert [path.name for path in repository.path.iterdir() if path.suffix == ".csv"] == []
+
+
+def test_a_missing_baseline_is_a_usage_error_that_lists_what_is_there(saved):
+    result = saved.runpytest("--robustcheck-compare=v1.1", "test_gate.py")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: *unknown baseline 'v1.1': did you mean 'v1.0'?*"])
+
+
+@pytest.mark.parametrize("damage", ["cut", "version", "header", "cell", "columns"])
+def test_a_damaged_baseline_is_never_misread(saved, damage):
+    path = saved.path / "robustcheck-baselines" / "v1.0.csv"
+    text = path.read_text()
+    path.write_text(
+        {
+            "cut": text[: len(text) - 40],
+            "version": text.replace("records 1", "records 2"),
+            "header": text.replace('"provenance"', "provenance"),
+            "cell": text.replace(",9,", ",nine,", 1),
+            "columns": text.replace("x:p_top", "x:top"),
+        }[damage]
+    )
+    result = saved.runpytest("--robustcheck-compare=v1.0", "test_gate.py")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "v1.0.csv" in result.stderr.str()
+    assert "Traceback" not in result.stderr.str()
+
+
+def test_a_run_that_failed_its_integrity_tests_makes_no_baseline_to_compare_with(repository):
+    spoil(repository, "labels[:4] = (labels[:4] + 1) % 4", "labels[:] = np.arange(40) % 4")
+    repository.runpytest("--robustcheck-suite=jpeg-study", "--robustcheck-save=bad")
+    repository.makepyfile(test_gate=TESTS)
+    result = repository.runpytest("--robustcheck-compare=bad", "test_gate.py")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "failed its own integrity tests (clean_accuracy_is_far_above_chance)" in result.stderr.str()

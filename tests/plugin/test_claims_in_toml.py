@@ -1,0 +1,97 @@
+"""`robustcheck.toml`: a test per claim."""
+
+import pytest
+
+CLAIMS = """
+[claims]
+clean        = "accuracy(x) >= 80%"
+attack-works = "accuracy(Adv_20) <= 0.5 * accuracy(x)"
+
+[claims.too-much]
+claim = "recovery(JPG_50(Adv_20)) >= 90%"
+"""
+
+
+def write(repository, text=CLAIMS):
+    (repository.path / "robustcheck.toml").write_text(text)
+
+
+def test_each_claim_is_a_test_shown_with_its_place_when_it_fails(repository):
+    write(repository)
+    result = repository.runpytest("-v")
+    result.assert_outcomes(passed=2, failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "robustcheck.toml::clean PASSED*",
+            "robustcheck.toml::attack-works PASSED*",
+            "robustcheck.toml::too-much FAILED*",
+            "*robustcheck.toml:6: too-much",
+            "REFUTED: recovery(JPG_50(Adv_20)) >= 0.9",
+            "  left *right 90.0 %: short by *",
+            "worst images (5 of *",
+            "FAILED robustcheck.toml::too-much*",
+        ]
+    )
+    assert "Traceback" not in result.stdout.str()
+
+
+def test_claims_are_selected_by_name(repository):
+    write(repository)
+    repository.runpytest("-k", "attack-works").assert_outcomes(passed=1, deselected=2)
+    repository.runpytest("robustcheck.toml::clean").assert_outcomes(passed=1)
+
+
+def test_it_is_found_below_the_rootdir_and_sees_the_fixtures_there(repository):
+    (repository.mkdir("gates") / "robustcheck.toml").write_text('[claims]\nclean = "accuracy(x) >= 80%"\n')
+    repository.runpytest().assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            '[claims]\na = "acuracy(x) >= 0.5"',
+            "*robustcheck.toml:2: claim 'a': *acuracy*did you mean*accuracy*",
+        ),
+        (
+            '[claims]\na = "accuracy(JPEG) >= 0.5"',
+            "*robustcheck.toml:2: claim 'a': unknown step 'JPEG': did you mean JPG?*",
+        ),
+        ("[claims]\na = 3", "*robustcheck.toml:2: claim 'a' is text*"),
+        ("[claims", "*robustcheck.toml:1:*"),
+        ("", "*robustcheck.toml:1: no claims*"),
+    ],
+)
+def test_mistake_names_file_and_line(repository, text, message):
+    write(repository, text)
+    result = repository.runpytest()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([message])
+    assert "Traceback" not in result.stdout.str()
+
+
+def test_undecided_fails_warns_or_passes_as_it_says(repository):
+    settings = "".join(
+        f'[claims.{word}]\nclaim = "accuracy(x) >= 85%"\nabout = "population"\non_undecided = "{word}"\n'
+        for word in ("fail", "warn", "pass")
+    )
+    write(repository, settings)
+    result = repository.runpytest("-W", "default")
+    result.assert_outcomes(passed=2, failed=1, warnings=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*robustcheck.toml:1: fail",
+            "NOT SHOWN: accuracy(x) >= 0.85",
+            "*other seeds*voids the guarantee*",
+            "*RobustnessWarning: *robustcheck.toml:5: warn",
+        ]
+    )
+
+
+def test_family_is_decided_jointly(repository):
+    write(repository, 'family = "holm"\n' + CLAIMS)
+    result = repository.runpytest()
+    result.assert_outcomes(passed=2, failed=1)
+    result.stdout.fnmatch_lines(
+        ["  HOLDS     accuracy(x) >= 0.8", "  REFUTED   recovery(JPG_50(Adv_20)) >= 0.9"]
+    )

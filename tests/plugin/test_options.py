@@ -1,0 +1,110 @@
+"""Options, ini keys, and the errors of a command line."""
+
+import pytest
+
+
+def test_help_lists_every_option_of_the_interface(pytester):
+    result = pytester.runpytest("--help")
+    for name in [
+        "model",
+        "weights",
+        "images",
+        "limit",
+        "batch-size",
+        "device",
+        "seed",
+        "suite",
+        "findings",
+        "stop-early",
+        "alpha",
+        "budget",
+    ]:
+        assert f"--robustcheck-{name}" in result.stdout.str()
+        assert f"robustcheck_{name.replace('-', '_')}" in result.stdout.str()
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--robustcheck-limit=0", "--robustcheck-limit=0: it is a whole number from 1 up"),
+        ("--robustcheck-limit=many", "*limit=many: it is a whole number from 1 up"),
+        ("--robustcheck-batch-size=-3", "*batch-size=-3: it is a whole number from 1 up"),
+        ("--robustcheck-alpha=5", "*alpha=5: it is a number between 0 and 1, such as 0.05"),
+        (
+            "--robustcheck-suite=jpg-study",
+            "*suite=jpg-study: unknown value 'jpg-study': did you mean 'jpeg-study'?*",
+        ),
+        ("--robustcheck-findings=fail", "*findings=fail: unknown value 'fail'*Allowed: gate, report"),
+    ],
+)
+def test_value_that_is_not_allowed_is_a_usage_error(pytester, option, message):
+    result = pytester.runpytest(option)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {message}"])
+    assert "Traceback" not in result.stderr.str()
+
+
+def test_ini_keys_serve_as_options_and_their_errors_name_them(pytester):
+    pytester.makeini("[pytest]\nrobustcheck_limit = none")
+    result = pytester.runpytest()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: robustcheck_limit=none: it is a whole number from 1 up"])
+
+
+def test_command_line_goes_before_ini(repository):
+    repository.makeini("[pytest]\nrobustcheck_seed = 3\nrobustcheck_batch_size = 7")
+    repository.makepyfile("def test_it(robustness):\n    assert robustness['Noise_5'].kept > 0.01")
+    repository.runpytest().stdout.fnmatch_lines(["seed *3"])
+    repository.runpytest("--robustcheck-seed=4").stdout.fnmatch_lines(["seed *4"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--robustcheck-model=resnet5O"], "unknown model 'resnet5O': did you mean 'resnet50'?*"),
+        (["--robustcheck-model=no_such_package:build"], "*no_such_package*"),
+        (["--robustcheck-model=resnet18", "--robustcheck-weights=nowhere.pt"], "*nowhere.pt*"),
+        (["--robustcheck-model=sample", "--robustcheck-images=nowhere"], "*nowhere*"),
+        (["--robustcheck-model=sample", "--robustcheck-images=empty"], "*empty*"),
+        (["--robustcheck-model=sample", "--robustcheck-device=gpu"], "*gpu*"),
+    ],
+)
+def test_what_cannot_be_had_is_said_once(pytester, arguments, message):
+    pytester.mkdir("empty")
+    pytester.makepyfile(
+        """
+        def test_one(robustness):
+            assert robustness["x"].kept > 0
+
+        def test_two(robustness):
+            assert robustness["x"].kept > 0
+
+        def test_unrelated():
+            pass
+        """
+    )
+    result = pytester.runpytest(*arguments)
+    result.assert_outcomes(errors=1, skipped=1, passed=1)
+    result.stdout.fnmatch_lines([f"robustcheck: {message}"])
+    assert "Traceback" not in result.stdout.str()
+    assert "/robustcheck/" not in result.stdout.str().split("short test summary")[0]
+
+
+def test_own_fixture_that_returns_no_model_is_told_what_to_write(pytester):
+    pytester.makepyfile(
+        """
+        import pytest, torch
+
+        @pytest.fixture(scope="session")
+        def robustcheck_model():
+            return torch.nn.Linear(2, 2)
+
+        def test_it(robustness):
+            pass
+        """
+    )
+    result = pytester.runpytest()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(
+        ["robustcheck: robustcheck_model returned a Linear that does not say*", "*Classifier(net, mean=*"]
+    )

@@ -1,0 +1,101 @@
+"""`--robustcheck-stop-early` on a set large enough to stop."""
+
+import pytest
+
+TESTS = """
+import pytest
+
+def test_clear(robustness):
+    assert robustness["x"].accuracy >= 0.6
+
+def test_clearly_not(robustness):
+    assert robustness["Adv_20"].accuracy >= 0.5
+
+def test_recovery(robustness):
+    assert robustness.recovery("JPG_90(Adv_20)") <= 0.9
+"""
+
+
+@pytest.fixture
+def large(repository):
+    conftest = repository.path / "conftest.py"
+    text = (
+        conftest.read_text()
+        .replace("(40, 3, 16, 16)", "(3000, 3, 16, 16)")
+        .replace("range(40)", "range(3000)")
+    )
+    conftest.write_text(
+        text.replace("labels[:4] = (labels[:4] + 1) % 4", "labels[::10] = (labels[::10] + 1) % 4")
+    )
+    repository.makepyfile(TESTS)
+    return repository
+
+
+def verdicts(result):
+    return sorted(
+        line.split(" ", 3)[2:] for line in result.outlines if line.startswith(("  HOLDS ", "  REFUTED "))
+    )
+
+
+def test_it_stops_and_agrees_with_the_whole_set(large):
+    early, whole = large.runpytest("--robustcheck-stop-early"), large.runpytest()
+    for result in (early, whole):
+        result.assert_outcomes(passed=2, failed=1)
+    assert verdicts(early) == verdicts(whole)
+    early.stdout.fnmatch_lines(
+        [
+            "E *REFUTED: accuracy(Adv_20) >= 0.5",
+            "E *n = 256 of 3000*",
+            "x *256",
+            "Stopped early:*",
+            "*n = 256 of 3000",
+        ]
+    )
+    whole.stdout.fnmatch_lines(["x *3000", "*all 3000 images"])
+
+
+def test_workers_of_xdist_agree(large):
+    pytest.importorskip("xdist")
+    parallel = large.runpytest("--robustcheck-stop-early", "-n", "2")
+    parallel.assert_outcomes(passed=2, failed=1)
+    assert verdicts(parallel) == verdicts(large.runpytest("--robustcheck-stop-early"))
+
+
+def test_no_batch_is_evaluated_after_the_deciding_one_and_no_view_that_no_claim_needs(large):
+    large.makepyfile(
+        """
+        def test_it(robustness):
+            unused = robustness["JPG(Adv_5)"]
+            assert robustness["x"].accuracy >= 0.6
+            records = robustness.records
+            assert records.seen("x").sum() == 256
+            assert "JPG(Adv_5)" not in map(str, records.views)
+        """
+    )
+    large.runpytest("--robustcheck-stop-early").assert_outcomes(passed=1)
+
+
+def test_budget_that_does_not_decide_is_not_shown(large):
+    large.makepyfile("def test_it(robustness):\n    assert robustness['x'].accuracy >= 0.895")
+    result = large.runpytest("--robustcheck-stop-early", "--robustcheck-budget=400")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["E *NOT SHOWN: accuracy(x) >= 0.895", "E *n = 400 of 3000*", "*voids the guarantee*"]
+    )
+
+
+def test_interrupt_in_the_middle_of_a_claim_leaves_what_was_seen(large):
+    large.makepyfile(
+        """
+        def test_it(robustness, monkeypatch):
+            def stop(done, total):
+                if done >= 100:
+                    raise KeyboardInterrupt
+
+            robustness._evaluation.progress = stop
+            assert robustness["x"].accuracy >= 0.6
+        """
+    )
+    result = large.runpytest_subprocess("--robustcheck-stop-early")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines(["x *104", "*KeyboardInterrupt*"])
