@@ -207,6 +207,7 @@ def pytest_assertrepr_compare(config: pytest.Config, left: object, right: object
     if not entries or not isinstance(left, Estimate | Ratio) | isinstance(right, Estimate | Ratio):
         return None
     *_, verdict = entries[-1]
+    session.explained.append(verdict)
     return verdict.explain()
 
 
@@ -217,6 +218,7 @@ def pytest_runtest_makereport(
     """Leave our own frames out of a user's mistake, and add to a failed claim the images that count against it."""
     if call.excinfo is not None and isinstance(call.excinfo.value, RobustcheckError | ClaimFailed):
         _end_at_the_users_line(call.excinfo.tb)
+        item.config.stash[KEY].explained.append(getattr(call.excinfo.value, "verdict", None))
     report = yield
     if report.when == "call" and report.failed:
         report.sections += _failure_sections(item)
@@ -226,13 +228,14 @@ def pytest_runtest_makereport(
 def _failure_sections(item: pytest.Item) -> list[tuple[str, str]]:
     session = item.config.stash[KEY]
     sections = []
-    for robustness, claim, verdict in session.verdicts.get(item, ()):
-        if not verdict and claim is not None:
-            from robustcheck.report.failure import worst_images
+    for robustness, subject, verdict in session.verdicts.get(item, ()):
+        if not verdict:
+            from robustcheck.report.failure import evidence
 
-            if lines := worst_images(claim, robustness.records):
-                sections.append(("robustcheck", "\n".join(lines)))
-    return sections
+            explained = any(verdict is other for other in session.explained)
+            lines = [*([] if explained else verdict.explain()), *evidence(subject, robustness)]
+            sections.append(("robustcheck", "\n".join(lines)))
+    return [section for section in sections if section[1]]
 
 
 def _end_at_the_users_line(entry: TracebackType | None) -> None:

@@ -22,6 +22,7 @@ from robustcheck.claims import (
     family_alpha,
     holm,
     mean,
+    no_regression,
     no_regression_early,
     parse_claim,
     recovery,
@@ -36,6 +37,8 @@ from robustcheck.notation import View, X, parse
 from robustcheck.records import MEASURE_OF, Records
 
 Columns = npt.NDArray[np.float64]
+Subject = Claim | View
+"""What a verdict is about: a claim, or a view that was compared with the baseline."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class Robustness:
         deciding: Deciding | None = None,
         planned: Iterable[View] = (),
         baseline: Baseline | None = None,
-        on_verdict: Callable[[Claim | None, Verdict], None] = lambda _claim, _verdict: None,
+        on_verdict: Callable[[Subject, Verdict], None] = lambda _subject, _verdict: None,
     ) -> None:
         self.baseline = baseline
         self._evaluation = evaluation
@@ -163,27 +166,27 @@ class Robustness:
         old = self._baseline_column(measure, tree)
         terms = ((measure, tree),)
         self._require_labels(terms)
-
-        def draws() -> Iterator[Columns]:
-            start = 0
-            for columns in self._draws(terms):
-                rows = self._evaluation.order[start : start + len(columns)]
-                yield np.column_stack([columns[:, 0], old[rows]])
-                start += len(columns)
-
-        if not self._deciding.stop_early:
-            self.sample(terms)
-        verdict = no_regression_early(
-            draws(),
-            len(self.images),
-            tolerance=tolerance,
-            name=f"{measure}({tree})",
-            alpha=self._deciding.alpha,
-            min_seen=256 if self._deciding.stop_early else len(self.images),
-            budget=self._deciding.budget if self._deciding.stop_early else None,
-        )
-        self.report(None, verdict)
+        name = f"{measure}({tree})"
+        if self._deciding.stop_early:
+            verdict = no_regression_early(
+                self._paired_draws(terms, old),
+                len(self.images),
+                tolerance=tolerance,
+                name=name,
+                alpha=self._deciding.alpha,
+                budget=self._deciding.budget,
+            )
+        else:
+            verdict = no_regression(self.sample(terms)[:, 0], old, tolerance=tolerance, name=name)
+        self.report(tree, verdict)
         return verdict
+
+    def _paired_draws(self, terms: Sequence[Term], old: npt.NDArray[np.float64]) -> Iterator[Columns]:
+        start = 0
+        for columns in self._draws(terms):
+            rows = self._evaluation.order[start : start + len(columns)]
+            yield np.column_stack([columns[:, 0], old[rows]])
+            start += len(columns)
 
     def _baseline_column(self, measure: str, view: View) -> npt.NDArray[np.float64]:
         if self.baseline is None:
@@ -232,9 +235,9 @@ class Robustness:
         self.report(claim, verdict)
         return verdict
 
-    def report(self, claim: Claim | None, verdict: Verdict) -> None:
+    def report(self, subject: Subject, verdict: Verdict) -> None:
         """Have a verdict appear in the reports."""
-        self._on_verdict(claim, verdict)
+        self._on_verdict(subject, verdict)
 
     def decide_family(self, claims: Sequence[tuple[Claim, ClaimSettings]]) -> list[Verdict]:
         """Decide claims so that those that hold do so jointly, with an error of at most the run's alpha (Holm)."""

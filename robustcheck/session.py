@@ -18,11 +18,11 @@ from robustcheck.settings import Settings
 
 if TYPE_CHECKING:
     from robustcheck.baseline import Baseline
-    from robustcheck.claims import Claim, Verdict
+    from robustcheck.claims import Verdict
     from robustcheck.images import ImageSet
     from robustcheck.models import Classifier
     from robustcheck.report import Finding, FinishedRun, ReportedClaim, Study
-    from robustcheck.robustness import Robustness
+    from robustcheck.robustness import Robustness, Subject
 
 Progress = Callable[[int, int], None]
 INTEGRITY = "test_trust_"
@@ -43,10 +43,12 @@ class Session:
         self.current_test: pytest.Item | None = None
         self.unusable: str | None = None
         """Why the model or the images of the options can't be had, once that is known."""
-        self.verdicts: defaultdict[pytest.Item | None, list[tuple[Robustness, Claim | None, Verdict]]] = (
+        self.verdicts: defaultdict[pytest.Item | None, list[tuple[Robustness, Subject, Verdict]]] = (
             defaultdict(list)
         )
         """By test, in the order in which they were decided."""
+        self.explained: list[object] = []
+        """Verdicts that a failure's own message explains."""
         self.claims: list[ReportedClaim] = []
         self.findings: list[Finding] = []
         self.from_workers: list[Study] = []
@@ -126,8 +128,8 @@ class Session:
         )
         deciding = Deciding(settings.stop_early, settings.alpha, settings.budget)
 
-        def note(claim: Claim | None, verdict: Verdict) -> None:
-            self._note(made, claim, verdict)
+        def note(subject: Subject, verdict: Verdict) -> None:
+            self._note(made, subject, verdict)
 
         made = Robustness(
             evaluation, deciding=deciding, planned=self.planned, baseline=self.baseline, on_verdict=note
@@ -164,10 +166,10 @@ class Session:
             )
         return save_baseline(self.settings.save, self.root, studies[0].records, failed=self.failed_integrity)
 
-    def _note(self, robustness: Robustness, claim: Claim | None, verdict: Verdict) -> None:
+    def _note(self, robustness: Robustness, subject: Subject, verdict: Verdict) -> None:
         from robustcheck.report import ReportedClaim
 
-        self.verdicts[self.current_test].append((robustness, claim, verdict))
+        self.verdicts[self.current_test].append((robustness, subject, verdict))
         if self.current_test is not None:
             reported = ReportedClaim.of(verdict).to_json()
             self.current_test.user_properties.append((ReportedClaim.PROPERTY, reported))

@@ -1,4 +1,4 @@
-"""What is added to a failing test: the verdicts that did not hold, and the images that count against them."""
+"""What is added to a failing test: the images that count most against what it claimed."""
 
 from __future__ import annotations
 
@@ -6,9 +6,31 @@ import numpy as np
 
 from robustcheck.claims import Claim
 from robustcheck.claims.columns import per_image
+from robustcheck.notation import View
 from robustcheck.records import MEASURE_OF, Records
+from robustcheck.robustness import Robustness, Subject
 
 MOST_IMAGES = 5
+
+
+def evidence(subject: Subject, robustness: Robustness) -> list[str]:
+    """Return the images that a failed claim, or a view that got worse, owes its verdict to."""
+    if isinstance(subject, View):
+        return lost_images(subject, robustness)
+    return worst_images(subject, robustness.records)
+
+
+def lost_images(view: View, robustness: Robustness) -> list[str]:
+    """Return what changed since the baseline, and a line for each of the first images that were lost."""
+    if robustness.baseline is None:
+        return []
+    records = robustness.records
+    lines = []
+    for other, change in robustness.baseline.changes(records):
+        if other == view:
+            lines = [f"since the baseline {view}: {change!r}"]
+            lines += [f"  lost: {_name(records, image)}" for image in change.lost[:MOST_IMAGES]]
+    return lines
 
 
 def worst_images(claim: Claim, records: Records) -> list[str]:
@@ -26,9 +48,13 @@ def worst_images(claim: Claim, records: Records) -> list[str]:
 
 
 def _image(claim: Claim, records: Records, image: int) -> str:
-    label = records.labels[image]
-    told = [f"{records.names[image]!r}"[1:-1] + ("" if label < 0 else f" (label {label})")]
+    told = [_name(records, image)]
     for view in claim.views:
         columns = records.columns[view]
         told.append(f"{view} -> {columns['prediction'][image]}, p(top) {columns['p_top'][image]:.2f}")
     return "; ".join(told)
+
+
+def _name(records: Records, image: int) -> str:
+    label = records.labels[image]
+    return f"{records.names[image]!r}"[1:-1] + ("" if label < 0 else f" (label {label})")

@@ -43,10 +43,17 @@ def table(records: Records) -> list[str]:
     """Return the paper's table: one row a view."""
     views = sorted((view for view in records.views if records.seen(view).any()), key=_place)
     width = max(4, min(_VIEW_WIDTH, max((len(str(view)) for view in views), default=0)))
-    return [
-        f"{'view':<{width}}  {_NUMBERS}",
-        *(line for view in views for line in _row(records, view, width)),
-    ]
+    rows = [line for view in views for line in _row(records, view, width)]
+    stopped = any(not records.seen(view).all() for view in views)
+    return [f"{'view':<{width}}  {_NUMBERS}", *rows, *(_stopped_note(records) if stopped else [])]
+
+
+def _stopped_note(records: Records) -> list[str]:
+    note = (
+        f"Stopped early: of {len(records)} images a view has seen the n that its claims took. The intervals above "
+        "are those of a sample of fixed size; the bounds of the claims below hold wherever they stopped."
+    )
+    return ["", *textwrap.wrap(note, WIDTH)]
 
 
 def _place(view: View) -> tuple[object, ...]:
