@@ -104,6 +104,11 @@ class View:
         yield self
 
     @property
+    def is_seeded(self) -> bool:
+        """Whether it is drawn at random, by seeds."""
+        return any(view.kind == "noise" for view in self.walk())
+
+    @property
     def attack(self) -> View | None:
         """The last attack on the way to this view, or None."""
         attacks = [view for view in self.walk() if view.kind == "attack"]

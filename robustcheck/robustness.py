@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,6 +28,7 @@ from robustcheck.claims import (
     parse_claim,
     recovery,
 )
+from robustcheck.claims.columns import per_image
 from robustcheck.claims.file import Undecided
 from robustcheck.claims.verdict import About
 from robustcheck.errors import ClaimFailed, RobustcheckError, RobustnessWarning
@@ -218,12 +220,12 @@ class Robustness:
         views = [view for _, view in terms]
         if any(self._evaluation.done(view) < len(self.images) for view in views):
             self._evaluation.run(views if self._deciding.stop_early else (*self._planned, *views))
-        return self._columns(terms, np.arange(len(self.images)))
+        return _table(self._evaluation, terms)
 
     def peek(self, terms: Sequence[Term]) -> Columns | None:
         """Return measures of the images evaluated so far, or None where there are none."""
         done = min((self._evaluation.done(view) for _, view in terms), default=0)
-        return self._columns(terms, np.sort(self._evaluation.order[:done])) if done else None
+        return _table(self._evaluation, terms, np.sort(self._evaluation.order[:done])) if done else None
 
     def names(self) -> Sequence[str]:
         """Return what a person calls each image, in image-set order."""
@@ -258,8 +260,29 @@ class Robustness:
                 about=settings.about,
             )
         else:
-            verdict = decide_exact(claim, self.sample(claim.terms), tolerance=settings.tolerance)
+            columns = self.sample(claim.terms)
+            verdict = decide_exact(claim, columns, tolerance=settings.tolerance)
+            verdict = self._with_other_seeds(claim, columns, verdict)
         return replace(verdict, notes=(*verdict.notes, *self._blind_notes(claim)))
+
+    def _with_other_seeds(self, claim: Claim, columns: Columns, verdict: Verdict) -> Verdict:
+        """Warn where a claim about views drawn at random is decided by nothing but the seeds.
+
+        Only where the margin could be the seeds' doing are the views evaluated again with other ones: a 0/1
+        measure's mean over N images has a standard deviation over the seeds of at most 0.5 / sqrt(N).
+        """
+        seeded = sum(abs(weight) for (_, view), weight in claim.form.weights if view.is_seeded)
+        margin = abs(float(per_image(claim.form, claim.terms, columns).mean()))
+        if margin > 2 * seeded * 0.5 / math.sqrt(len(columns)) or not seeded:
+            return verdict
+        other = self._evaluation.fresh(seed=self._evaluation.seed + 1)
+        other.run(claim.views)
+        again = decide_exact(claim, _table(other, claim.terms), tolerance=verdict.tolerance)
+        if again.state == verdict.state:
+            return verdict
+        note = f"within the noise of the seeds: with --robustcheck-seed={other.seed} it would be {again!r}"
+        warnings.warn(f"{claim}: {note}", RobustnessWarning, stacklevel=2)
+        return replace(verdict, notes=(*verdict.notes, note))
 
     def _draws(self, terms: Sequence[Term]) -> Iterator[Columns]:
         """Yield measures of batch after batch, in the evaluation's random order, evaluated as they are drawn."""
@@ -267,11 +290,7 @@ class Robustness:
         for start in range(0, len(self.images), self._evaluation.batch_size):
             stop = min(start + self._evaluation.batch_size, len(self.images))
             self._evaluation.run(views, count=stop)
-            yield self._columns(terms, self._evaluation.order[start:stop])
-
-    def _columns(self, terms: Sequence[Term], rows: npt.NDArray[np.int64]) -> Columns:
-        columns = [self._evaluation.columns(view)[MEASURE_OF[measure]][rows] for measure, view in terms]
-        return np.stack(columns, axis=1)
+            yield _table(self._evaluation, terms, self._evaluation.order[start:stop])
 
     def _require_labels(self, terms: Sequence[Term]) -> None:
         missing = int((self.images.labels < 0).sum())
@@ -318,6 +337,13 @@ class Measured:
 
     def _mean(self, measure: str) -> Estimate:
         return Estimate(self.robustness, mean(measure, self.view))
+
+
+def _table(
+    evaluation: Evaluation, terms: Sequence[Term], rows: npt.NDArray[np.int64] | slice = slice(None)
+) -> Columns:
+    """Return measures of some images: float64 (n, len(terms))."""
+    return np.stack([evaluation.columns(view)[MEASURE_OF[measure]][rows] for measure, view in terms], axis=1)
 
 
 def _explained(verdict: Verdict, head: str) -> str:

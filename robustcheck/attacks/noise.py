@@ -37,14 +37,11 @@ def permuted_noise(images: Tensor, changed: Tensor, *, seeds: Sequence[int]) -> 
     Both are uint8 (N, 3, H, W). The noise has exactly the sizes of the change, at other places, in any
     channel; it is cut where it leaves 0..255.
     """
-    change = changed.to(torch.int16) - images.to(torch.int16)
-    permuted = torch.empty_like(change)
-    for image, seed in enumerate(seeds):
-        order = torch.from_numpy(
-            np.random.Generator(np.random.Philox(seed)).permutation(change[image].numel())
-        )
-        permuted[image] = change[image].flatten()[order.to(change.device)].view_as(change[image])
-    return (images + permuted).clamp_(0, 255).to(torch.uint8)
+    change = (changed.to(torch.int16) - images.to(torch.int16)).flatten(1)
+    for row, seed in zip(change, seeds, strict=True):
+        order = torch.randperm(len(row), generator=torch.Generator().manual_seed(seed % 2**63))
+        row.copy_(row[order.to(row.device)])
+    return (images + change.view_as(images)).clamp_(0, 255).to(torch.uint8)
 
 
 def _bytes(seed: int, count: int) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:

@@ -86,12 +86,12 @@ class Evaluation:
         """Everything that the numbers depend on, in words."""
         return describe(self.classifier, self.images, seed=self.seed, codec=self.codec)
 
-    def fresh(self) -> Evaluation:
+    def fresh(self, *, seed: int | None = None) -> Evaluation:
         """Return one with the same classifier, images and options that has evaluated nothing."""
         return Evaluation(
             self.classifier,
             self.images,
-            seed=self.seed,
+            seed=self.seed if seed is None else seed,
             batch_size=self.batch_size,
             codec=self.codec,
             order=self.order,

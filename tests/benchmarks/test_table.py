@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from robustcheck import evaluate
+from robustcheck import ImageSet, evaluate
 from robustcheck.attacks import loss_gradient
 
 TABLE = ["x", "Adv_1", "Adv_5", "Adv_10", "JPG(Adv_1)", "JPG(Adv_5)", "JPG(Adv_10)", "JPG_noise(Adv_1)"]
@@ -52,13 +52,13 @@ def recompressed(images):
     return torch.tensor(np.stack(decoded)).permute(0, 3, 1, 2) / 255
 
 
-def torchattacks_script(net, pixels):
+def torchattacks_script(net, pixels, batch_size):
     """The table as torchattacks' documentation would have it: images in 0..1, one attack after the other."""
     import torchattacks
 
     wrapped = torch.nn.Sequential(Normalise(), net).eval()
     images = pixels / 255
-    for batch in images.split(10):
+    for batch in images.split(batch_size):
         with torch.no_grad():
             labels = wrapped(batch).argmax(1)
         views = []
@@ -83,24 +83,36 @@ def pixels(sample_images):
     return next(sample_images.batches(len(sample_images))).pixels
 
 
-def test_against_a_torchattacks_script(sample_classifier, sample_images, pixels, capsys):
+@pytest.mark.parametrize("batch_size", [8, 20])
+def test_against_a_torchattacks_script(sample_classifier, sample_images, pixels, capsys, batch_size):
     pytest.importorskip("torchattacks")
     import copy
 
     net = copy.deepcopy(sample_classifier.module).to(memory_format=torch.contiguous_format).requires_grad_()
     pairs, ratios = in_turns(
-        lambda: evaluate(sample_classifier, sample_images, TABLE), lambda: torchattacks_script(net, pixels)
+        lambda: evaluate(sample_classifier, sample_images, TABLE),
+        lambda: torchattacks_script(net, pixels, batch_size),
     )
-    show(capsys, "eight views, against a torchattacks script", pairs, ratios, len(pixels))
+    show(
+        capsys,
+        f"eight views, against a torchattacks script in batches of {batch_size}",
+        pairs,
+        ratios,
+        len(pixels),
+    )
 
 
-def test_against_the_bare_model_calls(sample_classifier, sample_images, pixels, capsys):
+@pytest.mark.parametrize("where", ["in files", "in memory"])
+def test_against_the_bare_model_calls(sample_classifier, sample_images, pixels, capsys, where):
+    images = sample_images if where == "in files" else ImageSet.from_arrays(pixels)
+
     def model_calls():
+        """What any evaluation needs: one gradient, and seven forward passes of the views that it makes."""
         for batch in pixels.split(8):
             loss_gradient(sample_classifier, batch)
-            with torch.inference_mode():
-                for _ in range(7):
-                    sample_classifier.logits(batch.float())
+        with torch.inference_mode():
+            for batch in pixels.repeat(7, 1, 1, 1).split(8):
+                sample_classifier.logits(batch.float())
 
-    pairs, ratios = in_turns(lambda: evaluate(sample_classifier, sample_images, TABLE), model_calls)
-    show(capsys, "eight views, against the model calls alone", pairs, ratios, len(pixels))
+    pairs, ratios = in_turns(lambda: evaluate(sample_classifier, images, TABLE), model_calls)
+    show(capsys, f"eight views of images {where}, against the model calls alone", pairs, ratios, len(pixels))

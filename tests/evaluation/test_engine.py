@@ -237,3 +237,13 @@ def test_provenance_names_everything_the_numbers_depend_on(toy_classifier, toy_i
     assert provenance["seed"] == "7"
     assert "cpu" in provenance["device"]
     assert {"codec", "labels", "versions", "pixels"} <= set(provenance)
+
+
+@pytest.mark.parametrize("codec", ["pillow", "tensor"])
+def test_table_of_the_sample_is_the_same_by_every_codec(sample_classifier, sample_images, codec):
+    views = ["JPG", "JPG(Adv_5)", "JPG_noise(Adv_1)"]
+    some = sample_images.subset(range(6))
+    records, other = (evaluate(sample_classifier, some, views, codec=which) for which in ("auto", codec))
+    for view in views:
+        for column in ("prediction", "p_top", "l2"):
+            np.testing.assert_array_equal(records.column(column, view), other.column(column, view))

@@ -196,3 +196,24 @@ def test_fixture_of_one_test_reaches_no_other(repository):
             f"    assert robustness.classifier.name == '{name}'\n"
         )
     repository.runpytest().assert_outcomes(passed=2)
+
+
+def test_claim_within_the_noise_of_the_seeds_warns(repository):
+    repository.makepyfile(
+        """
+        def test_clear(robustness):
+            assert robustness["Noise_40"].kept >= 0.01
+
+        def test_by_chance(robustness):
+            share = float(robustness["Noise_40"].kept)
+            assert robustness["Noise_40"].kept >= share
+            assert robustness["Noise_40"].kept <= share
+        """
+    )
+    result = repository.runpytest("-W", "default")
+    result.assert_outcomes(passed=2, warnings=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*RobustnessWarning: kept(Noise_40) *: within the noise of the seeds: with --robustcheck-seed=1 it would*"
+        ]
+    )

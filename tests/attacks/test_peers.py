@@ -1,0 +1,51 @@
+"""FGS beside Foolbox's and torchattacks', on the sample: the same pixels but where a gradient is rounding error."""
+
+import pytest
+import torch
+
+from robustcheck.attacks import fgs
+
+EPSILONS = [1, 5, 10]
+
+
+class Normalised(torch.nn.Module):
+    """The network as peers take it: pixels in 0..1."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, images):
+        return self.net((images - 0.5) / 0.5)
+
+
+@pytest.fixture(scope="module")
+def photographs(sample_images):
+    return next(sample_images.batches(8)).pixels
+
+
+@pytest.fixture(scope="module")
+def labels(sample_classifier, photographs):
+    return sample_classifier(photographs).argmax(1)
+
+
+def by_torchattacks(net, images, labels, epsilon):
+    torchattacks = pytest.importorskip("torchattacks")
+    return torchattacks.FGSM(net, eps=epsilon / 255)(images, labels)
+
+
+def by_foolbox(net, images, labels, epsilon):
+    foolbox = pytest.importorskip("foolbox")
+    model = foolbox.PyTorchModel(net, bounds=(0, 1), device="cpu")
+    attack = foolbox.attacks.LinfFastGradientAttack(random_start=False)
+    return attack(model, images, labels, epsilons=epsilon / 255)[1]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("epsilon", EPSILONS)
+@pytest.mark.parametrize("peer", [by_torchattacks, by_foolbox])
+def test_same_pixels_as_peers(sample_classifier, photographs, labels, peer, epsilon):
+    ours = fgs(sample_classifier, photographs, epsilon=epsilon)
+    theirs = peer(Normalised(sample_classifier.module).eval(), photographs / 255, labels, epsilon)
+    equal = (ours == (theirs * 255).round().to(torch.uint8)).double().mean().item()
+    assert equal >= 0.97, f"{equal:.4f} of the samples are equal"
