@@ -37,7 +37,7 @@ class ClaimModule(pytest.Module):
 
     def _test_of(self, declared: DeclaredClaim) -> Callable[[Robustness], None]:
         def test(robustness: Robustness) -> None:
-            head = f"{declared.location}: {declared.name}"
+            head = f"{self.nodeid}:{declared.line}: {declared.name}"
             robustness.enforce(self._decided(declared, robustness), declared.settings, head)
 
         return test
@@ -69,5 +69,5 @@ class ClaimItem(pytest.Function):
         if isinstance(excinfo.value, ClaimFailed):
             return str(excinfo.value)
         if isinstance(excinfo.value, RobustcheckError):
-            return f"{self.declared.location}: {self.name}\n{excinfo.value}"
+            return f"{self.nodeid.partition('::')[0]}:{self.declared.line}: {self.name}\n{excinfo.value}"
         return super().repr_failure(excinfo, *args, **kwargs)

@@ -1,0 +1,96 @@
+"""The README's examples, run; its commands and tables, held against the code."""
+
+import re
+from pathlib import Path
+
+import pytest
+import timm  # noqa: F401 - pytester forgets what is first imported inside, and torch can't be loaded twice
+
+import robustcheck.report.terminal
+import robustcheck.robustness  # noqa: F401
+from robustcheck.notation import parse
+from robustcheck.settings import OPTIONS
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def holding(language, word):
+    (block,) = [block for block in blocks(language) if word in block]
+    return block
+
+
+def test_first_screen_has_the_commands_and_the_test_file():
+    screen = "\n".join(README.splitlines()[:36])
+    assert "pip install -e '.[sample]' && pytest --robustcheck-suite=jpeg-study" in screen
+    assert "pip install -e '.[test]'" in screen
+    assert len(holding("python", "def test_jpeg_gives_back").splitlines()) == 5
+
+
+def test_ci_takes_the_test_command_from_here():
+    (command,) = re.findall(r"<!-- test command -->\n```sh\n(pip install.*)\n```", README)
+    assert command.endswith("pytest")
+    assert "<!-- test command -->" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_test_file_and_claims_and_model_hold_on_the_sample(pytester):
+    pytester.makepyfile(test_python=holding("python", "def test_jpeg_gives_back"))
+    (pytester.path / "robustcheck.toml").write_text(holding("toml", "[claims]"))
+    model = holding("python", "def robustcheck_model")
+    pytester.makeconftest(
+        model.replace("my_net()", "robustcheck.load_model('sample').module")
+        .replace("0.485, 0.456, 0.406", "0.5, 0.5, 0.5")
+        .replace("0.229, 0.224, 0.225", "0.5, 0.5, 0.5")
+    )
+    result = pytester.runpytest("--robustcheck-images=sample", "-W", "default")
+    result.assert_outcomes(passed=5)
+
+
+def test_baseline_example(pytester):
+    pytester.makepyfile(holding("python", 'no_regression("JPG'))
+    (pytester.path / "robustcheck.toml").write_text('[claims]\na = "accuracy(JPG(Adv_1)) >= 1%"')
+    some = ["--robustcheck-limit=4", "--robustcheck-seed=1"]
+    pytester.runpytest("--robustcheck-save=v1", "robustcheck.toml", *some).assert_outcomes(passed=1)
+    pytester.runpytest("--robustcheck-compare=v1", *some).assert_outcomes(passed=2)
+
+
+def test_use_without_pytest(capsys):
+    exec(holding("python", "records.mean("), {})
+    assert re.match(r"0\.[3-8]\d* \[0\.", capsys.readouterr().out)
+
+
+def test_every_option_is_listed_with_its_help():
+    for option in OPTIONS:
+        (row,) = [line for line in README.splitlines() if line.startswith(f"| `{option.flag}")]
+        assert option.help in row
+    listed = re.findall(r"^\| `(--robustcheck-[a-z-]+)", README, re.MULTILINE)
+    assert listed == [option.flag for option in OPTIONS]
+
+
+def test_every_view_that_is_written_can_be_read():
+    written = re.findall(r"`((?:x|Adv|JPG|Noise)[^` ]*)`", README)
+    assert len(written) > 10
+    for view in written:
+        if "_e" not in view:
+            parse(view)
+
+
+@pytest.mark.parametrize("target", re.findall(r"\]\(#([a-z0-9-]+)\)", README))
+def test_links_within_lead_somewhere(target):
+    headings = re.findall(r"^## (.+)$", README, re.MULTILINE)
+    assert target in {heading.lower().replace(" ", "-") for heading in headings}
+
+
+def test_what_is_shown_is_what_comes_out(pytester):
+    """The study's views and findings; another processor may turn single images, and with them a number."""
+
+    def told(lines):
+        views = [line.split()[0] for line in lines if re.match(r"(x|Adv|JPG|Noise)\S* .*%", line)]
+        return views, re.findall(r"(?:holds|does not hold) here", " ".join(lines))
+
+    result = pytester.runpytest("--robustcheck-suite=jpeg-study", "--robustcheck-model=sample")
+    assert told(result.outlines) == told(holding("text", "findings of arXiv").splitlines())
