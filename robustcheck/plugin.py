@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _PACKAGE = Path(__file__).parent
 _SUITES = _PACKAGE / "suites"
-_OURS = {"robustness", "robustcheck_classifier", "fgs", "jpeg"}
+_OURS = {"robustness", "robustcheck_model", "robustcheck_images", "robustcheck_classifier", "fgs", "jpeg"}
 
 
 # ------------------------------------------------------------------------------------------ options
@@ -189,13 +189,6 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     return (yield)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Say once, not once a test, that the model or the images can't be had."""
-    if item.config.stash[KEY].unusable is not None and _uses_fixtures(item):
-        pytest.skip("robustcheck has no model or no images; the first error says why")
-
-
 def pytest_assertrepr_compare(config: pytest.Config, left: object, right: object) -> list[str] | None:
     """Explain a claim that did not hold."""
     if "robustcheck.claims" not in sys.modules:
@@ -215,11 +208,21 @@ def pytest_assertrepr_compare(config: pytest.Config, left: object, right: object
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Leave our own frames out of a user's mistake, and add to a failed claim the images that count against it."""
-    if call.excinfo is not None and isinstance(call.excinfo.value, RobustcheckError | ClaimFailed):
+    """Leave our own frames out of a user's mistake, and add to a failed claim the images that count against it.
+
+    What keeps many tests from running, such as a model that can't be had, is told once; the others skip.
+    """
+    session = item.config.stash[KEY]
+    error = None if call.excinfo is None else call.excinfo.value
+    if call.excinfo is not None and isinstance(error, RobustcheckError | ClaimFailed):
         _end_at_the_users_line(call.excinfo.tb)
-        item.config.stash[KEY].explained.append(getattr(call.excinfo.value, "verdict", None))
+        session.explained.append(getattr(error, "verdict", None))
     report = yield
+    if isinstance(error, Unusable):
+        if error.msg in session.told:
+            report.outcome = "skipped"
+            report.longrepr = (str(item.path), 0, "Skipped: robustcheck: the first error says why")
+        session.told.add(error.msg)
     if report.when == "call" and report.failed:
         report.sections += _failure_sections(item)
     return report
@@ -250,24 +253,30 @@ def _is_ours(entry: TracebackType) -> bool:
     return path.is_relative_to(_PACKAGE) and not path.is_relative_to(_SUITES)
 
 
+class Unusable(pytest.fail.Exception):  # type: ignore[misc,name-defined] # an attribute of a function
+    """A fixture can't be had, by a mistake of the user's; the message is all there is to say."""
+
+
 @contextmanager
 def _told_plainly() -> Generator[None]:
     """Turn a user's mistake into its message alone."""
     try:
         yield
     except RobustcheckError as error:
-        pytest.fail(f"robustcheck: {error}", pytrace=False)
+        raise Unusable(f"robustcheck: {error}", pytrace=False) from None
 
 
 # ----------------------------------------------------------------------------------------- reporting
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Send what a worker of pytest-xdist evaluated to the controller."""
+    """Save the baseline that is asked for; in a worker of pytest-xdist, send what it evaluated to the controller."""
+    ours = session.config.stash[KEY]
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
-        output["robustcheck"] = [study.to_plain() for study in session.config.stash[KEY].studies()]
-    # The controller saves in its summary, when the workers have sent theirs.
+        output["robustcheck"] = [study.to_plain() for study in ours.studies()]
+    elif not ours.is_empty and not ours.save_baseline():
+        session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -289,13 +298,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     terminalreporter.section("robustcheck")
     for line in render(session.finished(), encoding=_encoding(terminalreporter)):
         terminalreporter.line(line)
-    try:
-        saved = session.save_baseline()
-    except RobustcheckError as error:
-        terminalreporter.line(f"not saved: {error}", red=True)
-    else:
-        if saved is not None:
-            terminalreporter.line(f"saved as {saved}")
+    if session.saved:
+        terminalreporter.line(session.saved)
 
 
 def _encoding(terminalreporter: pytest.TerminalReporter) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from robustcheck.claims import Verdict
     from robustcheck.images import ImageSet
     from robustcheck.models import Classifier
+    from robustcheck.records import Records
     from robustcheck.report import Finding, FinishedRun, ReportedClaim, Study
     from robustcheck.robustness import Robustness, Subject
 
@@ -41,8 +42,10 @@ class Session:
         self.new_progress = new_progress
         self.planned: dict[View, None] = {}
         self.current_test: pytest.Item | None = None
-        self.unusable: str | None = None
-        """Why the model or the images of the options can't be had, once that is known."""
+        self.told: set[str | None] = set()
+        """What kept a test from running and was said."""
+        self.saved = ""
+        """What became of the baseline that was to be saved."""
         self.verdicts: defaultdict[pytest.Item | None, list[tuple[Robustness, Subject, Verdict]]] = (
             defaultdict(list)
         )
@@ -65,13 +68,13 @@ class Session:
         """Return the classifier that the options name: the sample where they name none."""
         from robustcheck.models import load_model
 
-        spec = self.settings.model or "sample"
+        settings = self.settings
         try:
-            return load_model(spec, weights=self.settings.weights, device=self.settings.device)
+            return load_model(settings.model or "sample", weights=settings.weights, device=settings.device)
         except RobustcheckError as error:
-            hint = "" if self.settings.model else "\nor name a model: --robustcheck-model=resnet50"
-            self.unusable = f"{error}{hint}"
-            raise RobustcheckError(self.unusable) from None
+            if settings.model:
+                raise
+            raise RobustcheckError(f"{error}\nor name a model: --robustcheck-model=resnet50") from None
 
     def as_classifier(self, model: Any) -> Classifier:
         """Return what the fixture `robustcheck_model` gave as a Classifier."""
@@ -99,16 +102,8 @@ class Session:
         if isinstance(images, ImageSet):
             limit = self.settings.limit
             return images if limit is None else images.sample(limit, seed=self.settings.seed)
-        try:
-            return open_images(
-                str(images or "sample"),
-                size=classifier.preprocessing,
-                limit=self.settings.limit,
-                seed=self.settings.seed,
-            )
-        except RobustcheckError as error:
-            self.unusable = str(error)
-            raise
+        spec, settings = str(images or "sample"), self.settings
+        return open_images(spec, size=classifier.preprocessing, limit=settings.limit, seed=settings.seed)
 
     def _make(self, classifier: Classifier, images: ImageSet) -> Robustness:
         import numpy as np
@@ -152,19 +147,26 @@ class Session:
         if self.settings.compare is not None:
             self.baseline  # noqa: B018 - reading it is the check
 
-    def save_baseline(self) -> Path | None:
-        """Write what `--robustcheck-save` names, if it names any."""
-        if self.settings.save is None:
-            return None
+    def save_baseline(self) -> bool:
+        """Write what `--robustcheck-save` names, if it names any, and return whether that went well."""
+        name = self.settings.save
+        if name is None:
+            return True
         from robustcheck.baseline import save_baseline
 
+        try:
+            path = save_baseline(name, self.root, self._only_records(), failed=self.failed_integrity)
+        except (RobustcheckError, OSError) as error:
+            self.saved = f"ERROR: the baseline {name} was not saved: {error}"
+            return False
+        self.saved = f"saved as {path.relative_to(self.root)}"
+        return True
+
+    def _only_records(self) -> Records:
         studies = self.finished().studies
         if len(studies) != 1:
-            raise RobustcheckError(
-                f"--robustcheck-save={self.settings.save} saves the records of one model on one image set, and this "
-                f"run evaluated {len(studies)}"
-            )
-        return save_baseline(self.settings.save, self.root, studies[0].records, failed=self.failed_integrity)
+            raise RobustcheckError(f"a baseline is of one model on one image set, not of {len(studies)}")
+        return studies[0].records
 
     def _note(self, robustness: Robustness, subject: Subject, verdict: Verdict) -> None:
         from robustcheck.report import ReportedClaim

@@ -81,8 +81,8 @@ def test_trust_clean_accuracy_is_far_above_chance(robustness: Robustness, record
     """A model that guesses can be neither robust nor not."""
     if (records.labels < 0).any():
         pytest.skip("the images have no labels")
-    warning = chance_warning(records, robustness.classifier.class_count)
-    assert warning is None, warning
+    if warning := chance_warning(records, robustness.classifier.class_count):
+        pytest.fail(warning, pytrace=False)
 
 
 @pytest.mark.parametrize("epsilon", EPSILONS)

@@ -145,3 +145,11 @@ def test_a_run_that_failed_its_integrity_tests_makes_no_baseline_to_compare_with
     result = repository.runpytest("--robustcheck-compare=bad", "test_gate.py")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert "failed its own integrity tests (clean_accuracy_is_far_above_chance)" in result.stderr.str()
+
+
+def test_a_baseline_that_cannot_be_saved_is_no_success(repository):
+    (repository.path / "robustcheck-baselines").write_text("a file where the folder belongs")
+    repository.makepyfile(SAVE)
+    result = repository.runpytest("--robustcheck-save=v1")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stdout.fnmatch_lines(["ERROR: the baseline v1 was not saved:*"])

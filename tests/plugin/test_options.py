@@ -87,6 +87,7 @@ def test_what_cannot_be_had_is_said_once(pytester, arguments, message):
     result.assert_outcomes(errors=1, skipped=1, passed=1)
     result.stdout.fnmatch_lines([f"robustcheck: {message}"])
     assert "Traceback" not in result.stdout.str()
+    assert "During handling" not in result.stdout.str()
     assert "/robustcheck/" not in result.stdout.str().split("short test summary")[0]
 
 
@@ -108,3 +109,16 @@ def test_own_fixture_that_returns_no_model_is_told_what_to_write(pytester):
     result.stdout.fnmatch_lines(
         ["robustcheck: robustcheck_model returned a Linear that does not say*", "*Classifier(net, mean=*"]
     )
+
+
+def test_a_model_that_cannot_be_had_keeps_no_other_from_running(repository):
+    """The options' model is out of reach at the top; a folder below brings its own."""
+    conftest = (repository.path / "conftest.py").read_text()
+    (repository.path / "conftest.py").unlink()
+    folder = repository.mkdir("own")
+    (folder / "conftest.py").write_text(conftest)
+    test = "def test_it(robustness):\n    assert robustness['Noise_1'].kept >= 0.1\n"
+    (folder / "test_own.py").write_text(test)
+    (repository.path / "test_a.py").write_text(test)
+    (repository.path / "test_b.py").write_text(test)
+    repository.runpytest("--robustcheck-model=resnet5O").assert_outcomes(passed=1, errors=1, skipped=1)
