@@ -103,11 +103,11 @@ class Robustness:
         """Everything that the numbers depend on, in words."""
         return self._evaluation.provenance
 
-    def __getitem__(self, view: str | View) -> Measured:
+    def __getitem__(self, view: str | View) -> ViewEstimates:
         """Return a view's estimates; raises `RobustcheckError` for a view that can't be read."""
         tree = parse(view)
         self.plan(tree)
-        return Measured(self, tree)
+        return ViewEstimates(self, tree)
 
     def recovery(self, view: str | View, *, measure: str = "accuracy") -> Ratio:
         """Return the share of the accuracy (or another measure) taken by an attack that a view of it gives back.
@@ -148,9 +148,7 @@ class Robustness:
         if verdict.state == "refuted" or settings.on_undecided == "fail":
             raise ClaimFailed(_explained(verdict, head), verdict)
         if settings.on_undecided == "warn":
-            warnings.warn(
-                "\n".join([*([head] if head else []), *verdict.explain()]), RobustnessWarning, stacklevel=3
-            )
+            warnings.warn(_explained(verdict, head), RobustnessWarning, stacklevel=3)
         return replace(verdict, lenient=True)
 
     def no_regression(
@@ -249,6 +247,8 @@ class Robustness:
 
     def _decide(self, claim: Claim, settings: ClaimSettings) -> Verdict:
         self._require_labels(claim.terms)
+        if not self._deciding.stop_early:
+            self.sample(claim.terms)  # all images, with whatever else is planned
         if self._deciding.stop_early or settings.about == "population":
             verdict = decide_early(
                 claim,
@@ -289,7 +289,7 @@ class Robustness:
         views = [view for _, view in terms]
         for start in range(0, len(self.images), self._evaluation.batch_size):
             stop = min(start + self._evaluation.batch_size, len(self.images))
-            self._evaluation.run(views, count=stop)
+            self._evaluation.run(views, count=stop, of=len(self.images))
             yield _table(self._evaluation, terms, self._evaluation.order[start:stop])
 
     def _require_labels(self, terms: Sequence[Term]) -> None:
@@ -305,13 +305,13 @@ class Robustness:
             note = f"{view}: attack blind to {' and '.join(defences)}"
             twin = view.adaptive_twin
             if twin is None or not self._evaluation.done(twin):
-                yield f"{note}; an attacker who knows of it does better"
+                yield f"{note}; an attacker who knows of it may do better"
             elif "accuracy" in {measure for measure, other in claim.terms if other == view}:
                 yield f"{note}; against one that goes through it, accuracy {self.records.mean('accuracy', twin):.1%}"
 
 
 @dataclass(frozen=True)
-class Measured:
+class ViewEstimates:
     """One view's estimates."""
 
     robustness: Robustness

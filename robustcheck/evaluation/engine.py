@@ -105,10 +105,11 @@ class Evaluation:
         """Return a view's columns, in image-set order."""
         return self._columns[view]
 
-    def run(self, views: Iterable[str | View], *, count: int | None = None) -> None:
+    def run(self, views: Iterable[str | View], *, count: int | None = None, of: int | None = None) -> None:
         """Evaluate the views on the first `count` images of the order (None: all), where that is not done.
 
-        Whole batches are evaluated, so it can be a few more.
+        Whole batches are evaluated, so it can be a few more. `of` is what progress is told to be on the way
+        to, where `count` is a step of it.
         """
         trees = tuple(dict.fromkeys((X, *map(parse, views))))
         goal = len(self.images) if count is None else min(count, len(self.images))
@@ -121,7 +122,7 @@ class Evaluation:
                 start += len(batch.ids)
                 self._done.update(dict.fromkeys(plan.views, start))
                 if self.progress is not None:
-                    self.progress(start, goal)
+                    self.progress(start, of or goal)
 
     def _stretches(self, views: tuple[View, ...], start: int, goal: int) -> Iterator[tuple[Plan, int]]:
         """Yield what to compute up to where: from image to image, the views that are not there yet."""

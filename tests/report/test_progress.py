@@ -25,7 +25,7 @@ def test_nothing_is_said_of_what_is_quick(told):
 def test_a_log_gets_one_line(told):
     run(told, rewrites=False)
     (line,) = told
-    assert line.strip() == "robustcheck: 16 of 100 images, 5.0 images/s, about 17 s left"
+    assert line.strip() == "robustcheck: 16 of 100 images, 5.0 images/s, 17 s left at most"
 
 
 def test_a_terminal_gets_one_line_rewritten_and_wiped(told):
