@@ -23,8 +23,8 @@ from robustcheck.records import MEASURES, Records
 FOLDER = "robustcheck-baselines"
 MUST_AGREE = ("codec", "labels", "pixels", "seed")
 """Where these differ, other images or other numbers were measured."""
-MAY_DIFFER = ("device", "precision", "versions")
-"""Where these differ, some predictions may change of themselves; it is said."""
+MAY_DIFFER = ("codec", "device", "precision", "versions")
+"""Where these differ, some predictions may change of themselves; it is said. Of the codec: the library."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -102,7 +102,9 @@ class Baseline:
 
     def _check(self, provenance: Mapping[str, str]) -> None:
         for name in MUST_AGREE:
-            then, now = self.records.provenance.get(name), provenance.get(name)
+            then, now = self.records.provenance.get(name, ""), provenance.get(name, "")
+            if name == "codec":  # its settings decide the pixels; the library is but a version
+                then, now = then.partition(", by ")[0], now.partition(", by ")[0]
             if then != now:
                 raise RobustcheckError(
                     f"the baseline {self.path.name} is of another {name}: {then!r} then, {now!r} now; "

@@ -153,3 +153,16 @@ def test_a_baseline_that_cannot_be_saved_is_no_success(repository):
     result = repository.runpytest("--robustcheck-save=v1")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stdout.fnmatch_lines(["ERROR: the baseline v1 was not saved:*"])
+
+
+def test_another_library_version_is_flagged_and_another_codec_refused(saved):
+    path = saved.path / "robustcheck-baselines" / "v1.0.csv"
+    text = path.read_text()
+    path.write_text(text.replace("by Pillow ", "by Pillow 0."))
+    result = saved.runpytest("--robustcheck-compare=v1.0", "test_gate.py")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["  note: another codec: JPEG 4:2:0*"])
+    path.write_text(text.replace("JPEG 4:2:0", "JPEG 4:4:4"))
+    saved.runpytest("--robustcheck-compare=v1.0", "test_gate.py").stdout.fnmatch_lines(
+        ["E *of another codec*"]
+    )
