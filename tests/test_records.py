@@ -135,6 +135,12 @@ def test_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     assert [file.name for file in path.parent.iterdir()] == ["records.csv"]
 
 
+def test_file_takes_names_that_are_no_text(tmp_path):
+    names = ("\udcff.png", "a\nb.png", "é.png")
+    save(records(names=names), tmp_path / "records.csv")
+    assert load(tmp_path / "records.csv")[0].names == names
+
+
 def test_pandas_reads_the_file_by_itself(tmp_path):
     import pandas as pd
 

@@ -22,7 +22,7 @@ def chance_warning(records: Records, classes: int | None) -> str | None:
     from scipy.special import bdtrc
 
     correct = int(records.columns[X]["correct"][seen].sum())
-    if correct and bdtrc(correct - 1, count, 1 / classes) < CHANCE_ALPHA:
+    if bdtrc(correct - 1, count, 1 / classes) < CHANCE_ALPHA:
         return None
     return (
         f"clean accuracy is at chance: {correct} of {count} images right, where guessing among {classes} "

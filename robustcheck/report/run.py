@@ -24,13 +24,14 @@ class ReportedClaim:
     state: str
     text: str
     numbers: str
-    """The estimates, and how many images they are from."""
+    """The estimates, how many images they are from, and the error where not all were seen."""
     notes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, verdict: Verdict) -> ReportedClaim:
         """Return a verdict as reports show it."""
-        return cls(verdict.state, verdict.claim or "", numbers(verdict), verdict.notes)
+        alpha = "" if verdict.exact else f", alpha {verdict.alpha:g}"
+        return cls(verdict.state, verdict.claim or "", numbers(verdict) + alpha, verdict.notes)
 
     def to_json(self) -> str:
         """Return the claim as a property's text."""

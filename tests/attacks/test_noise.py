@@ -20,6 +20,14 @@ def test_permuted_noise_has_the_entries_of_the_change(seed, images_seed):
         assert not torch.equal(noise, after)
 
 
+def test_permuted_noise_is_another_for_every_seed():
+    images = torch.full((2, 3, 8, 8), 100, dtype=torch.uint8)
+    changed = (images + torch.arange(192).view(3, 8, 8) // 10).to(torch.uint8)
+    one, other = permuted_noise(images, changed, seeds=[3, 4])
+    assert not torch.equal(one, other)
+    assert torch.equal(permuted_noise(images, changed, seeds=[3, 3])[1], one)
+
+
 def test_permuted_noise_is_cut_at_the_range():
     images = torch.full((1, 3, 8, 8), 250, dtype=torch.uint8)
     images[:, :, :4] = 0

@@ -49,7 +49,7 @@ def test_it_stops_and_agrees_with_the_whole_set(large):
             "x  *256",
             "Stopped early:*",
             "  REFUTED   accuracy(Adv_20) >= 0.5",
-            "*n = 256 of 3000",
+            "*n = 256 of 3000, alpha 0.05",
         ]
     )
     whole.stdout.fnmatch_lines(["x *3000", "*all 3000 images"])
