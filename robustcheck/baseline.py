@@ -7,18 +7,16 @@ repository, meant to be committed beside the code whose claims it holds.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-import numpy.typing as npt
 
 from robustcheck.claims import Change, change
 from robustcheck.errors import RobustcheckError, unknown
 from robustcheck.notation import View
 from robustcheck.record_files import load, save
-from robustcheck.records import MEASURES, Records
+from robustcheck.records import MEASURES, Column, Records
 
 FOLDER = "robustcheck-baselines"
 MUST_AGREE = ("codec", "labels", "pixels", "seed")
@@ -75,30 +73,46 @@ class Baseline:
         return cls(path, records)
 
     def column(
-        self, measure: str, view: View, ids: Sequence[str], provenance: Mapping[str, str]
-    ) -> npt.NDArray[np.float64]:
+        self,
+        measure: str,
+        view: View,
+        ids: Sequence[str],
+        labels: Column,
+        provenance: Mapping[str, str],
+    ) -> Column:
         """Return a measure of the baseline for images by id, in their order: float64 (n,).
 
-        Raises `RobustcheckError` for another image set, codec, label policy or seed, and for a view that the
-        baseline has not measured on all of them.
+        Raises `RobustcheckError` for another image set, other labels where they matter, another codec, label
+        policy or seed, and for a view that the baseline has not measured on all of them.
         """
         self._check(provenance)
         if view not in self.records.views:
             raise unknown(f"view in the baseline {self.path.name}", str(view), map(str, self.records.views))
-        row_of = {image_id: row for row, image_id in enumerate(self.records.ids) if image_id}
-        missing = [image_id for image_id in ids if image_id not in row_of]
-        if missing or len(ids) != len(row_of):
+        rows = self._rows(ids)
+        if measure in {"accuracy", "correct"} and (self.records.labels[rows] != labels).any():
+            changed = int((self.records.labels[rows] != labels).sum())
             raise RobustcheckError(
-                f"the baseline {self.path.name} is of another image set: {len(missing)} of {len(ids)} images are "
-                f"not among its {len(row_of)}; compare on the same images, or save it anew"
+                f"the baseline {self.path.name} has other labels for {changed} of {len(ids)} images (a class folder "
+                "more or less?): compare under the same labels, or save it anew"
             )
-        rows = [row_of[image_id] for image_id in ids]
         if not self.records.seen(view)[rows].all():
             raise RobustcheckError(
                 f"the baseline {self.path.name} was stopped before it saw all images of {view}"
             )
-        values: npt.NDArray[np.float64] = self.records.column(measure, view)[rows]
-        return values
+        return self.records.column(measure, view)[rows]
+
+    def _rows(self, ids: Sequence[str]) -> list[int]:
+        """Return the baseline's row of each image; of equal images, one each."""
+        rows_of: dict[str, list[int]] = {}
+        for row, image_id in enumerate(self.records.ids):
+            rows_of.setdefault(image_id, []).append(row)
+        missing = len((Counter(ids) - Counter(self.records.ids)).keys())
+        if missing or len(ids) != len(self.records):
+            raise RobustcheckError(
+                f"the baseline {self.path.name} is of another image set: {missing} of {len(ids)} images are "
+                f"not among its {len(self.records)}; compare on the same images, or save it anew"
+            )
+        return [rows_of[image_id].pop(0) for image_id in ids]
 
     def _check(self, provenance: Mapping[str, str]) -> None:
         for name in MUST_AGREE:
@@ -126,5 +140,5 @@ class Baseline:
         measure = MEASURES[0] if (records.labels >= 0).all() else "kept"
         for view in records.views:
             if view in self.records.views and records.seen(view).all():
-                old = self.column(measure, view, records.ids, records.provenance)
+                old = self.column(measure, view, records.ids, records.labels, records.provenance)
                 yield view, change(records.column(measure, view), old)

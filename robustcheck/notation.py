@@ -68,8 +68,8 @@ class View:
     def slug(self) -> str:
         """The view as pytest's `-k` can select it: letters, digits, `_`, `.` and `-`.
 
-        >>> parse("JPG_50(Adv_1.5)").slug
-        'JPG_50-Adv_1.5'
+        >>> parse("JPG_50(Adv_1)").slug
+        'JPG_50-Adv_1'
         """
         return re.sub(r"[^\w.]+", "-", str(self)).strip("-")
 
@@ -223,9 +223,10 @@ class Step:
 
 _EPSILON = Number(
     "epsilon",
-    0.5,
+    1,
     255,
-    because="in pixel levels of 0..255; rounding to 8 bits would erase less than 0.5",
+    integer=True,
+    because="in pixel levels of 0..255; a view is 8 bits deep, and rounding would erase or change anything else",
 )
 _QUALITY = Number("quality", 1, 100, default=75, integer=True)
 

@@ -55,6 +55,9 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from None
     if settings.suite is not None and config.args_source is not pytest.Config.ArgsSource.ARGS:
         config.args[:] = []  # the suite alone
+    elif config.args_source is pytest.Config.ArgsSource.TESTPATHS:
+        claims = config.rootpath / CLAIMS_FILE  # is rarely below the folder of the tests
+        config.args += [str(claims)] * claims.is_file()
 
 
 # ----------------------------------------------------------------------------------------- fixtures
@@ -77,7 +80,7 @@ def robustcheck_model(pytestconfig: pytest.Config) -> Any:
 @pytest.fixture(scope="session")
 def robustcheck_images(pytestconfig: pytest.Config) -> Any:
     """The images it is tested on: a spec such as a folder's path, or an ImageSet; override it to bring your own."""
-    return pytestconfig.stash[KEY].settings.images
+    return pytestconfig.stash[KEY].images_spec()
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +160,7 @@ def pytest_collection_modifyitems(
     """Add the suite that is asked for: by name, or by a model named where no test is that uses it."""
     settings = config.stash[KEY].settings
     wanted = settings.suite
-    if wanted is None and settings.model_on_command_line and not any(map(_uses_fixtures, items)):
+    if wanted is None and "model" in settings.on_command_line and not any(map(_uses_fixtures, items)):
         wanted = "jpeg-study"
     if wanted is not None:
         items.extend(session.genitems(SuiteModule.named(wanted, session)))
@@ -214,7 +217,7 @@ def pytest_runtest_makereport(
     """
     session = item.config.stash[KEY]
     error = None if call.excinfo is None else call.excinfo.value
-    if call.excinfo is not None and isinstance(error, RobustcheckError | ClaimFailed):
+    if call.excinfo is not None and _says_all(error, call.excinfo.tb):
         _end_at_the_users_line(call.excinfo.tb)
         session.explained.append(getattr(error, "verdict", None))
     report = yield
@@ -232,13 +235,21 @@ def _failure_sections(item: pytest.Item) -> list[tuple[str, str]]:
     session = item.config.stash[KEY]
     sections = []
     for robustness, subject, verdict in session.verdicts.get(item, ()):
-        if not verdict:
+        if verdict.state != "holds":
             from robustcheck.report.failure import evidence
 
             explained = any(verdict is other for other in session.explained)
             lines = [*([] if explained else verdict.explain()), *evidence(subject, robustness)]
             sections.append(("robustcheck", "\n".join(lines)))
     return [section for section in sections if section[1]]
+
+
+def _says_all(error: BaseException | None, entry: TracebackType | None) -> bool:
+    """Whether the message is complete without our frames: we raised it ourselves, of a user's mistake."""
+    while entry is not None and entry.tb_next is not None:
+        entry = entry.tb_next
+    ours = entry is not None and _is_ours(entry)
+    return isinstance(error, RobustcheckError | ClaimFailed) or (ours and isinstance(error, TypeError))
 
 
 def _end_at_the_users_line(entry: TracebackType | None) -> None:
@@ -269,12 +280,14 @@ def _told_plainly() -> Generator[None]:
 # ----------------------------------------------------------------------------------------- reporting
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Save the baseline that is asked for; in a worker of pytest-xdist, send what it evaluated to the controller."""
     ours = session.config.stash[KEY]
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
         output["robustcheck"] = [study.to_plain() for study in ours.studies()]
+    elif exitstatus in {pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR}:
+        return
     elif not ours.is_empty and not ours.save_baseline():
         session.exitstatus = pytest.ExitCode.USAGE_ERROR
 

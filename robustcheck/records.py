@@ -40,7 +40,7 @@ def empty_columns(count: int) -> dict[str, Column]:
     return columns
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Records:
     """What was measured: for each view, columns with one entry per image, in image-set order."""
 
@@ -56,6 +56,9 @@ class Records:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def __repr__(self) -> str:
+        return f"<records of {len(self)} images under {', '.join(map(str, self.views))}>"
 
     @property
     def views(self) -> tuple[View, ...]:
@@ -75,7 +78,7 @@ class Records:
         """
         name = MEASURE_OF.get(measure, measure)
         if name not in COLUMNS:
-            raise unknown("measure", measure, [*COLUMNS, *MEASURE_OF])
+            raise unknown("measure", measure, {*COLUMNS, *MEASURE_OF})
         tree = parse(view)
         if tree not in self.columns:
             raise unknown("view of these records", str(tree), map(str, self.columns))

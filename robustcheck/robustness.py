@@ -94,6 +94,11 @@ class Robustness:
         return self._evaluation.images
 
     @property
+    def is_evaluated(self) -> bool:
+        """Whether anything has been measured."""
+        return self._evaluation.done(X) > 0
+
+    @property
     def records(self) -> Records:
         """What has been measured so far, image by image; asking computes nothing."""
         return self._evaluation.records
@@ -143,13 +148,13 @@ class Robustness:
     @staticmethod
     def enforce(verdict: Verdict, settings: ClaimSettings, head: str = "") -> Verdict:
         """Raise `ClaimFailed`, warn, or return the verdict of a claim that was to hold."""
-        if verdict:
+        if verdict.state == "holds":
             return verdict
         if verdict.state == "refuted" or settings.on_undecided == "fail":
             raise ClaimFailed(_explained(verdict, head), verdict)
         if settings.on_undecided == "warn":
             warnings.warn(_explained(verdict, head), RobustnessWarning, stacklevel=3)
-        return replace(verdict, lenient=True)
+        return replace(verdict, undecided="true")
 
     def no_regression(
         self, view: str | View, *, tolerance: float = 0.01, measure: str = "accuracy"
@@ -178,6 +183,7 @@ class Robustness:
             )
         else:
             verdict = no_regression(self.sample(terms)[:, 0], old, tolerance=tolerance, name=name)
+        verdict = replace(verdict, undecided="raise")
         self.report(tree, verdict)
         return verdict
 
@@ -194,7 +200,7 @@ class Robustness:
                 "there is no baseline to compare with: save one with --robustcheck-save=NAME on the version that "
                 "is to be held, and name it with --robustcheck-compare=NAME"
             )
-        return self.baseline.column(measure, view, self.images.ids, self.provenance)
+        return self.baseline.column(measure, view, self.images.ids, self.images.labels, self.provenance)
 
     def plan(self, *views: View) -> None:
         """Have views evaluated with the next that are."""
@@ -230,8 +236,13 @@ class Robustness:
         return self.images.names
 
     def decide(self, claim: Claim, settings: ClaimSettings | None = None) -> Verdict:
-        """Decide a claim: on all images, or, when stopping early, on no more than it takes."""
+        """Decide a claim: on all images, or, when stopping early, on no more than it takes.
+
+        Without settings it is a comparison in a test, whose verdict, if not shown, is neither true nor false.
+        """
         verdict = self._decide(claim, settings or ClaimSettings())
+        if settings is None:
+            verdict = replace(verdict, undecided="raise")
         self.report(claim, verdict)
         return verdict
 
@@ -254,7 +265,7 @@ class Robustness:
                 claim,
                 self._draws(claim.terms),
                 len(self.images),
-                alpha=settings.alpha or self._deciding.alpha,
+                alpha=self._deciding.alpha if settings.alpha is None else settings.alpha,
                 budget=self._deciding.budget,
                 tolerance=settings.tolerance,
                 about=settings.about,

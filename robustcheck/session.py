@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from robustcheck.errors import RobustcheckError
+from robustcheck.errors import RobustcheckError, RobustnessWarning
 from robustcheck.notation import View, parse
 from robustcheck.settings import Settings
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]
 INTEGRITY = "test_trust_"
 """How the names of a suite's integrity tests begin: where one fails, the numbers can't be trusted."""
+CHANCE = "clean_accuracy_is_far_above_chance"
+"""The one of them that holds for every run."""
 KEY = pytest.StashKey["Session"]()
 
 
@@ -56,19 +59,22 @@ class Session:
         self.findings: list[Finding] = []
         self.from_workers: list[Study] = []
         self.failed_integrity: list[str] = []
+        self._asked: set[str] = set()
+        """The fixtures whose own bodies ran, rather than those that override them."""
         self._classifiers: list[tuple[Any, Classifier]] = []
         self._made: list[tuple[Any, Any, Robustness]] = []
 
     @property
     def is_empty(self) -> bool:
         """Nothing was evaluated, here or in a worker."""
-        return not (self.from_workers or any(made.records.views for *_, made in self._made))
+        return not (self.from_workers or self.studies())
 
     def load_model(self) -> Classifier:
         """Return the classifier that the options name: the sample where they name none."""
         from robustcheck.models import load_model
 
         settings = self.settings
+        self._asked.add("robustcheck_model")
         try:
             return load_model(settings.model or "sample", weights=settings.weights, device=settings.device)
         except RobustcheckError as error:
@@ -76,10 +82,25 @@ class Session:
                 raise
             raise RobustcheckError(f"{error}\nor name a model: --robustcheck-model=resnet50") from None
 
+    def images_spec(self) -> str:
+        """Return the images that the options name: the sample where they name none."""
+        self._asked.add("robustcheck_images")
+        return self.settings.images or "sample"
+
+    def _require_used(self, fixture: str, *options: str) -> None:
+        """Raise where the command line names what a fixture of the repository takes the place of."""
+        given = [f"--robustcheck-{option}" for option in options if option in self.settings.on_command_line]
+        if given and fixture not in self._asked:
+            raise RobustcheckError(
+                f"{' and '.join(given)} would have no effect: the fixture {fixture} is overridden in a conftest.py. "
+                "Leave out the one or the other"
+            )
+
     def as_classifier(self, model: Any) -> Classifier:
         """Return what the fixture `robustcheck_model` gave as a Classifier."""
         from robustcheck.models import as_classifier
 
+        self._require_used("robustcheck_model", "model", "weights")
         for known, classifier in self._classifiers:
             if known is model:
                 return classifier
@@ -99,11 +120,20 @@ class Session:
     def _open(self, classifier: Classifier, images: Any) -> ImageSet:
         from robustcheck.images import ImageSet, open_images
 
+        self._require_used("robustcheck_images", "images")
+
         if isinstance(images, ImageSet):
             limit = self.settings.limit
             return images if limit is None else images.sample(limit, seed=self.settings.seed)
-        spec, settings = str(images or "sample"), self.settings
-        return open_images(spec, size=classifier.preprocessing, limit=settings.limit, seed=settings.seed)
+        if not isinstance(images, str | Path):
+            raise RobustcheckError(
+                f"the fixture robustcheck_images returned {type(images).__name__}; it is to return a folder, or a "
+                "robustcheck.ImageSet (ImageSet.from_arrays(pixels, labels) makes one of arrays)"
+            )
+        settings = self.settings
+        return open_images(
+            str(images), size=classifier.preprocessing, limit=settings.limit, seed=settings.seed
+        )
 
     def _make(self, classifier: Classifier, images: ImageSet) -> Robustness:
         import numpy as np
@@ -111,6 +141,14 @@ class Session:
         from robustcheck.evaluation import Evaluation
         from robustcheck.robustness import Deciding, Robustness
 
+        classes, folders = classifier.probe(), images.class_names
+        if folders is not None and len(folders) != classes:
+            warnings.warn(
+                f"{images.name} has {len(folders)} classes and {classifier.name} knows {classes}: folder by folder, in "
+                "the order of their names, they are taken for the first of them",
+                RobustnessWarning,
+                stacklevel=2,
+            )
         settings = self.settings
         order = np.random.default_rng(settings.seed).permutation(len(images))
         evaluation = Evaluation(
@@ -163,10 +201,21 @@ class Session:
         return True
 
     def _only_records(self) -> Records:
+        from robustcheck.evaluation.sanity import chance_warning
+
         studies = self.finished().studies
         if len(studies) != 1:
             raise RobustcheckError(f"a baseline is of one model on one image set, not of {len(studies)}")
-        return studies[0].records
+        records = studies[0].records
+        for view in records.views:
+            if not records.seen(view).all():
+                raise RobustcheckError(
+                    f"{view} was evaluated on {int(records.seen(view).sum())} of {len(records)} images; a baseline "
+                    "is of whole image sets, from a run that ends and does not stop early"
+                )
+        if chance_warning(records, studies[0].classes) and CHANCE not in self.failed_integrity:
+            self.failed_integrity.append(CHANCE)
+        return records
 
     def _note(self, robustness: Robustness, subject: Subject, verdict: Verdict) -> None:
         from robustcheck.report import ReportedClaim
@@ -193,9 +242,11 @@ class Session:
 
     def studies(self) -> list[Study]:
         """Return what was evaluated in this process."""
+        made = [robustness for *_, robustness in self._made if robustness.is_evaluated]
+        if not made:
+            return []
         from robustcheck.report import Study
 
-        made = [robustness for *_, robustness in self._made if robustness.records.views]
         return [Study(robustness.records, robustness.classifier.class_count) for robustness in made]
 
     def finished(self) -> FinishedRun:

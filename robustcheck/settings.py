@@ -24,7 +24,10 @@ def _whole(low: int) -> Callable[[str], int]:
 
 
 def _share(text: str) -> float:
-    value = float(text) if text.strip().replace(".", "", 1).isdecimal() else 0.0
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0 < value < 1:
         raise ValueError("it is a number between 0 and 1, such as 0.05")
     return value
@@ -49,6 +52,8 @@ class Option:
     help: str
     read: Callable[[str], Any] = str
     default: Any = None
+    is_path: bool = False
+    """It may be a path, which in an ini file is meant from there."""
 
     @property
     def flag(self) -> str:
@@ -63,8 +68,13 @@ class Option:
 
 OPTIONS = (
     Option("model", "SPEC", "classifier: a torchvision name, timm:NAME, package.module:callable, sample"),
-    Option("weights", "PATH", "weights for the model: safetensors, or a checkpoint that loads weights-only"),
-    Option("images", "SPEC", "images: a folder whose sub-folders are the classes, or sample"),
+    Option(
+        "weights",
+        "PATH",
+        "weights for the model: safetensors, or a checkpoint that loads weights-only",
+        is_path=True,
+    ),
+    Option("images", "SPEC", "images: a folder whose sub-folders are the classes, or sample", is_path=True),
     Option("limit", "N", "take N of the images, a seeded random subset", _whole(1)),
     Option("batch-size", "N", "images that the model gets at once (default: by device)", _whole(1)),
     Option("device", "auto|cpu|cuda[:i]", "where to compute (default: auto)", default="auto"),
@@ -105,13 +115,15 @@ class Settings:
     budget: int | None
     save: str | None
     compare: str | None
-    model_on_command_line: bool
+    on_command_line: frozenset[str]
+    """The names of the options that were given there."""
 
     @classmethod
     def of(cls, config: pytest.Config) -> Settings:
         """Return the settings; raises `pytest.UsageError` for a value that is not allowed."""
         values = {option.name.replace("-", "_"): _value(config, option) for option in OPTIONS}
-        return cls(**values, model_on_command_line=config.getoption("robustcheck_model") is not None)
+        given = frozenset(option.name for option in OPTIONS if config.getoption(option.key) is not None)
+        return cls(**values, on_command_line=given)
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -134,6 +146,11 @@ def _value(config: pytest.Config, option: Option) -> Any:
         written, text = option.key, config.getini(option.key)
     if text is None or isinstance(text, bool):
         return option.default if text is None else text
+    if not str(text).strip():
+        raise pytest.UsageError(f"{written} is empty: give a value, or leave it out")
+    if option.is_path and written == option.key and config.inipath is not None:
+        beside = config.inipath.parent / str(text)
+        text = beside if beside.exists() else text
     try:
         return option.read(str(text))
     except ValueError as error:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -15,13 +13,20 @@ from robustcheck.models import Classifier
 def fgs(classifier: Classifier, images: Tensor, *, epsilon: float, labels: Tensor | None = None) -> Tensor:
     """Return Adv_epsilon(x) = x + epsilon * sign(gradient of the loss at x), as an image file can hold it.
 
-    `images` are uint8 (N, 3, H, W), and so is the result. `epsilon` is in pixel levels of 0..255, at
-    least 0.5, and is rounded to whole levels, since the result is 8 bits deep. `labels`, int64 (N,), are
-    those whose loss goes up; None means the model's own top label on these images, as in arXiv 1608.00853.
+    `images` are uint8 (N, 3, H, W), and so is the result. `epsilon` is in whole pixel levels of 0..255,
+    since the result is 8 bits deep. `labels`, int64 (N,), are those whose loss goes up; None means the
+    model's own top label on these images, as in arXiv 1608.00853.
 
-    Raises `RobustcheckError` for an epsilon that rounding would erase or that leaves the range.
+    Raises `RobustcheckError` for an epsilon that rounding would erase or change, for images that are not
+    uint8 or not of the classifier's size, and for labels that are none of its classes.
     """
     whole_levels(epsilon)
+    if getattr(images, "dtype", None) is not torch.uint8:
+        got = getattr(images, "dtype", type(images).__name__)
+        raise RobustcheckError(f"images are a uint8 tensor (N, 3, H, W) of pixel levels 0..255, got {got}")
+    if labels is not None:
+        _check_labels(labels, len(images), classifier)
+        labels = labels.to(classifier.device)
     gradient = loss_gradient(classifier, images.to(classifier.device), labels)
     return add_signs(images, gradient.values.sign().to(images.device), epsilon)
 
@@ -33,10 +38,21 @@ def add_signs(images: Tensor, signs: Tensor, epsilon: float) -> Tensor:
 
 
 def whole_levels(epsilon: float) -> int:
-    """Return epsilon in whole pixel levels, halves rounded up."""
-    if not 0.5 <= epsilon <= 255:
+    """Return epsilon as a whole number of pixel levels, which 8 bits can hold."""
+    if not 1 <= epsilon <= 255 or abs(epsilon - round(epsilon)) > 1e-6:
         raise RobustcheckError(
-            f"epsilon is in pixel levels, from 0.5 to 255, got {epsilon!r}; less than 0.5 would vanish when "
-            "the result is rounded to 8 bits (8/255 in other tools is epsilon=8 here)"
+            f"epsilon is a whole number of pixel levels, from 1 to 255, got {epsilon!r}: the result is 8 bits deep, "
+            "and rounding would erase or change anything else (8/255 in other tools is epsilon=8 here)"
         )
-    return math.floor(epsilon + 0.5)
+    return round(epsilon)
+
+
+def _check_labels(labels: Tensor, count: int, classifier: Classifier) -> None:
+    classes = classifier.probe()
+    kind = getattr(labels, "dtype", type(labels).__name__)
+    if kind is not torch.int64 or labels.shape != (count,):
+        raise RobustcheckError(f"labels are an int64 tensor of shape ({count},), got {kind} of {len(labels)}")
+    if count and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+        raise RobustcheckError(
+            f"labels are classes from 0 to {classes - 1}, got {int(labels.min())} to {int(labels.max())}"
+        )

@@ -46,6 +46,17 @@ class ClaimSettings:
     about: About = "testset"
     on_undecided: Undecided = "fail"
 
+    def __post_init__(self) -> None:
+        for name in ("about", "on_undecided"):
+            if getattr(self, name) not in _WORDS[name]:
+                raise RobustcheckError(
+                    f"{name} is one of {', '.join(_WORDS[name])}, got {getattr(self, name)!r}"
+                )
+        if self.alpha is not None and not 0 < self.alpha < 1:
+            raise RobustcheckError(f"alpha is a probability between 0 and 1, got {self.alpha}")
+        if not 0 <= self.tolerance < 1:
+            raise RobustcheckError(f"tolerance is a share from 0 to below 1, got {self.tolerance}")
+
 
 @dataclass(frozen=True)
 class DeclaredClaim:

@@ -119,6 +119,12 @@ class Measured:
             right = Linear(constant=number)
         return self.source.decide(compare(self.expression, relation, right))
 
+    def __format__(self, spec: str) -> str:
+        return format(float(self), spec) if spec else repr(self)
+
+    def __float__(self) -> float:
+        raise NotImplementedError
+
     def _no_equality(self) -> TypeError:
         return TypeError(
             f"{self.expression} compares by >=, >, <= and <: an estimate is never just a number. "

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from robustcheck.errors import ClaimFailed
+
 State = Literal["holds", "refuted", "not shown"]
 About = Literal["testset", "population"]
 Relation = Literal[">=", ">", "<=", "<"]
@@ -48,11 +50,14 @@ class Verdict:
     percent: bool = False
     """Whether the numbers are shares, shown in percent."""
     notes: tuple[str, ...] = ()
-    lenient: bool = False
-    """Whether a claim that is not shown passes, as `on_undecided` can ask."""
+    undecided: Literal["false", "true", "raise"] = "false"
+    """What the truth value is where the claim is not shown. An assertion's comparison raises `ClaimFailed`, so that
+    `assert not claim` does not take "not shown" for "refuted"; `on_undecided` can ask for true."""
 
     def __bool__(self) -> bool:
-        return self.state == "holds" or (self.lenient and self.state == "not shown")
+        if self.state == "not shown" and self.undecided == "raise":
+            raise ClaimFailed("\n".join(self.explain()), self)
+        return self.state == "holds" or (self.undecided == "true" and self.state == "not shown")
 
     def __repr__(self) -> str:
         from robustcheck.claims.wording import one_line

@@ -112,6 +112,7 @@ class Evaluation:
         to, where `count` is a step of it.
         """
         trees = tuple(dict.fromkeys((X, *map(parse, views))))
+        self._check_labels()
         goal = len(self.images) if count is None else min(count, len(self.images))
         for view in trees:
             self._columns.setdefault(view, empty_columns(len(self.images)))
@@ -139,7 +140,6 @@ class Evaluation:
             run.make(view)
         with torch.inference_mode():
             self._classify(plan.views, run)
-            self._check_labels(batch)
             measured = torch.stack([measure(run, view) for view in plan.views])  # (views, rows, n)
         for view, rows in zip(plan.views, measured.cpu().numpy(), strict=True):
             self._check_finite(view, batch, rows[0])
@@ -177,15 +177,9 @@ class Evaluation:
         )
         run.logits.update(zip(waiting, logits.chunk(len(waiting)), strict=True))
 
-    def _check_labels(self, batch: Batch) -> None:
-        classes = self.classifier.class_count
-        for name, label in zip(batch.names, batch.labels.tolist(), strict=True):
-            if classes is not None and label >= classes:
-                raise RobustcheckError(
-                    f"label {label} of {name} is none of the {classes} classes (0 to {classes - 1}) that "
-                    f"{self.classifier.name} knows: {self.images.name} is another model's image set, or its "
-                    "classes are numbered otherwise; name images by --robustcheck-images"
-                )
+    def _check_labels(self) -> None:
+        if self.images.has_labels and (self.images.labels >= 0).any():
+            self.images.check_labels(self.classifier.probe())
 
     def _check_finite(self, view: View, batch: Batch, predictions: Column) -> None:
         bad = np.flatnonzero(np.isnan(predictions))

@@ -36,13 +36,17 @@ def decode(path: Path, rule: Preprocessing) -> Pixels:
     """
     try:
         with Image.open(path) as image:
+            mode = image.mode
             rgb = image.convert("RGB")
-    except (
-        Exception
-    ) as error:  # a damaged file makes Pillow raise OSError, SyntaxError, struct.error and others
+    except Exception as error:  # noqa: BLE001 - damage makes Pillow raise OSError, SyntaxError, struct.error, ...
         raise RobustcheckError(
             f"image {str(path)!r} cannot be decoded ({type(error).__name__}: {error}); repair it or take it out"
-        ) from error
+        ) from None
+    if mode.startswith(("I", "F")):
+        raise RobustcheckError(
+            f"image {str(path)!r} has more than 8 bits a sample (Pillow's mode {mode!r}), which conversion would cut "
+            "off; save it with 8 bits"
+        )
     return fit(rgb, rule)
 
 

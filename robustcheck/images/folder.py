@@ -49,6 +49,12 @@ def open_folder(location: str, rule: Preprocessing) -> ImageSet:
                 f"{' '.join(sorted(EXTENSIONS))}"
             )
         return _image_set(root, loose, rule)
+    empty = [folder.name for folder, paths in zip(folders, classes, strict=True) if not paths]
+    if empty:
+        raise RobustcheckError(
+            f"{root} has folders without images ({_printable(', '.join(empty[:10]))}), and a class is numbered by its "
+            "place among the folders: take out what is no class, or give each class an image"
+        )
     if loose:
         warnings.warn(
             f"{root} has class folders, so {len(loose)} image(s) beside them are left out, such as {loose[0].name!r}",

@@ -53,7 +53,7 @@ def _stopped_note(records: Records) -> list[str]:
         f"Stopped early: of {len(records)} images a view has seen the n that its claims took. The intervals above "
         "are those of a sample of fixed size; the bounds of the claims below hold wherever they stopped."
     )
-    return ["", *textwrap.wrap(note, WIDTH)]
+    return ["", *_wrapped(note)]
 
 
 def _place(view: View) -> tuple[object, ...]:
@@ -83,12 +83,12 @@ def _row(records: Records, view: View, width: int) -> Iterator[str]:
 
 def _provenance(records: Records) -> Iterator[str]:
     for name, text in records.provenance.items():
-        yield from textwrap.wrap(text, WIDTH, initial_indent=f"{name:<11}", subsequent_indent=" " * 11)
+        yield from _wrapped(text, initial_indent=f"{name:<11}", subsequent_indent=" " * 11)
 
 
 def _warnings(study: Study) -> list[str]:
     warning = chance_warning(study.records, study.classes)
-    return textwrap.wrap(f"WARNING: {warning}", WIDTH, subsequent_indent=" " * 9) if warning else []
+    return _wrapped(f"WARNING: {warning}", subsequent_indent=" " * 9) if warning else []
 
 
 def _changes(baseline: Baseline, records: Records) -> Iterator[str]:
@@ -96,36 +96,44 @@ def _changes(baseline: Baseline, records: Records) -> Iterator[str]:
     try:
         changes = list(baseline.changes(records))
     except RobustcheckError as error:
-        yield from textwrap.wrap(str(error), WIDTH, initial_indent="  ", subsequent_indent="  ")
+        yield from _wrapped(str(error), initial_indent="  ", subsequent_indent="  ")
         return
     for difference in baseline.differences(records.provenance):
-        yield from textwrap.wrap(
-            f"note: another {difference}", WIDTH, initial_indent="  ", subsequent_indent="    "
-        )
+        yield from _wrapped(f"note: another {difference}", initial_indent="  ", subsequent_indent="    ")
     for view, change in changes:
-        yield from textwrap.wrap(f"{view}: {change!r}", WIDTH, initial_indent="  ", subsequent_indent="    ")
+        yield from _wrapped(f"{view}: {change!r}", initial_indent="  ", subsequent_indent="    ")
         for word, images in (("lost", change.lost), ("won", change.won)):
             if images:
                 names = ", ".join(records.names[image] for image in images[:MOST_NAMES])
                 more = f" and {len(images) - MOST_NAMES} more" if len(images) > MOST_NAMES else ""
-                yield from textwrap.wrap(
-                    f"{word}: {names}{more}", WIDTH, initial_indent="    ", subsequent_indent="      "
+                yield from _wrapped(
+                    f"{word}: {names}{more}", initial_indent="    ", subsequent_indent="      "
                 )
 
 
 def _claim(claim: ReportedClaim) -> Iterator[str]:
-    yield from textwrap.wrap(
-        f"{claim.state.upper():<10}{claim.text}", WIDTH, initial_indent="  ", subsequent_indent=" " * 12
+    yield from _wrapped(
+        f"{claim.state.upper():<10}{claim.text}", initial_indent="  ", subsequent_indent=" " * 12
     )
     fits = len(claim.numbers) <= WIDTH - 12
     for note in (*([claim.numbers] if fits else claim.numbers.split("; ")), *claim.notes):
-        yield from textwrap.wrap(note, WIDTH, initial_indent=" " * 12, subsequent_indent=" " * 12)
+        yield from _wrapped(note, initial_indent=" " * 12, subsequent_indent=" " * 12)
 
 
 def _finding(finding: Finding) -> Iterator[str]:
     state = "holds here" if finding.holds else "does not hold here"
-    yield from textwrap.wrap(f"{finding.text}: {state}", WIDTH, initial_indent="  ", subsequent_indent="  ")
-    yield from textwrap.wrap(finding.numbers, WIDTH, initial_indent="    ", subsequent_indent="    ")
+    yield from _wrapped(f"{finding.text}: {state}", initial_indent="  ", subsequent_indent="  ")
+    yield from _wrapped(finding.numbers, initial_indent="    ", subsequent_indent="    ")
+
+
+def _wrapped(text: str, *, initial_indent: str = "", subsequent_indent: str = "") -> list[str]:
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=initial_indent,
+        subsequent_indent=subsequent_indent,
+        break_on_hyphens=False,
+    )
 
 
 def _printable(line: str, encoding: str) -> str:

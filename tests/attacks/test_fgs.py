@@ -27,15 +27,14 @@ def test_every_sample_moves_by_epsilon_along_the_sign_of_the_gradient(toy_classi
     assert torch.equal(fgs(toy_classifier, clean, epsilon=3).int(), expected)
 
 
-@given(epsilon=st.floats(0.5, 255), seed=st.integers(0, 99))
+@given(epsilon=st.integers(1, 255), seed=st.integers(0, 99))
 def test_result_is_eight_bits_within_epsilon_and_the_range(epsilon, seed):
     generator = torch.Generator().manual_seed(seed)
     clean = torch.randint(0, 256, (2, 3, 4, 4), generator=generator, dtype=torch.uint8)
     signs = torch.randint(-1, 2, clean.shape, generator=generator, dtype=torch.int8)
     moved = add_signs(clean, signs, epsilon)
     assert moved.dtype == torch.uint8
-    levels = int(epsilon + 0.5)
-    assert torch.equal(moved.int(), (clean.int() + levels * signs.int()).clamp(0, 255))
+    assert torch.equal(moved.int(), (clean.int() + epsilon * signs.int()).clamp(0, 255))
 
 
 def test_loss_of_the_label_goes_up(toy_classifier):
@@ -65,9 +64,9 @@ def test_callers_grad_mode_does_not_matter(toy_classifier, mode):
         assert torch.equal(fgs(toy_classifier, images(), epsilon=2), expected)
 
 
-@pytest.mark.parametrize("epsilon", [0, 0.49, -1, 256, float("nan"), 8 / 255])
+@pytest.mark.parametrize("epsilon", [0, 0.49, 1.5, -1, 256, float("nan"), 8 / 255])
 def test_epsilon_that_rounding_would_erase_is_an_error(toy_classifier, epsilon):
-    with pytest.raises(RobustcheckError, match=r"pixel levels, from 0\.5 to 255"):
+    with pytest.raises(RobustcheckError, match="a whole number of pixel levels, from 1 to 255"):
         fgs(toy_classifier, images(), epsilon=epsilon)
 
 
@@ -110,3 +109,26 @@ def test_defence_is_gone_through(toy_classifier):
     straight = loss_gradient(toy_classifier, images().flip(3))
     assert torch.equal(flipped.logits, straight.logits)
     assert torch.equal(flipped.values, straight.values.flip(3))
+
+
+@pytest.mark.parametrize(
+    ("given", "labels", "message"),
+    [
+        (images().float() / 255, None, "uint8 tensor .* got torch.float32"),
+        (images().numpy(), None, "uint8 tensor .* got uint8"),
+        (images()[:, :, :8], None, "takes images of shape"),
+        (images(), torch.tensor([0, 4]), "classes from 0 to 3, got 0 to 4"),
+        (images(), torch.tensor([-1, 0]), "classes from 0 to 3, got -1 to 0"),
+        (images(), torch.tensor([0]), r"of shape \(2,\)"),
+        (images(), [0, 1], "int64 tensor .* got list"),
+    ],
+)
+def test_images_and_labels_are_what_they_should_be(toy_classifier, given, labels, message):
+    with pytest.raises(RobustcheckError, match=message):
+        fgs(toy_classifier, given, epsilon=1, labels=labels)
+
+
+def test_epsilon_in_floats_is_as_good(toy_classifier):
+    assert torch.equal(
+        fgs(toy_classifier, images(), epsilon=8 / 255 * 255), fgs(toy_classifier, images(), epsilon=8)
+    )

@@ -12,7 +12,7 @@ from robustcheck.errors import RobustcheckError
 
 JPG = "JPG(Adv_1)"
 MEASURES = ["accuracy", "top_probability", "kept"]
-VIEWS = ["x", "Adv_1", "JPG(Adv_1)", "JPG_50(Adv_5[through=JPG])", "Noise_0.5", "JPG_noise(Adv_1)"]
+VIEWS = ["x", "Adv_1", "JPG(Adv_1)", "JPG_50(Adv_5[through=JPG])", "Noise_2", "JPG_noise(Adv_1)"]
 
 
 @pytest.mark.parametrize(

@@ -46,12 +46,18 @@ def test_any_shape_comes_to_the_input_size(write_image, size):
     assert pixels.flags.c_contiguous
 
 
-@pytest.mark.parametrize("mode", ["L", "1", "P", "RGBA", "LA", "CMYK", "I;16"])
+@pytest.mark.parametrize("mode", ["L", "1", "P", "RGBA", "LA", "CMYK"])
 def test_other_colour_modes_are_read_as_rgb(write_image, tmp_path, mode):
     image = Image.open(write_image("rgb.png")).convert("RGB")
-    path = tmp_path / ("image.tif" if mode in {"CMYK", "I;16"} else "image.png")
-    (Image.fromarray(np.zeros((16, 20), np.uint16)) if mode == "I;16" else image.convert(mode)).save(path)
+    path = tmp_path / ("image.tif" if mode == "CMYK" else "image.png")
+    image.convert(mode).save(path)
     assert decode(path, RULE).shape == (3, 8, 8)
+
+
+def test_more_than_8_bits_are_not_cut_off_in_silence(tmp_path):
+    Image.fromarray(np.full((16, 20), 40_000, np.uint16)).save(tmp_path / "deep.png")
+    with pytest.raises(RobustcheckError, match=r"deep.png' has more than 8 bits"):
+        decode(tmp_path / "deep.png", RULE)
 
 
 def test_channels_are_red_green_blue(tmp_path):

@@ -58,13 +58,12 @@ def test_a_flat_folder_has_no_labels(write_image, tmp_path):
     assert not image_set.has_labels
 
 
-def test_an_empty_class_folder_keeps_its_number(write_image, tmp_path):
+def test_a_folder_without_images_would_shift_the_classes(write_image, tmp_path):
     write_image("c/1.png")
     write_image("a/1.png")
     (tmp_path / "b").mkdir()
-    image_set = open_images(tmp_path, size=8)
-    assert image_set.class_names == ("a", "b", "c")
-    assert image_set.labels.tolist() == [0, 2]
+    with pytest.raises(RobustcheckError, match=r"folders without images \(b\)"):
+        open_images(tmp_path, size=8)
 
 
 def test_a_folder_whose_name_ends_like_an_images_is_a_folder(write_image, tmp_path):

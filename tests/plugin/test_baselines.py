@@ -102,9 +102,7 @@ def test_without_a_baseline_the_gate_says_how_to_make_one(saved):
     )
 
 
-@pytest.mark.parametrize(
-    "name", ["../up", "/tmp/x", "a/b", "", "con", ".hidden", "x" * 101, "nul.csv", "a b"]
-)
+@pytest.mark.parametrize("name", ["../up", "/tmp/x", "a/b", "con", ".hidden", "x" * 101, "nul.csv", "a b"])
 def test_names_that_could_leave_the_folder_are_refused(repository, name):
     repository.makepyfile(SAVE)
     result = repository.runpytest(f"--robustcheck-save={name}")
@@ -166,3 +164,48 @@ def test_another_library_version_is_flagged_and_another_codec_refused(saved):
     saved.runpytest("--robustcheck-compare=v1.0", "test_gate.py").stdout.fnmatch_lines(
         ["E *of another codec*"]
     )
+
+
+def test_an_interrupted_run_leaves_the_baseline_as_it_was(saved):
+    path = saved.path / "robustcheck-baselines" / "v1.0.csv"
+    before = path.read_text()
+    saved.makepyfile(
+        test_stop="""
+        def test_it(robustness):
+            robustness.evaluate("x")
+            raise KeyboardInterrupt
+        """
+    )
+    result = saved.runpytest_subprocess("--robustcheck-save=v1.0", "test_stop.py")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert path.read_text() == before
+
+
+def test_a_baseline_is_of_whole_image_sets(repository):
+    repository.makepyfile(
+        "def test_it(robustness):\n    assert robustness.check('accuracy(x) >= 0.1', about='testset')"
+    )
+    conftest = repository.path / "conftest.py"
+    text = (
+        conftest.read_text().replace("(40, 3, 16, 16)", "(600, 3, 16, 16)").replace("range(40)", "range(600)")
+    )
+    conftest.write_text(text)
+    result = repository.runpytest("--robustcheck-stop-early", "--robustcheck-save=part")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stdout.fnmatch_lines(
+        ["ERROR: the baseline part was not saved: x was evaluated on * of 600 images*"]
+    )
+
+
+def test_other_labels_are_refused_for_what_depends_on_them(saved):
+    spoil(saved, "labels[:4] = (labels[:4] + 1) % 4", "labels[:] = (labels + 1) % 4")
+    result = saved.runpytest("--robustcheck-compare=v1.0", "test_gate.py")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["E *has other labels for * of 40 images*"])
+
+
+def test_equal_images_are_compared_one_with_one(repository):
+    spoil(repository, "labels = robustcheck_model", "pixels[1] = pixels[0]\n    labels = robustcheck_model")
+    repository.makepyfile(test_save=SAVE, test_gate=TESTS)
+    repository.runpytest("--robustcheck-save=v1", "test_save.py").assert_outcomes(passed=1)
+    repository.runpytest("--robustcheck-compare=v1", "test_gate.py").assert_outcomes(passed=1)

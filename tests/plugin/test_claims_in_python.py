@@ -84,13 +84,13 @@ def test_recovery_against_an_attack_that_took_nothing_is_refused(repository):
     repository.makepyfile(
         """
         def test_recovery(robustness):
-            assert robustness.recovery("JPG_100(Adv_0.5)") >= 0.5
+            assert robustness.recovery("JPG_100(Adv_1)") >= 0.5
         """
     )
     result = repository.runpytest("--robustcheck-limit=4")  # too few to show that it took anything
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
-        ["E *RobustcheckError: recovery(JPG_100(Adv_0.5)) is refused: the attack took next to *"]
+        ["E *RobustcheckError: recovery(JPG_100(Adv_1)) is refused: the attack took next to *"]
     )
 
 
@@ -110,7 +110,7 @@ def test_estimates_have_no_truth_value_and_say_so(repository):
     ("expression", "message"),
     [
         ('robustness["JPEG(Adv_1)"]', "unknown step 'JPEG': did you mean JPG?*"),
-        ('robustness["Adv_0.1"]', "epsilon is a number from 0.5 to 255, got 0.1*"),
+        ('robustness["Adv_0.1"]', "epsilon is a whole number from 1 to 255, got 0.1*"),
         ('robustness.check("acuracy(x) >= 0.5")', "*did you mean*accuracy*"),
         ('robustness["x"].accuracy >= 0', "*true of every model*"),
     ],

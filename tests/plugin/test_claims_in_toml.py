@@ -95,3 +95,11 @@ def test_family_is_decided_jointly(repository):
     result.stdout.fnmatch_lines(
         ["  HOLDS     accuracy(x) >= 0.8", "  REFUTED   recovery(JPG_50(Adv_20)) >= 0.9"]
     )
+
+
+def test_it_is_found_at_the_rootdir_where_the_tests_are_below(repository):
+    write(repository)
+    (repository.mkdir("tests") / "test_it.py").write_text("def test_it():\n    pass\n")
+    repository.makeini("[pytest]\ntestpaths = tests")
+    repository.runpytest().assert_outcomes(passed=3, failed=1)
+    repository.runpytest("tests").assert_outcomes(passed=1)

@@ -63,6 +63,7 @@ def test_a_repository_that_brings_a_folder_of_images(repository):
             assert robustness["x"].kept >= 1.0
         """
     )
-    result = repository.runpytest()
-    result.assert_outcomes(failed=1)  # kept(x) is 1 of every model
-    result.stdout.fnmatch_lines(["*kept(x)*of every model*"])
+    result = repository.runpytest("-W", "default")
+    result.stdout.fnmatch_lines(["*RobustnessWarning: trees has 2 classes and toy knows 4*"])
+    result.assert_outcomes(failed=1, warnings=1)  # kept(x) is 1 of every model
+    assert "of every model" in result.stdout.str()

@@ -121,4 +121,56 @@ def test_a_model_that_cannot_be_had_keeps_no_other_from_running(repository):
     (folder / "test_own.py").write_text(test)
     (repository.path / "test_a.py").write_text(test)
     (repository.path / "test_b.py").write_text(test)
-    repository.runpytest("--robustcheck-model=resnet5O").assert_outcomes(passed=1, errors=1, skipped=1)
+    repository.makeini("[pytest]\nrobustcheck_model = resnet5O")
+    repository.runpytest().assert_outcomes(passed=1, errors=1, skipped=1)
+
+
+@pytest.mark.parametrize("option", ["model=resnet50", "weights=nowhere.pt", "images=nowhere"])
+def test_option_that_a_fixture_takes_the_place_of_is_an_error(repository, option):
+    repository.makepyfile("def test_it(robustness):\n    assert robustness['Noise_1'].kept >= 0.1")
+    result = repository.runpytest(f"--robustcheck-{option}")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(
+        [f"robustcheck: --robustcheck-{option.split('=')[0]} would have no effect: the fixture *"]
+    )
+
+
+@pytest.mark.parametrize("name", ["model", "images", "seed"])
+def test_empty_option_is_an_error(pytester, name):
+    result = pytester.runpytest(f"--robustcheck-{name}=")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: --robustcheck-{name} is empty: give a value, or leave it out"])
+
+
+@pytest.mark.parametrize(("returned", "kind"), [("None", "NoneType"), ("[1, 2]", "list")])
+def test_fixture_that_returns_no_images_is_told_what_to_return(repository, returned, kind):
+    repository.makepyfile(
+        f"""
+        import pytest
+
+        @pytest.fixture(scope="session")
+        def robustcheck_images():
+            return {returned}
+
+        def test_it(robustness):
+            pass
+        """
+    )
+    result = repository.runpytest()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([f"robustcheck: the fixture robustcheck_images returned {kind}; *ImageSet*"])
+
+
+def test_path_in_the_ini_file_is_meant_from_there(repository, monkeypatch):
+    from PIL import Image
+
+    Image.new("RGB", (20, 20)).save(repository.mkdir("pictures") / "one.png")
+    conftest = repository.path / "conftest.py"
+    conftest.write_text(
+        conftest.read_text().split('@pytest.fixture(scope="session")\ndef robustcheck_images')[0]
+    )
+    repository.makeini("[pytest]\nrobustcheck_images = pictures")
+    folder = repository.mkdir("tests")
+    (folder / "test_it.py").write_text("def test_it(robustness):\n    assert len(robustness.images) == 1\n")
+    monkeypatch.chdir(folder)
+    repository.runpytest().assert_outcomes(passed=1)

@@ -100,3 +100,28 @@ def test_interrupt_in_the_middle_of_a_claim_leaves_what_was_seen(large):
     result = large.runpytest_subprocess("--robustcheck-stop-early")
     assert result.ret == pytest.ExitCode.INTERRUPTED
     result.stdout.fnmatch_lines(["x *104", "*KeyboardInterrupt*"])
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "assert not robustness['x'].accuracy < 0.895",
+        "assert [view for view in ('x',) if robustness[view].accuracy < 0.895] == []",
+        "assert robustness['x'].accuracy >= 0.895 or True",
+    ],
+)
+def test_not_shown_is_not_taken_for_false(large, statement):
+    large.makepyfile(f"def test_it(robustness):\n    {statement}\n")
+    result = large.runpytest("--robustcheck-stop-early", "--robustcheck-budget=400")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["E *NOT SHOWN: accuracy(x) * 0.895"])
+
+
+@pytest.mark.parametrize(
+    "wrong", ["about='populace'", "on_undecided='Fail'", "alpha=0", "alpha=5", "tolerance=-1"]
+)
+def test_settings_of_a_check_are_checked(large, wrong):
+    large.makepyfile(f"def test_it(robustness):\n    robustness.check('accuracy(x) >= 0.5', {wrong})\n")
+    result = large.runpytest()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([f"E *RobustcheckError: {wrong.split('=')[0]} is *"])

@@ -91,3 +91,9 @@ def test_evaluation_that_cannot_be_trusted_gates(repository, forward, test):
     conftest.write_text(conftest.read_text().replace("return images.flatten(1) @", f"return {forward} @"))
     result = repository.runpytest(CI)
     result.stdout.fnmatch_lines([f"FAILED robustcheck/jpeg-study::test_trust_{test}*"])
+
+
+def test_too_few_images_to_tell_from_chance_are_no_failure(repository):
+    result = repository.runpytest(CI, "--robustcheck-limit=3", "-rs")
+    assert result.parseoutcomes().get("failed", 0) == 0
+    result.stdout.fnmatch_lines(["SKIPPED*3 images among 4 classes are too few to tell from chance*"])
