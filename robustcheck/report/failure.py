@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import numpy as np
 
 from robustcheck.claims import Claim
@@ -11,13 +13,16 @@ from robustcheck.records import MEASURE_OF, Records
 from robustcheck.robustness import Robustness, Subject
 
 MOST_IMAGES = 5
+WIDTH = 80
 
 
 def evidence(subject: Subject, robustness: Robustness) -> list[str]:
-    """Return the images that a failed claim, or a view that got worse, owes its verdict to."""
+    """Return the images that a failed claim, or a view that got worse, owes its verdict to: 80 columns."""
     if isinstance(subject, View):
-        return lost_images(subject, robustness)
-    return worst_images(subject, robustness.records)
+        lines = lost_images(subject, robustness)
+    else:
+        lines = worst_images(subject, robustness.records)
+    return [part for line in lines for part in _wrapped(line)]
 
 
 def lost_images(view: View, robustness: Robustness) -> list[str]:
@@ -45,6 +50,10 @@ def worst_images(claim: Claim, records: Records) -> list[str]:
     worst = against[np.argsort(values[values < 0], kind="stable")][:MOST_IMAGES]
     head = f"worst images ({len(worst)} of {len(against)} that count against it, of {len(seen)} seen):"
     return [head, *(f"  {_image(claim, records, int(image))}" for image in worst)]
+
+
+def _wrapped(line: str) -> list[str]:
+    return textwrap.wrap(line, WIDTH, subsequent_indent="      ", break_on_hyphens=False)
 
 
 def _image(claim: Claim, records: Records, image: int) -> str:
