@@ -222,7 +222,7 @@ class Session:
 
         self.verdicts[self.current_test].append((robustness, subject, verdict))
         if self.current_test is not None:
-            reported = ReportedClaim.of(verdict).to_json()
+            reported = ReportedClaim.of(verdict, robustness.classifier.name).to_json()
             self.current_test.user_properties.append((ReportedClaim.PROPERTY, reported))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

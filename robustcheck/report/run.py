@@ -26,12 +26,14 @@ class ReportedClaim:
     numbers: str
     """The estimates, how many images they are from, and the error where not all were seen."""
     notes: tuple[str, ...] = ()
+    model: str = ""
+    """The classifier that it is about."""
 
     @classmethod
-    def of(cls, verdict: Verdict) -> ReportedClaim:
-        """Return a verdict as reports show it."""
+    def of(cls, verdict: Verdict, model: str) -> ReportedClaim:
+        """Return a verdict about a classifier as reports show it."""
         alpha = "" if verdict.exact else f", alpha {verdict.alpha:g}"
-        return cls(verdict.state, verdict.claim or "", numbers(verdict) + alpha, verdict.notes)
+        return cls(verdict.state, verdict.claim or "", numbers(verdict) + alpha, verdict.notes, model)
 
     def to_json(self) -> str:
         """Return the claim as a property's text."""

@@ -29,7 +29,8 @@ def render(run: FinishedRun, *, encoding: str = "utf-8") -> list[str]:
         if run.baseline is not None:
             lines += [*_changes(run.baseline, study.records), ""]
     if run.claims:
-        lines += ["claims", *(line for claim in run.claims for line in _claim(claim)), ""]
+        several = len({claim.model for claim in run.claims}) > 1
+        lines += ["claims", *(line for claim in run.claims for line in _claim(claim, several)), ""]
     if run.findings:
         lines += [
             "findings of arXiv 1608.00853",
@@ -111,9 +112,11 @@ def _changes(baseline: Baseline, records: Records) -> Iterator[str]:
                 )
 
 
-def _claim(claim: ReportedClaim) -> Iterator[str]:
+def _claim(claim: ReportedClaim, name_model: bool) -> Iterator[str]:
     yield from _wrapped(
-        f"{claim.state.upper():<10}{claim.text}", initial_indent="  ", subsequent_indent=" " * 12
+        f"{claim.state.upper():<10}{claim.text}{f' ({claim.model})' if name_model else ''}",
+        initial_indent="  ",
+        subsequent_indent=" " * 12,
     )
     fits = len(claim.numbers) <= WIDTH - 12
     for note in (*([claim.numbers] if fits else claim.numbers.split("; ")), *claim.notes):

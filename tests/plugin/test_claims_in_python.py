@@ -195,7 +195,11 @@ def test_fixture_of_one_test_reaches_no_other(repository):
             f"def test_it(robustness):\n    assert robustness['x'].accuracy {relation} 0.5\n"
             f"    assert robustness.classifier.name == '{name}'\n"
         )
-    repository.runpytest().assert_outcomes(passed=2)
+    result = repository.runpytest()
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(
+        ["  HOLDS     accuracy(x) >= 0.5 (one)", "  HOLDS     accuracy(x) <= 0.5 (two)"]
+    )
 
 
 def test_claim_within_the_noise_of_the_seeds_warns(repository):
