@@ -67,7 +67,7 @@ class Session:
     @property
     def is_empty(self) -> bool:
         """Nothing was evaluated, here or in a worker."""
-        return not (self.from_workers or self.studies())
+        return not (self.from_workers or any(made.is_evaluated for *_, made in self._made))
 
     def load_model(self) -> Classifier:
         """Return the classifier that the options name: the sample where they name none."""
@@ -121,7 +121,6 @@ class Session:
         from robustcheck.images import ImageSet, open_images
 
         self._require_used("robustcheck_images", "images")
-
         if isinstance(images, ImageSet):
             limit = self.settings.limit
             return images if limit is None else images.sample(limit, seed=self.settings.seed)

@@ -84,7 +84,8 @@ class Evaluation:
     @property
     def provenance(self) -> dict[str, str]:
         """Everything that the numbers depend on, in words."""
-        return describe(self.classifier, self.images, seed=self.seed, codec=self.codec)
+        complete = self.done(X) == len(self.images)
+        return describe(self.classifier, self.images, complete=complete, seed=self.seed, codec=self.codec)
 
     def fresh(self, *, seed: int | None = None) -> Evaluation:
         """Return one with the same classifier, images and options that has evaluated nothing."""

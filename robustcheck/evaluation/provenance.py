@@ -14,12 +14,18 @@ from robustcheck.images import ImageSet
 from robustcheck.models import Classifier
 
 
-def describe(classifier: Classifier, images: ImageSet, *, seed: int, codec: str) -> dict[str, str]:
-    """Return the provenance of a run, in the order in which reports show it."""
+def describe(
+    classifier: Classifier, images: ImageSet, *, complete: bool, seed: int, codec: str
+) -> dict[str, str]:
+    """Return the provenance of a run, in the order in which reports show it.
+
+    The image set's fingerprint is over its pixels, so it is told where all of them were seen: `complete`.
+    """
+    fingerprint = f", fingerprint {images.fingerprint}" if complete else ""
     return {
         "model": f"{classifier.name}, weights {classifier.fingerprint}",
         "pixels": classifier.preprocessing.describe(),
-        "images": f"{images.name}, {len(images)} images",
+        "images": f"{images.name}, {len(images)} images{fingerprint}",
         "device": _device_name(classifier.device),
         "precision": "fp32",
         "codec": str(jpeg.contract(codec)),

@@ -22,7 +22,7 @@ def test_claims_that_hold_pass_and_are_listed(repository):
             "x  *90.0 % *76.3 .. 97.2 % *40",
             "Adv_20 *%*40",
             "model *toy, weights *",
-            "images *forty, 40 images",
+            "images *forty, 40 images, fingerprint *",
             "device *cpu*",
             "codec *",
             "seed *0",
