@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from robustcheck.images import ImageSet
     from robustcheck.models import Classifier
     from robustcheck.records import Records
-    from robustcheck.report import Finding, FinishedRun, ReportedClaim, Study
+    from robustcheck.report import Check, Finding, FinishedRun, ReportedClaim, Study
     from robustcheck.robustness import Robustness, Subject
 
 Progress = Callable[[int, int], None]
@@ -57,6 +57,7 @@ class Session:
         """Verdicts that a failure's own message explains."""
         self.claims: list[ReportedClaim] = []
         self.findings: list[Finding] = []
+        self.checks: list[Check] = []
         self.from_workers: list[Study] = []
         self.failed_integrity: list[str] = []
         self._asked: set[str] = set()
@@ -232,12 +233,18 @@ class Session:
             return
         for name, text in report.user_properties:
             if name.startswith("robustcheck_"):
-                from robustcheck.report import Finding, ReportedClaim
+                self._take_in(name, str(text))
 
-                if name == Finding.PROPERTY:
-                    self.findings.append(Finding.from_json(str(text)))
-                else:
-                    self.claims.append(ReportedClaim.from_json(str(text)))
+    def _take_in(self, name: str, text: str) -> None:
+        """Note what a test's property reports."""
+        from robustcheck.report import Check, Finding, ReportedClaim
+
+        if name == Finding.PROPERTY:
+            self.findings.append(Finding.from_json(text))
+        elif name == Check.PROPERTY:
+            self.checks.append(Check.from_json(text))
+        elif name == ReportedClaim.PROPERTY:
+            self.claims.append(ReportedClaim.from_json(text))
 
     def studies(self) -> list[Study]:
         """Return what was evaluated in this process."""
@@ -253,7 +260,9 @@ class Session:
         from robustcheck.report import FinishedRun, merge_studies
 
         studies = merge_studies([*self.studies(), *self.from_workers])
-        return FinishedRun(studies, tuple(self.claims), tuple(self.findings), self.baseline)
+        return FinishedRun(
+            studies, tuple(self.claims), tuple(self.findings), tuple(self.checks), self.baseline
+        )
 
 
 def views_named_by(item: pytest.Item) -> Iterator[View]:

@@ -8,6 +8,15 @@ from robustcheck.records import Records
 CHANCE_ALPHA = 0.001
 
 
+def warnings_of(records: Records, classes: int | None) -> list[str]:
+    """Return what in some records says that they can't be trusted, a sentence or two each.
+
+    `classes` is how many the classifier knows; None where it was never asked.
+    """
+    warning = chance_warning(records, classes)
+    return [] if warning is None else [warning]
+
+
 def too_few_to_tell(count: int, classes: int) -> bool:
     """Whether even a model that gets all of `count` images right could have guessed them."""
     return float(classes) ** -count >= CHANCE_ALPHA

@@ -67,6 +67,28 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Check:
+    """A check of the evaluation itself, and what it found: whether the numbers can be trusted."""
+
+    PROPERTY: ClassVar = "robustcheck_check"
+
+    name: str
+    state: str
+    """passed, failed or skipped"""
+    text: str
+    """What was found, in a sentence; of a check that failed, what that means and what to look at."""
+
+    def to_json(self) -> str:
+        """Return the check as a property's text."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Check:
+        """Return the check of a property's text."""
+        return cls(**json.loads(text))
+
+
+@dataclass(frozen=True)
 class Study:
     """One classifier on one image set."""
 
@@ -92,6 +114,7 @@ class FinishedRun:
     studies: tuple[Study, ...] = ()
     claims: tuple[ReportedClaim, ...] = ()
     findings: tuple[Finding, ...] = ()
+    checks: tuple[Check, ...] = ()
     baseline: Baseline | None = None
 
 

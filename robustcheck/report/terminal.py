@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from robustcheck.baseline import Baseline
 from robustcheck.claims.intervals import clopper_pearson
 from robustcheck.errors import RobustcheckError
-from robustcheck.evaluation.sanity import chance_warning
+from robustcheck.evaluation.sanity import warnings_of
 from robustcheck.notation import View
 from robustcheck.records import Records
 from robustcheck.report.run import Finding, FinishedRun, ReportedClaim, Study
@@ -88,8 +88,11 @@ def _provenance(records: Records) -> Iterator[str]:
 
 
 def _warnings(study: Study) -> list[str]:
-    warning = chance_warning(study.records, study.classes)
-    return _wrapped(f"WARNING: {warning}", subsequent_indent=" " * 9) if warning else []
+    return [
+        line
+        for warning in warnings_of(study.records, study.classes)
+        for line in _wrapped(f"WARNING: {warning}", subsequent_indent=" " * 9)
+    ]
 
 
 def _changes(baseline: Baseline, records: Records) -> Iterator[str]:
