@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from robustcheck.evaluation import evaluate
     from robustcheck.images import ImageSet, open_images
     from robustcheck.models import Classifier, load_model
+    from robustcheck.notation import register_attack, register_defence
     from robustcheck.records import Records
 
 __version__ = "0.1.0.dev0"
@@ -27,6 +28,8 @@ _MODULE_OF = {
     "evaluate": "robustcheck.evaluation",
     "load_model": "robustcheck.models",
     "open_images": "robustcheck.images",
+    "register_attack": "robustcheck.notation",
+    "register_defence": "robustcheck.notation",
 }
 
 __all__ = [
@@ -38,6 +41,8 @@ __all__ = [
     "evaluate",
     "load_model",
     "open_images",
+    "register_attack",
+    "register_defence",
 ]
 
 

@@ -208,8 +208,8 @@ class Robustness:
 
     def evaluate(self, *views: str | View) -> Records:
         """Evaluate views on all images, with those planned before, and return all records."""
-        self.plan(*map(parse, views))
-        self._evaluation.run(self._planned)
+        asked = tuple(map(parse, views))
+        self._evaluation.run((*self._feasible(), *asked))
         return self.records
 
     def evaluate_again(self, *views: str | View, count: int) -> Records:
@@ -223,8 +223,12 @@ class Robustness:
         self._require_labels(terms)
         views = [view for _, view in terms]
         if any(self._evaluation.done(view) < len(self.images) for view in views):
-            self._evaluation.run(views if self._deciding.stop_early else (*self._planned, *views))
+            self._evaluation.run(views if self._deciding.stop_early else (*self._feasible(), *views))
         return _table(self._evaluation, terms)
+
+    def _feasible(self) -> list[View]:
+        """Return what is planned and can be evaluated: what a test names that can't is that test's failure alone."""
+        return [view for view in self._planned if self._evaluation.refusal(view) is None]
 
     def peek(self, terms: Sequence[Term]) -> Columns | None:
         """Return measures of the images evaluated so far, or None where there are none."""

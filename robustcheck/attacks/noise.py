@@ -12,23 +12,29 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robustcheck.attacks.fgs import add_signs
+from robustcheck.attacks.levels import add_signs
 
 
 def image_seeds(seed: int, ids: Sequence[str], view: str) -> list[int]:
     """Return one seed per image: a hash of the run's seed, the image's id and the view."""
-    texts = (f"{seed}\n{image}\n{view}" for image in ids)
-    return [
-        int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") for text in texts
-    ]
+    return [_hashed(f"{seed}\n{image}\n{view}") for image in ids]
+
+
+def mixed_seeds(seeds: Sequence[int], draw: int) -> list[int]:
+    """Return other seeds for each draw of what is random."""
+    return [_hashed(f"{seed}\n{draw}") for seed in seeds]
 
 
 def random_signs(images: Tensor, *, epsilon: float, seeds: Sequence[int]) -> Tensor:
     """Return `images` (uint8 (N, 3, H, W)) with each sample moved up or down by epsilon levels at random."""
+    return add_signs(images, signs_like(images, seeds), epsilon)
+
+
+def signs_like(images: Tensor, seeds: Sequence[int]) -> Tensor:
+    """Return random signs (-1, 1) of the shape of `images` and on its device, each row from its own seed: int8."""
     size = images[0].numel() if len(images) else 0
     bits = [np.unpackbits(_bytes(seed, -(-size // 8)), count=size) for seed in seeds]
-    signs = torch.from_numpy(np.array(bits, dtype=np.int8).reshape(images.shape)) * 2 - 1
-    return add_signs(images, signs.to(images.device), epsilon)
+    return (torch.from_numpy(np.array(bits, dtype=np.int8).reshape(images.shape)) * 2 - 1).to(images.device)
 
 
 def permuted_noise(images: Tensor, changed: Tensor, *, seeds: Sequence[int]) -> Tensor:
@@ -42,6 +48,10 @@ def permuted_noise(images: Tensor, changed: Tensor, *, seeds: Sequence[int]) -> 
         order = torch.randperm(len(row), generator=torch.Generator().manual_seed(seed % 2**63))
         row.copy_(row[order.to(row.device)])
     return (images + change.view_as(images)).clamp_(0, 255).to(torch.uint8)
+
+
+def _hashed(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
 def _bytes(seed: int, count: int) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:

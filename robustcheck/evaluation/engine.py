@@ -8,13 +8,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from robustcheck.attacks import HasLogits, transfer_from
 from robustcheck.errors import RobustcheckError
+from robustcheck.evaluation.batch import BatchRun
+from robustcheck.evaluation.feasible import check_feasible
 from robustcheck.evaluation.measures import measure
-from robustcheck.evaluation.plan import CLEAN_GRADIENT, Plan, make_plan
+from robustcheck.evaluation.plan import Plan, make_plan
 from robustcheck.evaluation.provenance import describe
-from robustcheck.evaluation.steps import BatchRun
+from robustcheck.evaluation.steps import make
 from robustcheck.images import Batch, ImageSet
-from robustcheck.models import Classifier
+from robustcheck.models import Classifier, load_model
 from robustcheck.notation import View, X, parse
 from robustcheck.records import COLUMNS, Column, Records, empty_columns
 
@@ -74,6 +77,8 @@ class Evaluation:
         self._ids = [""] * len(images)
         self._columns: dict[View, dict[str, Column]] = {}
         self._done: dict[View, int] = {}
+        self._other_models: dict[str, HasLogits] = {}
+        self._refusals: dict[View, RobustcheckError | None] = {}
 
     @property
     def records(self) -> Records:
@@ -98,6 +103,24 @@ class Evaluation:
             order=self.order,
         )
 
+    def refusal(self, view: View) -> RobustcheckError | None:
+        """Return why a view can't be evaluated here, or None: a library, a model or labels that are not there."""
+        if view not in self._refusals:
+            try:
+                check_feasible(view, self.classifier, self.images, self._other_model)
+            except RobustcheckError as error:
+                self._refusals[view] = error
+            else:
+                self._refusals[view] = None
+        return self._refusals[view]
+
+    def _other_model(self, spec: str) -> HasLogits:
+        """Return the model that a view's `from=SPEC` names, loaded once, on the classifier's device."""
+        if spec not in self._other_models:
+            source = load_model(spec, device=self.classifier.device)
+            self._other_models[spec] = transfer_from(source, self.classifier)
+        return self._other_models[spec]
+
     def done(self, view: View) -> int:
         """Return on how many images, in order, a view has been evaluated."""
         return self._done.get(view, 0)
@@ -114,6 +137,9 @@ class Evaluation:
         """
         trees = tuple(dict.fromkeys((X, *map(parse, views))))
         self._check_labels()
+        for view in trees:
+            if refusal := self.refusal(view):
+                raise refusal
         goal = len(self.images) if count is None else min(count, len(self.images))
         for view in trees:
             self._columns.setdefault(view, empty_columns(len(self.images)))
@@ -137,10 +163,10 @@ class Evaluation:
 
     def _record(self, plan: Plan, batch: Batch) -> None:
         run = self._start(plan, batch)
-        for view in plan.steps:
-            run.make(view)
+        for group in plan.steps:
+            make(run, group)
+        run.classify(plan.views)
         with torch.inference_mode():
-            self._classify(plan.views, run)
             measured = torch.stack([measure(run, view) for view in plan.views])  # (views, rows, n)
         for view, rows in zip(plan.views, measured.cpu().numpy(), strict=True):
             self._check_finite(view, batch, rows[0])
@@ -161,22 +187,13 @@ class Evaluation:
             labels=batch.labels.to(device),
             seed=self.seed,
             codec=self.codec,
+            batch_size=self.batch_size,
             top_labels=top_labels,
+            other_model=self._other_model,
         )
         if plan.clean_gradient:
-            run.gradient_signs(CLEAN_GRADIENT)  # first, since it classifies the clean images on the way
+            run.find_clean_gradient()  # first, since it classifies the clean images on the way
         return run
-
-    def _classify(self, views: tuple[View, ...], run: BatchRun) -> None:
-        """Give the model the images of all views that it has not seen, in full batches."""
-        waiting = [view for view in views if view not in run.logits]
-        if not waiting:
-            return
-        images = torch.cat([run.images[view] for view in waiting])
-        logits = torch.cat(
-            [self.classifier.logits(part.float()) for part in torch.split(images, self.batch_size)]
-        )
-        run.logits.update(zip(waiting, logits.chunk(len(waiting)), strict=True))
 
     def _check_labels(self) -> None:
         if self.images.has_labels and (self.images.labels >= 0).any():

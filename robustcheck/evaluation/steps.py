@@ -8,90 +8,110 @@ import torch
 from torch import Tensor
 
 from robustcheck import jpeg
-from robustcheck.attacks import loss_gradient, permuted_noise, random_signs
-from robustcheck.attacks.fgs import add_signs
-from robustcheck.attacks.noise import image_seeds
-from robustcheck.errors import RobustcheckError
-from robustcheck.evaluation.plan import CLEAN_GRADIENT, GradientOf
-from robustcheck.models import Classifier
-from robustcheck.notation import View, X, parse
+from robustcheck.attacks import Ball, ascend, permuted_noise, random_signs, strongest
+from robustcheck.attacks.ascent import Norm
+from robustcheck.attacks.libraries import attack_by
+from robustcheck.attacks.noise import image_seeds, mixed_seeds
+from robustcheck.attacks.pgd import REACH
+from robustcheck.evaluation.batch import BatchRun
+from robustcheck.evaluation.passing import qualities
+from robustcheck.evaluation.plan import GradientOf
+from robustcheck.evaluation.registered import call_attack, call_defence
+from robustcheck.notation import View
 
 
-class BatchRun:
-    """One batch on its way through a plan: every image, logit and gradient made so far, by view.
-
-    Images are uint8 (n, 3, H, W) on the classifier's device.
-    """
-
-    def __init__(
-        self,
-        classifier: Classifier,
-        clean: Tensor,
-        *,
-        ids: tuple[str, ...],
-        labels: Tensor,
-        seed: int,
-        codec: str,
-        top_labels: Tensor | None,
-    ) -> None:
-        self.classifier, self.ids, self.labels, self.seed, self.codec = classifier, ids, labels, seed, codec
-        self.images: dict[View, Tensor] = {X: clean}
-        self.logits: dict[View, Tensor] = {}
-        self._signs: dict[GradientOf, Tensor] = {}
-        self._top_labels = top_labels
-
-    @property
-    def top_labels(self) -> Tensor:
-        """l_x: the model's own top label on each clean image, int64 (n,)."""
-        if self._top_labels is None:
-            if X not in self.logits:
-                with torch.no_grad():
-                    self.logits[X] = self.classifier.logits(self.images[X].float())
-            self._top_labels = self.logits[X].argmax(dim=1)
-        return self._top_labels
-
-    def make(self, view: View) -> None:
-        """Make the images of a view; those that it is made from are there already."""
-        self.images[view] = IMPLEMENTATIONS[view.step](self, view)
-
-    def seeds(self, view: View) -> list[int]:
-        """Return one seed per image for what is random in a view."""
-        return image_seeds(self.seed, self.ids, str(view))
-
-    def gradient_signs(self, wanted: GradientOf) -> Tensor:
-        """Return the signs (-1, 0, 1) of a gradient, int8 (n, 3, H, W), computed once."""
-        if wanted not in self._signs:
-            self._signs[wanted] = self._compute_signs(wanted)
-        return self._signs[wanted]
-
-    def _compute_signs(self, wanted: GradientOf) -> Tensor:
-        defence = _differentiable(wanted.through) if wanted.through else None
-        finds_top_label = wanted == CLEAN_GRADIENT and self._top_labels is None
-        labels = None if finds_top_label else self._targets(wanted.label)
-        gradient = loss_gradient(self.classifier, self.images[wanted.source], labels, defence=defence)
-        if defence is None:
-            self.logits.setdefault(wanted.source, gradient.logits)
-        return gradient.values.sign().to(torch.int8)
-
-    def _targets(self, label: str | None) -> Tensor:
-        if label == "top":
-            return self.top_labels
-        if bool((self.labels < 0).any()):
-            raise RobustcheckError("an attack with [label=true] needs labels, and some images have none")
-        return self.labels
+def make(run: BatchRun, views: tuple[View, ...]) -> None:
+    """Make the images of some views that belong together; those that they are made from are there already."""
+    if views[0].step == "PGD":
+        run.images.update(zip(views, _pgd(run, views), strict=True))
+    else:
+        for view in views:
+            run.images[view] = _implementation(view)(run, view)
 
 
-def _differentiable(defence: str) -> Callable[[Tensor], Tensor]:
-    quality = int(parse(defence).number)
-    return lambda pixels: jpeg.differentiable(pixels, quality=quality)
+def _implementation(view: View) -> Callable[[BatchRun, View], Tensor]:
+    if view.declared.function is not None:
+        return _registered
+    return IMPLEMENTATIONS.get(view.step, _by_library)
 
 
 def _adv(run: BatchRun, view: View) -> Tensor:
-    return add_signs(run.images[view.source], run.gradient_signs(GradientOf.used_by(view)), view.number)
+    """One step of the loop, as long as the ball is wide, in a direction that the views share."""
+    ball = _ball(run, [view])
+    return ascend(ball, _never, steps=1, step=ball.epsilon, first=run.direction(view, ball))
+
+
+def _pgd(run: BatchRun, views: tuple[View, ...]) -> list[Tensor]:
+    """Climb for all views, and all their restarts, at once: each image of each restart of each view is a row."""
+    rule = views[0]
+    tries = [view for view in views for _ in range(_whole(view, "restarts"))]
+    seeds = [
+        seed for view in views for r in range(_whole(view, "restarts")) for seed in run.seeds(f"{view} {r}")
+    ]
+    ball = _ball(run, tries)
+    labels = torch.cat([run.labels_of(view) for view in tries])
+    objective = run.objective(rule, labels, mixed_seeds(seeds, 0))
+    found = ascend(
+        ball,
+        objective.gradient,
+        steps=_whole(rule, "steps"),
+        step=torch.cat([_rows(run, _stride(view)) for view in tries]),
+        start=_start(run, tries, ball, seeds),
+        first=_shared_direction(run, tries, ball),
+        momentum=float(rule.option("momentum") or 0),
+    )
+    several = len(tries) > len(views)
+    losses = objective.loss(found) if several else ball.epsilon
+    results, at = [], 0
+    for view in views:
+        rows = _whole(view, "restarts") * len(run.ids)
+        results.append(strongest(found[at : at + rows], losses[at : at + rows], _whole(view, "restarts")))
+        at += rows
+    return results
+
+
+def _ball(run: BatchRun, views: list[View]) -> Ball:
+    """Return the ball around each image of each view's source."""
+    norm: Norm = "2" if views[0].option("norm") == "2" else "inf"
+    centre = torch.cat([run.images[view.source] for view in views])
+    return Ball(centre, torch.cat([_rows(run, view.number) for view in views]), norm)
+
+
+def _start(run: BatchRun, views: list[View], ball: Ball, seeds: list[int]) -> Tensor | None:
+    if not any(view.option("start") == "random" for view in views):
+        return None
+    start = ball.random(seeds)
+    still = torch.cat([_rows(run, view.option("start") == "zero") for view in views]).bool()
+    return torch.where(still.view(-1, 1, 1, 1), ball.centre.float(), start)
+
+
+def _shared_direction(run: BatchRun, views: list[View], ball: Ball) -> Tensor | None:
+    """Return the first step's direction, where every row starts in one that may have been computed before."""
+    if any(GradientOf.used_by(view) is None for view in views):
+        return None
+    return torch.cat([run.direction(view, ball) for view in views])
+
+
+def _stride(view: View) -> float:
+    step = view.option("step")
+    return REACH * view.number / _whole(view, "steps") if step is None else float(step)
+
+
+def _rows(run: BatchRun, value: float) -> Tensor:
+    return torch.full((len(run.ids),), float(value), device=run.classifier.device)
+
+
+def _whole(view: View, option: str) -> int:
+    return int(view.option(option) or 1)
+
+
+def _never(_pixels: Tensor) -> Tensor:
+    raise AssertionError("a single step in a known direction needs no gradient")
 
 
 def _jpg(run: BatchRun, view: View) -> Tensor:
-    return jpeg.roundtrip(run.images[view.source], quality=int(view.number), codec=run.codec)
+    quality = qualities(view, run.seeds(view))
+    return jpeg.roundtrip(run.images[view.source], quality=quality, codec=run.codec)
 
 
 def _jpg_noise(run: BatchRun, view: View) -> Tensor:
@@ -103,10 +123,57 @@ def _noise(run: BatchRun, view: View) -> Tensor:
     return random_signs(run.images[view.source], epsilon=view.number, seeds=run.seeds(view))
 
 
+def _worst(run: BatchRun, view: View) -> Tensor:
+    """Of each image the view in which it is lost, or nearest to it: not its label, then least probable.
+
+    An image without a label is lost where it is no longer l_x. The logits are chosen along with the images.
+    """
+    run.classify(view.sources)
+    true = torch.where(run.labels >= 0, run.labels, run.top_labels)
+    logits = torch.stack([run.logits[source] for source in view.sources])  # (views, n, classes)
+    probability = logits.double().softmax(dim=2)
+    kept = logits.argmax(dim=2) == true
+    rank = kept.double() * 2 + probability.gather(2, true.expand(len(logits), -1)[:, :, None])[:, :, 0]
+    chosen = rank.argmin(dim=0)
+    images = torch.stack([run.images[source] for source in view.sources])
+    every = torch.arange(len(chosen), device=chosen.device)
+    run.logits[view] = logits[chosen, every]
+    return images[chosen, every]
+
+
+def _by_library(run: BatchRun, view: View) -> Tensor:
+    library, _, attack = view.step.partition(":")
+    (seed,) = image_seeds(run.seed, [" ".join(run.ids)], str(view))
+    return attack_by(
+        library,
+        attack,
+        run.classifier,
+        run.images[view.source],
+        run.labels_of(view),
+        epsilon=view.number,
+        options=library_options(view),
+        seed=seed,
+        batch_size=run.batch_size,
+    )
+
+
+def library_options(view: View) -> dict[str, str]:
+    """Return the options of a library's attack that are the library's."""
+    return {key: text for key, text in view.options if key not in view.declared.options}
+
+
+def _registered(run: BatchRun, view: View) -> Tensor:
+    images = run.images[view.source]
+    if view.kind == "attack":
+        return call_attack(view, run.classifier, images, run.labels_of(view), run.seeds(view))
+    return call_defence(view, images, run.seeds(view))
+
+
 IMPLEMENTATIONS: dict[str, Callable[[BatchRun, View], Tensor]] = {
     "Adv": _adv,
     "JPG": _jpg,
     "JPG_noise": _jpg_noise,
     "Noise": _noise,
+    "Worst": _worst,
 }
-"""By the names in `robustcheck.notation.STEPS`."""
+"""By the names in `robustcheck.notation.STEPS`; PGD is made many views at a time."""

@@ -1,8 +1,9 @@
 import pytest
 
+from robustcheck.attacks.libraries import LIBRARIES
 from robustcheck.evaluation.plan import CLEAN_GRADIENT, GradientOf, make_plan
 from robustcheck.evaluation.steps import IMPLEMENTATIONS
-from robustcheck.notation import STEPS, parse
+from robustcheck.notation import FAMILIES, STEPS, parse
 
 
 def plan_of(*views):
@@ -11,11 +12,31 @@ def plan_of(*views):
 
 def test_equal_subtrees_are_made_once_and_before_they_are_needed():
     plan = plan_of("x", "JPG_noise(Adv_1)", "JPG(Adv_1)", "Adv_1", "JPG(Adv_5)")
-    steps = [str(step) for step in plan.steps]
-    assert sorted(steps) == sorted({"Adv_1", "JPG(Adv_1)", "JPG_noise(Adv_1)", "Adv_5", "JPG(Adv_5)"})
-    for step in plan.steps:
-        for source in STEPS[step.step].needs(step):
-            assert source == parse("x") or plan.steps.index(source) < plan.steps.index(step)
+    steps = [step for group in plan.steps for step in group]
+    assert sorted(map(str, steps)) == sorted(
+        {"Adv_1", "JPG(Adv_1)", "JPG_noise(Adv_1)", "Adv_5", "JPG(Adv_5)"}
+    )
+    for step in steps:
+        for source in step.declared.needs(step):
+            assert source == parse("x") or steps.index(source) < steps.index(step)
+
+
+@pytest.mark.parametrize(
+    ("views", "together"),
+    [
+        (["PGD_1", "PGD_8"], ["PGD_1 PGD_8"]),
+        (["PGD_1", "PGD_8[label=true,step=3,restarts=2]"], ["PGD_1 PGD_8[label=true,restarts=2,step=3]"]),
+        (["PGD_1", "PGD_1[steps=5]"], ["PGD_1", "PGD_1[steps=5]"]),
+        (["PGD_1", "PGD_1[through=JPG]"], ["PGD_1", "PGD_1[through=JPG]"]),
+        (["PGD_1", "PGD_1[target=least]"], ["PGD_1", "PGD_1[target=least]"]),
+        (["PGD_8", "PGD_1(JPG(PGD_8))"], ["PGD_8", "JPG(PGD_8)", "PGD_1(JPG(PGD_8))"]),
+        (["PGD_8", "PGD_1(JPG)", "PGD_2"], ["PGD_8 PGD_2", "JPG", "PGD_1(JPG)"]),
+        (["Adv_1", "Adv_5"], ["Adv_1", "Adv_5"]),
+    ],
+)
+def test_attacks_that_climb_by_one_rule_climb_together_once_their_sources_are_there(views, together):
+    groups = plan_of("x", *views).steps
+    assert [" ".join(map(str, group)) for group in groups] == together
 
 
 def test_clean_images_come_first_and_the_rest_in_the_order_asked():
@@ -32,6 +53,10 @@ def test_clean_images_come_first_and_the_rest_in_the_order_asked():
         (["Adv_1[label=true]"], False),
         (["Adv_1[through=JPG]"], False),
         (["Adv_1(JPG)"], False),
+        (["PGD_1[start=zero]"], True),
+        (["PGD_1"], False),
+        (["PGD_1[start=zero,momentum=0.9]"], False),
+        (["Adv_1[norm=2]"], False),
     ],
 )
 def test_clean_gradient_is_planned_only_where_a_step_uses_it(views, needed):
@@ -49,4 +74,5 @@ def test_attacks_that_agree_share_a_gradient():
 
 
 def test_every_step_of_the_notation_is_implemented():
-    assert set(IMPLEMENTATIONS) == set(STEPS)
+    assert set(IMPLEMENTATIONS) | {"PGD", "autoattack"} == set(STEPS)
+    assert {*FAMILIES, "autoattack"} == set(LIBRARIES)

@@ -1,0 +1,108 @@
+"""One batch of images on its way through a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+
+from robustcheck.attacks import Ball, HasLogits, Objective, loss_gradient
+from robustcheck.attacks.noise import image_seeds
+from robustcheck.evaluation.passing import passage
+from robustcheck.evaluation.plan import CLEAN_GRADIENT, GradientOf
+from robustcheck.models import Classifier
+from robustcheck.notation import View, X
+
+
+class BatchRun:
+    """Every image, logit and gradient of a batch made so far, by view.
+
+    Images are uint8 (n, 3, H, W) on the classifier's device. `other_model` gives the model that a view's
+    `from=SPEC` names.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        clean: Tensor,
+        *,
+        ids: tuple[str, ...],
+        labels: Tensor,
+        seed: int,
+        codec: str,
+        batch_size: int,
+        top_labels: Tensor | None = None,
+        other_model: Callable[[str], HasLogits],
+    ) -> None:
+        self.classifier, self.ids, self.labels, self.seed, self.codec = classifier, ids, labels, seed, codec
+        self.batch_size = batch_size
+        self.images: dict[View, Tensor] = {X: clean}
+        self.logits: dict[View, Tensor] = {}
+        self._directions: dict[GradientOf, Tensor] = {}
+        self._top_labels = top_labels
+        self._other_model = other_model
+
+    @property
+    def top_labels(self) -> Tensor:
+        """l_x: the model's own top label on each clean image, int64 (n,)."""
+        if self._top_labels is None:
+            self.classify([X])
+            self._top_labels = self.logits[X].argmax(dim=1)
+        return self._top_labels
+
+    def seeds(self, view: View | str) -> list[int]:
+        """Return one seed per image for what is random in a view."""
+        return image_seeds(self.seed, self.ids, str(view))
+
+    def classify(self, views: Iterable[View]) -> None:
+        """Give the model the images of all views that it has not seen, in full batches."""
+        waiting = [view for view in views if view not in self.logits]
+        if not waiting:
+            return
+        images = torch.cat([self.images[view] for view in waiting])
+        with torch.inference_mode():
+            logits = torch.cat(
+                [self.classifier.logits(part.float()) for part in torch.split(images, self.batch_size)]
+            )
+        self.logits.update(zip(waiting, logits.chunk(len(waiting)), strict=True))
+
+    def labels_of(self, attack: View) -> Tensor:
+        """Return the labels that an attack flees from, or its targets: int64 (n,)."""
+        target = attack.option("target")
+        if target == "least":
+            self.classify([X])
+            return self.logits[X].argmin(dim=1)
+        if target is not None:
+            return torch.full_like(self.labels, int(target))
+        return self.labels if attack.option("label") == "true" else self.top_labels
+
+    def objective(self, attack: View, labels: Tensor, seeds: list[int]) -> Objective:
+        """Return what an attack climbs, for rows with some labels."""
+        through, model = attack.option("through"), attack.option("from")
+        return Objective(
+            self.classifier if model is None else self._other_model(model),
+            labels,
+            toward=attack.option("target") is not None,
+            defence=passage(through) if through else None,
+            samples=int(attack.option("eot") or 1),
+            seeds=seeds,
+            batch_size=self.batch_size,
+        )
+
+    def find_clean_gradient(self) -> None:
+        """Compute the direction that every `Adv_e` of the clean images shares, and their logits on the way."""
+        found = loss_gradient(self.classifier, self.images[X], self._top_labels)
+        self.logits.setdefault(X, found.logits)
+        self._directions[CLEAN_GRADIENT] = found.values.sign().to(torch.int8)
+
+    def direction(self, attack: View, ball: Ball) -> Tensor:
+        """Return the direction in which an attack takes its first step from its source, computed once."""
+        wanted = GradientOf.used_by(attack)
+        if wanted is None:
+            raise LookupError(f"{attack} shares no gradient")
+        if wanted not in self._directions:
+            objective = self.objective(attack, self.labels_of(attack), self.seeds(str(wanted)))
+            direction = ball.steepest(objective.gradient(self.images[attack.source]))
+            self._directions[wanted] = direction.to(torch.int8) if ball.norm == "inf" else direction
+        return self._directions[wanted]

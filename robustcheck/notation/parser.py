@@ -1,0 +1,189 @@
+"""From text to tree.
+
+    view   = "x" | step [ "(" view { ";" view } ")" ]        a bare step means step(x)
+    step   = name [ "_" number [ ".." number ] ] [ "[" key "=" value { "," key "=" value } "]" ]
+
+Two texts that mean the same view parse to equal trees: defaults are left out and options are sorted, so
+`JPG_75(x)` is `JPG`. What a step's amount and options may be is declared by a `Step`.
+"""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+
+from robustcheck.errors import RobustcheckError
+from robustcheck.notation.tree import FAMILIES, STEPS, Amount, Option, Step, View, X, choice_of, declared
+from robustcheck.notation.values import Text
+
+DEEPEST = 50
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*(?::[A-Za-z0-9]+)*(?:_[A-Za-z][A-Za-z0-9]*)*")
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?(?:\.\.[0-9]+(?:\.[0-9]+)?)?")
+_KEY = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:_[A-Za-z0-9]+)*")
+_VALUE = re.compile(r"(?:[^,;()\[\]\s]|\[[^\[\]]*\])+")
+
+
+class NotationError(RobustcheckError):
+    """A view that can't be read; the message shows the text with a mark under the column."""
+
+    def __init__(self, text: str, column: int, problem: str) -> None:
+        self.text, self.column, self.problem = text, column, problem
+        start = max(0, column - 50)
+        shown = "".join(char if char.isprintable() else "?" for char in text[start : column + 20])
+        super().__init__(f"{problem} (column {column + 1})\n    {shown}\n    {' ' * (column - start)}^")
+
+
+def parse(text: str | View) -> View:
+    """Return the view that a text means; a `View` is returned as it is.
+
+    >>> str(parse("JPG_75( Adv_5[label=top] (x) )"))
+    'JPG(Adv_5)'
+
+    Raises `NotationError` (a `ValueError`) that points at the column and names what is allowed.
+    """
+    if isinstance(text, View):
+        return text
+    if not isinstance(text, str):
+        raise TypeError(f"a view is written as text such as 'JPG(Adv_1)', got {type(text).__name__}")
+    return _Parser(text).whole()
+
+
+class _Parser:
+    """One pass from left to right; `at` is the column of what comes next."""
+
+    def __init__(self, text: str) -> None:
+        self.text, self.at, self.depth = text, 0, 0
+
+    def whole(self) -> View:
+        view = self.view()
+        if self.at < len(self.text):
+            raise self.error(f"expected the end of the view, got {self.text[self.at]!r}")
+        return view
+
+    def error(self, problem: str, column: int | None = None) -> NotationError:
+        return NotationError(self.text, self.at if column is None else column, problem)
+
+    def blank(self) -> None:
+        while self.text[self.at : self.at + 1].isspace():
+            self.at += 1
+
+    def take(self, mark: str) -> bool:
+        self.blank()
+        found = self.text.startswith(mark, self.at)
+        if found:
+            self.at += len(mark)
+            self.blank()
+        return found
+
+    def expect(self, mark: str) -> None:
+        if not self.take(mark):
+            got = repr(self.text[self.at]) if self.at < len(self.text) else "the end"
+            raise self.error(f"expected {mark!r}, got {got}")
+
+    def match(self, pattern: re.Pattern[str], what: str) -> str:
+        found = pattern.match(self.text, self.at)
+        if found is None:
+            got = repr(self.text[self.at]) if self.at < len(self.text) else "the end"
+            raise self.error(f"expected {what}, got {got}")
+        self.at = found.end()
+        return found.group()
+
+    def view(self) -> View:
+        self.blank()
+        start = self.at
+        name = self.match(_NAME, f"a view ({_allowed_steps()})")
+        if name == "x":
+            self.blank()
+            return X
+        step = declared(name)
+        if step is None:
+            raise self.error(_unknown(name), start)
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise self.error(f"more than {DEEPEST} steps inside one another", start)
+        columns = {"": self.at + 1}
+        amount = self.amount(step, name)
+        options = self.options(step, columns) if self.take("[") else ()
+        sources = self.sources(step) if self.take("(") else (X,)
+        self.depth -= 1
+        return self.checked(View(name, amount, options, sources), columns)
+
+    def checked(self, view: View, columns: dict[str, int]) -> View:
+        step = view.declared
+        if step.kind == "choice":
+            if view.sources == (X,):
+                raise self.error(f"{step.name} chooses among views: write {step.name}(Adv_1; PGD_1)")
+            return choice_of(view.step, view.sources) or view
+        if problem := step.check(view):
+            where, words = problem
+            raise self.error(words, columns.get(where, columns[""]))
+        return view
+
+    def amount(self, step: Step, name: str) -> Amount | None:
+        if not self.text.startswith("_", self.at):
+            if step.amount is not None and step.amount.default is None:
+                example = f"{name}_{step.amount.example}"
+                raise self.error(f"{name} needs its {step.amount.name}, as in {example}")
+            return None
+        if step.amount is None:
+            raise self.error(f"{name} takes no amount")
+        self.at += 1
+        start = self.at
+        number = self.match(_NUMBER, f"{step.amount.name} as a number")
+        try:
+            amount = step.amount.read(number)
+        except ValueError as error:
+            raise self.error(str(error), start) from None
+        return None if amount == step.amount.default else amount
+
+    def options(self, step: Step, columns: dict[str, int]) -> tuple[tuple[str, str], ...]:
+        options: dict[str, str] = {}
+        while True:
+            start = self.at
+            key = self.match(_KEY, "an option's name")
+            option = self.option(step, key, start)
+            if key in options:
+                raise self.error(f"option {key!r} is given twice", start)
+            self.expect("=")
+            start = columns[key] = self.at
+            value = self.match(_VALUE, f"a value for {key}")
+            try:
+                options[key] = option.canonical(value)
+            except NotationError as error:
+                raise self.error(error.problem, start + error.column) from None
+            except ValueError as error:
+                raise self.error(str(error), start) from None
+            if not self.take(","):
+                break
+        self.expect("]")
+        return tuple(sorted((key, value) for key, value in options.items() if value != _default(step, key)))
+
+    def option(self, step: Step, key: str, start: int) -> Option:
+        if key in step.options or step.is_open:
+            return step.options.get(key) or Text(key)
+        near = get_close_matches(key, step.options, n=1)
+        question = f": did you mean {near[0]}?" if near else ";"
+        allowed = ", ".join(sorted(step.options)) or "none"
+        raise self.error(f"{step.name} has no option {key!r}{question} allowed: {allowed}", start)
+
+    def sources(self, step: Step) -> tuple[View, ...]:
+        views = [self.view()]
+        while step.kind == "choice" and self.take(";"):
+            views.append(self.view())
+        self.expect(")")
+        return tuple(views)
+
+
+def _default(step: Step, key: str) -> str | None:
+    option = step.options.get(key)
+    return None if option is None or option.default is None else option.canonical(str(option.default))
+
+
+def _unknown(name: str) -> str:
+    near = get_close_matches(name, [*STEPS, *(f"{prefix}:" for prefix in FAMILIES)], n=1, cutoff=0.5)
+    question = f": did you mean {near[0]}?" if near else ";"
+    return f"unknown step {name!r}{question} Allowed: {_allowed_steps()}"
+
+
+def _allowed_steps() -> str:
+    return ", ".join(["x", *sorted(STEPS), *(step.name for step in FAMILIES.values())])

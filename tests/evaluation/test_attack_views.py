@@ -1,0 +1,205 @@
+"""Attacks as views: what a batch computes, once, and what it says of images."""
+
+import numpy as np
+import pytest
+import torch
+
+from robustcheck import Classifier, ImageSet, RobustcheckError, evaluate
+from robustcheck.attacks import pgd
+from robustcheck.evaluation import Evaluation
+from robustcheck.models import loading
+
+
+def pixels_of(images):
+    return next(images.batches(len(images))).pixels
+
+
+@pytest.fixture
+def calls(monkeypatch, toy_classifier):
+    """Images that went forward with a gradient, and without."""
+    counts = {"gradient": 0, "forward": 0}
+
+    def forward(module, args, output):
+        counts["gradient" if output.requires_grad else "forward"] += len(output)
+
+    handle = toy_classifier.module.register_forward_hook(forward)
+    yield counts
+    handle.remove()
+
+
+def test_pgd_costs_one_gradient_a_step(toy_classifier, toy_images, calls):
+    evaluate(toy_classifier, toy_images, ["PGD_8[steps=7]"])
+    assert calls == {"gradient": 7 * 13, "forward": 2 * 13}
+
+
+def test_restarts_cost_one_more_pass_each_to_choose_by(toy_classifier, toy_images, calls):
+    evaluate(toy_classifier, toy_images, ["PGD_8[steps=4,restarts=3]"])
+    assert calls == {"gradient": 4 * 3 * 13, "forward": (1 + 3 + 1) * 13}
+
+
+def test_pgd_from_the_image_itself_shares_its_first_gradient_with_fgs(toy_classifier, toy_images, calls):
+    evaluate(toy_classifier, toy_images, ["Adv_1", "Adv_5", "PGD_8[steps=4,start=zero]"])
+    assert calls["gradient"] == (1 + 3) * 13
+
+
+def test_an_attack_and_its_adaptive_twin_share_the_clean_pass(toy_classifier, toy_images, calls):
+    evaluate(toy_classifier, toy_images, ["JPG(Adv_1)", "JPG(Adv_1[through=JPG])"])
+    assert calls == {"gradient": 2 * 13, "forward": 2 * 13}  # the clean logits fall out of the blind gradient
+
+
+def test_views_that_climb_together_are_what_they_are_alone(toy_classifier, toy_images):
+    views = [
+        "PGD_2[steps=3]",
+        "PGD_9[steps=3,restarts=2]",
+        "PGD_5[steps=3,start=zero]",
+        "PGD_4[steps=3](JPG)",
+    ]
+    together = evaluate(toy_classifier, toy_images, views, batch_size=5)
+    for view in views:
+        alone = evaluate(toy_classifier, toy_images, [view], batch_size=13)
+        for column in ("linf", "l2", "prediction"):
+            np.testing.assert_array_equal(together.column(column, view), alone.column(column, view))
+
+
+def test_pgd_view_is_the_function_of_that_name(toy_classifier, toy_images):
+    records = evaluate(toy_classifier, toy_images, ["PGD_6[steps=5,step=2,start=zero]"])
+    clean = pixels_of(toy_images)
+    found = pgd(toy_classifier, clean, epsilon=6, steps=5, step=2, start="zero")
+    change = (found.double() - clean.double()).flatten(1)
+    np.testing.assert_allclose(records.column("l2", "PGD_6[steps=5,step=2,start=zero]"), change.norm(dim=1))
+
+
+def test_restarts_are_not_the_weaker(toy_classifier, toy_images):
+    one, four = "PGD_20[steps=1,step=1]", "PGD_20[steps=1,step=1,restarts=4]"
+    records = evaluate(toy_classifier, toy_images, [one, four])
+    assert records.mean("p_top", four) < records.mean("p_top", one)
+
+
+def test_seeds_decide_a_random_start_and_nothing_else(toy_classifier, toy_images):
+    view = "PGD_9[steps=1,step=1]"
+    runs = [evaluate(toy_classifier, toy_images, [view], seed=seed).column("l2", view) for seed in (0, 0, 1)]
+    assert (runs[0] == runs[1]).all()
+    assert (runs[0] != runs[2]).any()
+
+
+def test_worst_takes_of_each_image_the_view_that_hurts_most(toy_classifier, toy_images):
+    parts = ["Noise_40", "Adv_9", "JPG_5"]
+    worst = "Worst(Noise_40; Adv_9; JPG_5)"
+    records = evaluate(toy_classifier, toy_images, [worst, *parts])
+    kept = np.stack([records.column("correct", part) for part in parts])
+    np.testing.assert_array_equal(records.column("correct", worst), kept.min(axis=0))
+    # What it shows of each image is what one of the views shows.
+    for column in ("p_top", "l2", "prediction"):
+        shown = np.stack([records.column(column, part) for part in parts])
+        assert (shown == records.column(column, worst)).any(axis=0).all()
+
+
+def test_worst_of_images_without_labels_is_against_the_top_label(toy_classifier, toy_images):
+    unlabelled = ImageSet.from_arrays(pixels_of(toy_images))
+    records = evaluate(toy_classifier, unlabelled, ["Worst(Noise_40; Adv_9)", "Noise_40", "Adv_9"])
+    kept = np.minimum(records.column("kept", "Noise_40"), records.column("kept", "Adv_9"))
+    np.testing.assert_array_equal(records.column("kept", "Worst(Noise_40; Adv_9)"), kept)
+
+
+def test_target_is_come_to(toy_classifier, toy_images):
+    records = evaluate(toy_classifier, toy_images, ["PGD_60[target=2]", "PGD_60[target=least]"])
+    assert (records.column("prediction", "PGD_60[target=2]") == 2).all()
+    least = toy_classifier(pixels_of(toy_images)).argmin(1).numpy()
+    np.testing.assert_array_equal(records.column("prediction", "PGD_60[target=least]"), least)
+
+
+def test_random_quality_is_each_image_s_own_and_within_the_range(toy_classifier, toy_images):
+    qualities = [f"JPG_{quality}" for quality in range(20, 31)]
+    records = evaluate(toy_classifier, toy_images, ["JPG_20..30", *qualities])
+    sizes = records.column("l2", "JPG_20..30")
+    by_quality = np.stack([records.column("l2", view) for view in qualities])
+    found = (by_quality == sizes).argmax(axis=0)
+    assert (by_quality == sizes).any(axis=0).all()
+    assert len(set(found)) > 2
+
+
+@pytest.mark.parametrize("through", ["JPG_5..30", "Noise_60", "JPG_5+Noise_30"])
+def test_averaging_over_what_is_random_finds_the_common_direction(toy_classifier, toy_images, through):
+    once, often = (f"Adv_9[through={through},eot={k}]" for k in (1, 16))
+    records = evaluate(toy_classifier, toy_images, [once, often, "Adv_9"])
+    assert records.mean("p_top", often) <= records.mean("p_top", once) + 1e-3
+    again = evaluate(toy_classifier, toy_images, [often], batch_size=3)
+    np.testing.assert_array_equal(again.column("l2", often), records.column("l2", often))
+
+
+def test_l2_attack_stays_in_its_ball_and_beats_noise_of_its_size(toy_classifier, toy_images):
+    records = evaluate(toy_classifier, toy_images, ["Adv_90[norm=2]", "PGD_90[norm=2,steps=5]", "Noise_3"])
+    for view in ("Adv_90[norm=2]", "PGD_90[norm=2,steps=5]"):
+        assert records.column("l2", view).max() <= 90
+        assert records.column("l2", view).min() > 80
+        assert records.mean("p_top", view) < records.mean("p_top", "Noise_3")
+
+
+class Flat(torch.nn.Module):
+    """Another network for the same classes, at another size."""
+
+    def __init__(self, classes=4):
+        super().__init__()
+        generator = torch.Generator().manual_seed(5)
+        self.weight = torch.nn.Parameter(torch.randn(classes, 3 * 20 * 20, generator=generator))
+
+    def forward(self, batch):
+        return batch.flatten(1) @ self.weight.T / 35
+
+
+def another(classes=4):
+    return Classifier(
+        Flat(classes), mean=(0.5,) * 3, std=(0.5,) * 3, input_size=20, device="cpu", name="other"
+    )
+
+
+@pytest.fixture
+def other_model(monkeypatch):
+    loaded = []
+
+    def load(spec, **_):
+        loaded.append(spec)
+        return another(4 if spec == "my.module:net" else 7)
+
+    monkeypatch.setattr("robustcheck.evaluation.engine.load_model", load)
+    return loaded
+
+
+def test_attack_made_on_another_model_is_weaker_than_on_the_examined_one(
+    toy_classifier, toy_images, other_model
+):
+    views = ["Adv_9[from=my.module:net]", "PGD_9[from=my.module:net,steps=3]", "Adv_9"]
+    records = evaluate(toy_classifier, toy_images, views, batch_size=4)
+    assert other_model == ["my.module:net"]  # once, for all batches and views
+    assert records.mean("p_top", "Adv_9") < records.mean("p_top", "Adv_9[from=my.module:net]")
+    assert records.column("linf", "Adv_9[from=my.module:net]").max() == 9
+
+
+@pytest.mark.parametrize(
+    ("view", "message"),
+    [
+        ("Adv_1[from=seven:net]", r"Adv_1\[from=seven:net\]: .* knows 7 classes, and the other 4"),
+        ("Adv_1[target=4]", r"toy has no class 4: its classes go from 0 to 3"),
+        ("JPG(PGD_1[target=9])", r"PGD_1\[target=9\]: toy has no class 9"),
+    ],
+)
+def test_view_that_can_t_be_had_is_refused_before_the_first_image(
+    toy_classifier, toy_images, other_model, calls, view, message
+):
+    with pytest.raises(RobustcheckError, match=message):
+        evaluate(toy_classifier, toy_images, ["x", view])
+    assert calls["gradient"] == 0
+
+
+def test_model_that_can_t_be_loaded_names_the_view(toy_classifier, toy_images):
+    assert loading  # the real one is asked
+    with pytest.raises(RobustcheckError, match=r"Adv_1\[from=resnt50\]: unknown .*resnt50.*did you mean"):
+        evaluate(toy_classifier, toy_images, ["Adv_1[from=resnt50]"])
+
+
+def test_refusal_is_known_without_evaluating(toy_classifier, toy_images):
+    from robustcheck.notation import parse
+
+    evaluation = Evaluation(toy_classifier, toy_images)
+    assert evaluation.refusal(parse("Adv_1")) is None
+    assert "no class 4" in str(evaluation.refusal(parse("Adv_1[target=4]")))
