@@ -31,6 +31,7 @@ from robustcheck.claims import (
 from robustcheck.claims.columns import per_image
 from robustcheck.claims.file import Undecided
 from robustcheck.claims.verdict import About
+from robustcheck.claims.wording import share
 from robustcheck.errors import ClaimFailed, RobustcheckError, RobustnessWarning
 from robustcheck.evaluation import Evaluation
 from robustcheck.images import ImageSet
@@ -53,6 +54,8 @@ class Deciding:
     """Largest chance that a false claim passes, when stopping early."""
     budget: int | None = None
     """Evaluate at most so many images for a claim, when stopping early."""
+    require_adaptive: bool = False
+    """A claim of a defended view has to hold against attacks that go through the defence, too."""
 
 
 class Robustness:
@@ -251,7 +254,9 @@ class Robustness:
         return verdict
 
     def report(self, subject: Subject, verdict: Verdict) -> None:
-        """Have a verdict appear in the reports."""
+        """Have a verdict appear in the reports, beside what it speaks of: the claim, or its adaptive twin."""
+        if isinstance(subject, Claim) and (twin := subject.adaptive_twin) and verdict.claim == str(twin):
+            subject = twin
         self._on_verdict(subject, verdict)
 
     def decide_family(self, claims: Sequence[tuple[Claim, ClaimSettings]]) -> list[Verdict]:
@@ -261,6 +266,22 @@ class Robustness:
         return holm([self._decide(claim, replace(own, alpha=share)) for claim, own in claims], alpha=alpha)
 
     def _decide(self, claim: Claim, settings: ClaimSettings) -> Verdict:
+        verdict = self._decide_as_written(claim, settings)
+        if not claim.blind_to or verdict.state != "holds" or not self._deciding.require_adaptive:
+            return verdict
+        twin = claim.adaptive_twin
+        if twin is None:
+            raise RobustcheckError(_without_twin(claim))
+        against = self._decide_as_written(twin, settings)
+        known = f"{claim} holds, {share(verdict.estimate)}, where the attack is blind"
+        if against.state == "holds":
+            return replace(
+                verdict, notes=(*verdict.notes, f"holds against the adaptive attack too: {against!r}")
+            )
+        advice = "claim no more than holds against an attacker who knows of the defence, or mend the defence."
+        return replace(against, notes=(known, *against.notes), advice=advice)
+
+    def _decide_as_written(self, claim: Claim, settings: ClaimSettings) -> Verdict:
         self._require_labels(claim.terms)
         if not self._deciding.stop_early:
             self.sample(claim.terms)  # all images, with whatever else is planned
@@ -321,8 +342,10 @@ class Robustness:
             twin = view.adaptive_twin
             if twin is None or not self._evaluation.done(twin):
                 yield f"{note}; an attacker who knows of it may do better"
-            elif "accuracy" in {measure for measure, other in claim.terms if other == view}:
-                yield f"{note}; against one that goes through it, accuracy {self.records.mean('accuracy', twin):.1%}"
+            else:
+                measures = dict.fromkeys(measure for measure, other in claim.terms if other == view)
+                told = (f"{measure} {share(self.records.mean(measure, twin))}" for measure in measures)
+                yield f"{note}; against one that goes through it, {', '.join(told)}"
 
 
 @dataclass(frozen=True)
@@ -359,6 +382,16 @@ def _table(
 ) -> Columns:
     """Return measures of some images: float64 (n, len(terms))."""
     return np.stack([evaluation.columns(view)[MEASURE_OF[measure]][rows] for measure, view in terms], axis=1)
+
+
+def _without_twin(claim: Claim) -> str:
+    view, defences = next(iter(claim.blind_to.items()))
+    attack, names = view.attack, " and ".join(defences)
+    return (
+        f"{claim} was measured against an attack blind to {names}, and {attack} can't go through it: "
+        f"--robustcheck-require-adaptive asks for one that does, such as PGD_{attack.amount if attack else 1}"
+        f"[through={'+'.join(reversed(defences))}]"
+    )
 
 
 def _explained(verdict: Verdict, head: str) -> str:

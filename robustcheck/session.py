@@ -68,7 +68,7 @@ class Session:
     @property
     def is_empty(self) -> bool:
         """Nothing was evaluated, here or in a worker."""
-        return not (self.from_workers or any(made.is_evaluated for *_, made in self._made))
+        return not (self.checks or self.from_workers or any(made.is_evaluated for *_, made in self._made))
 
     def load_model(self) -> Classifier:
         """Return the classifier that the options name: the sample where they name none."""
@@ -159,7 +159,7 @@ class Session:
             order=order,
             progress=self.new_progress(),
         )
-        deciding = Deciding(settings.stop_early, settings.alpha, settings.budget)
+        deciding = Deciding(settings.stop_early, settings.alpha, settings.budget, settings.require_adaptive)
 
         def note(subject: Subject, verdict: Verdict) -> None:
             self._note(made, subject, verdict)

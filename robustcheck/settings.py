@@ -10,7 +10,7 @@ import pytest
 
 from robustcheck.errors import unknown
 
-SUITES = ("jpeg-study",)
+SUITES = ("jpeg-study", "sanity")
 _GROUP = "robustcheck"
 
 
@@ -92,6 +92,17 @@ OPTIONS = (
     ),
     Option("alpha", "0.05", "chance that a claim passes that is false, when stopping early", _share, 0.05),
     Option("budget", "N", "evaluate at most N images for a claim, when stopping early", _whole(1)),
+    Option(
+        "require-adaptive",
+        None,
+        "claims of a defended view have to hold against attacks that go through the defence, too",
+        default=False,
+    ),
+    Option(
+        "transfer",
+        "SPEC",
+        "another model that knows the same classes, for the sanity suite to make attacks on",
+    ),
     Option("save", "NAME", "save this run's records as the baseline NAME"),
     Option("compare", "NAME|PATH", "compare with the records of a saved baseline"),
 )
@@ -113,6 +124,8 @@ class Settings:
     stop_early: bool
     alpha: float
     budget: int | None
+    require_adaptive: bool
+    transfer: str | None
     save: str | None
     compare: str | None
     on_command_line: frozenset[str]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from robustcheck.claims.expression import Expression, Linear, Quotient, Term, number_text
+from robustcheck.claims.expression import Expression, Linear, Quotient, Term, adaptive, number_text
 from robustcheck.claims.verdict import Relation
 from robustcheck.errors import RobustcheckError
 
@@ -109,6 +109,14 @@ class Claim:
     def blind_to(self) -> dict[View, tuple[str, ...]]:
         """The views measured against an attack that didn't know of the defence, with that defence."""
         return {view: view.blind_to for view in self.views if view.blind_to}
+
+    @property
+    def adaptive_twin(self) -> Claim | None:
+        """The same claim of attacks that go through the defences; None where one of them can't, or none is blind."""
+        left, right = adaptive(self.left), adaptive(self.right)
+        if not self.blind_to or left is None or not isinstance(right, Linear):
+            return None
+        return Claim(left, self.relation, right)
 
 
 def compare(left: Expression, relation: Relation, right: Expression) -> Claim:

@@ -115,6 +115,29 @@ class Quotient:
 Expression = Linear | Quotient
 
 
+def adaptive(expression: Expression) -> Expression | None:
+    """Return the same of each blind view's adaptive twin, or None where a view has none.
+
+    >>> print(adaptive(mean("accuracy", "JPG(Adv_1)") - mean("accuracy", "x") * 0.8))
+    accuracy(JPG(Adv_1[through=JPG])) - 0.8 * accuracy(x)
+    """
+    if isinstance(expression, Quotient):
+        (measure, view), *_ = expression.terms
+        twin = _twin(view)
+        return None if twin is None else recovery(twin, measure)
+    found = Linear(constant=expression.constant)
+    for (measure, view), weight in expression.weights:
+        twin = _twin(view)
+        if twin is None:
+            return None
+        found += mean(measure, twin) * weight
+    return found
+
+
+def _twin(view: View) -> View | None:
+    return view.adaptive_twin if view.blind_to else view
+
+
 def mean(measure: str, view: View | str) -> Linear:
     """Return the mean of one measure on one view.
 

@@ -50,6 +50,8 @@ class Verdict:
     percent: bool = False
     """Whether the numbers are shares, shown in percent."""
     notes: tuple[str, ...] = ()
+    advice: str = ""
+    """What to do where it is refuted, if that is not to look for what changed."""
     undecided: Literal["false", "true", "raise"] = "false"
     """What the truth value is where the claim is not shown. An assertion's comparison raises `ClaimFailed`, so that
     `assert not claim` does not take "not shown" for "refuted"; `on_undecided` can ask for true."""

@@ -133,6 +133,8 @@ def _evidence(value: float) -> str:
 def _todo(verdict: Verdict) -> str:
     if verdict.state == "holds":
         return ""
+    if verdict.state == "refuted" and verdict.advice:
+        return f"To do: {verdict.advice}"
     if verdict.state == "refuted":
         return (
             "To do: find what changed since it last held (model, weights, images, codec); "

@@ -60,12 +60,14 @@ class BatchRun:
         waiting = [view for view in views if view not in self.logits]
         if not waiting:
             return
-        images = torch.cat([self.images[view] for view in waiting])
-        with torch.inference_mode():
-            logits = torch.cat(
-                [self.classifier.logits(part.float()) for part in torch.split(images, self.batch_size)]
-            )
+        logits = self.logits_of(torch.cat([self.images[view] for view in waiting]))
         self.logits.update(zip(waiting, logits.chunk(len(waiting)), strict=True))
+
+    def logits_of(self, images: Tensor) -> Tensor:
+        """Return logits of uint8 images, without a gradient: float32 (n, classes)."""
+        with torch.inference_mode():
+            parts = torch.split(images, self.batch_size)
+            return torch.cat([self.classifier.logits(part.float()) for part in parts])
 
     def labels_of(self, attack: View) -> Tensor:
         """Return the labels that an attack flees from, or its targets: int64 (n,)."""
@@ -95,6 +97,11 @@ class BatchRun:
         found = loss_gradient(self.classifier, self.images[X], self._top_labels)
         self.logits.setdefault(X, found.logits)
         self._directions[CLEAN_GRADIENT] = found.values.sign().to(torch.int8)
+
+    @property
+    def clean_direction(self) -> Tensor | None:
+        """The signs that every `Adv_e` of the clean images goes along, int8 (n, 3, H, W), if they were needed."""
+        return self._directions.get(CLEAN_GRADIENT)
 
     def direction(self, attack: View, ball: Ball) -> Tensor:
         """Return the direction in which an attack takes its first step from its source, computed once."""

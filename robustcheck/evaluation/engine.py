@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from robustcheck.attacks import HasLogits, transfer_from
-from robustcheck.errors import RobustcheckError
+from robustcheck.errors import RobustcheckError, RobustnessWarning
 from robustcheck.evaluation.batch import BatchRun
 from robustcheck.evaluation.feasible import check_feasible
 from robustcheck.evaluation.measures import measure
@@ -78,6 +79,9 @@ class Evaluation:
         self._columns: dict[View, dict[str, Column]] = {}
         self._done: dict[View, int] = {}
         self._other_models: dict[str, HasLogits] = {}
+        self._looked_at = False
+        self._told: set[str] = set()
+        """The warnings that were given."""
         self._refusals: dict[View, RobustcheckError | None] = {}
 
     @property
@@ -151,6 +155,8 @@ class Evaluation:
                 self._done.update(dict.fromkeys(plan.views, start))
                 if self.progress is not None:
                     self.progress(start, of or goal)
+        if goal == len(self.images):
+            self._look_back()
 
     def _stretches(self, views: tuple[View, ...], start: int, goal: int) -> Iterator[tuple[Plan, int]]:
         """Yield what to compute up to where: from image to image, the views that are not there yet."""
@@ -166,6 +172,8 @@ class Evaluation:
         for group in plan.steps:
             make(run, group)
         run.classify(plan.views)
+        if not self._looked_at:
+            self._look_at(run)
         with torch.inference_mode():
             measured = torch.stack([measure(run, view) for view in plan.views])  # (views, rows, n)
         for view, rows in zip(plan.views, measured.cpu().numpy(), strict=True):
@@ -194,6 +202,26 @@ class Evaluation:
         if plan.clean_gradient:
             run.find_clean_gradient()  # first, since it classifies the clean images on the way
         return run
+
+    def _look_at(self, run: BatchRun) -> None:
+        """Warn of what the first batch shows to be wrong with the model."""
+        from robustcheck.evaluation.sanity.first_batch import doubts
+
+        self._looked_at = True
+        for doubt in doubts(run):
+            self._warn(doubt)
+
+    def _look_back(self) -> None:
+        """Warn of what the records of whole image sets show to be wrong with attacks and labels."""
+        from robustcheck.evaluation.sanity import warnings_of
+
+        for warning in warnings_of(self.records, self.classifier.class_count):
+            self._warn(warning)
+
+    def _warn(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            warnings.warn(f"{self.classifier.name}: {text}", RobustnessWarning, stacklevel=2)
 
     def _check_labels(self) -> None:
         if self.images.has_labels and (self.images.labels >= 0).any():

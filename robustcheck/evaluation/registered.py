@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from inspect import signature
 from typing import Any
 
@@ -29,6 +30,13 @@ def call_attack(
     found: Tensor = _call(view, (classifier, images, labels), seeds)
     _check(view, found, images)
     check_levels(view.head, found, images, view.number)
+    return found
+
+
+def attack_with_nothing(view: View, classifier: Classifier, images: Tensor, labels: Tensor) -> Tensor:
+    """Return what a registered attack makes of images when its epsilon is 0: nothing, if it is sound."""
+    found: Tensor = _call(replace(view, amount=0), (classifier, images, labels), range(len(images)))
+    _check(view, found, images)
     return found
 
 

@@ -223,9 +223,14 @@ class Classifier:
         self.class_count = classes
 
 
-def _warn_of_train_mode(module: nn.Module, name: str) -> None:
+def layers_in_train_mode(module: nn.Module) -> list[str]:
+    """The kinds of a network's layers that are in train mode and act differently there."""
     kinds = {type(layer).__name__ for layer in module.modules() if layer.training}
-    matter = sorted(kind for kind in kinds if any(word in kind for word in _TRAINING_MATTERS))
+    return sorted(kind for kind in kinds if any(word in kind for word in _TRAINING_MATTERS))
+
+
+def _warn_of_train_mode(module: nn.Module, name: str) -> None:
+    matter = layers_in_train_mode(module)
     if matter:
         warnings.warn(
             f"{name} was in train mode, which changes {', '.join(matter[:4])}; it has been put in eval mode. "

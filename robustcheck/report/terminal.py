@@ -12,7 +12,7 @@ from robustcheck.errors import RobustcheckError
 from robustcheck.evaluation.sanity import warnings_of
 from robustcheck.notation import View
 from robustcheck.records import Records
-from robustcheck.report.run import Finding, FinishedRun, ReportedClaim, Study
+from robustcheck.report.run import Check, Finding, FinishedRun, ReportedClaim, Study
 
 WIDTH = 80
 MOST_NAMES = 5
@@ -37,6 +37,8 @@ def render(run: FinishedRun, *, encoding: str = "utf-8") -> list[str]:
             *(line for finding in run.findings for line in _finding(finding)),
             "",
         ]
+    if run.checks:
+        lines += ["checks of the evaluation", *(line for check in run.checks for line in _check(check)), ""]
     return [_printable(line, encoding) for line in lines[:-1]]
 
 
@@ -130,6 +132,12 @@ def _finding(finding: Finding) -> Iterator[str]:
     state = "holds here" if finding.holds else "does not hold here"
     yield from _wrapped(f"{finding.text}: {state}", initial_indent="  ", subsequent_indent="  ")
     yield from _wrapped(finding.numbers, initial_indent="    ", subsequent_indent="    ")
+
+
+def _check(check: Check) -> Iterator[str]:
+    yield from _wrapped(
+        f"{check.state:<9}{check.name}: {check.text}", initial_indent="  ", subsequent_indent=" " * 11
+    )
 
 
 def _wrapped(text: str, *, initial_indent: str = "", subsequent_indent: str = "") -> list[str]:

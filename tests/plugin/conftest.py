@@ -46,5 +46,6 @@ def repository(pytester, monkeypatch):
     """A folder whose conftest brings a toy model: 40 images, 4 classes, clean accuracy 0.9."""
     monkeypatch.delenv("CI", raising=False)
     monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-Wdefault")  # a user's, not this project's errors
     pytester.makeconftest(CONFTEST)
     return pytester

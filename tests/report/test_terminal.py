@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from robustcheck import ImageSet, evaluate
+from robustcheck import ImageSet, RobustnessWarning, evaluate
 from robustcheck.records import Records
 from robustcheck.report import Finding, FinishedRun, ReportedClaim, Study, merge_studies
 from robustcheck.report.terminal import render
@@ -59,7 +59,9 @@ def test_images_without_labels_have_no_top_1(toy_classifier, toy_images):
 
 def test_model_at_chance_is_said_under_the_table(toy_classifier, toy_images):
     guessed = ImageSet.from_arrays(next(toy_images.batches(13)).pixels, np.arange(13) % 4)
-    text = "\n".join(render(FinishedRun((study(toy_classifier, guessed, "x"),))))
+    with pytest.warns(RobustnessWarning, match="toy: clean accuracy is at chance"):
+        evaluated = study(toy_classifier, guessed, "x")
+    text = "\n".join(render(FinishedRun((evaluated,))))
     assert "WARNING: clean accuracy is at chance" in text
 
 

@@ -1,4 +1,4 @@
-"""Whether an evaluation can be trusted."""
+"""Whether clean accuracy is far enough above chance for anything else to mean something."""
 
 from __future__ import annotations
 
@@ -6,15 +6,6 @@ from robustcheck.notation import X
 from robustcheck.records import Records
 
 CHANCE_ALPHA = 0.001
-
-
-def warnings_of(records: Records, classes: int | None) -> list[str]:
-    """Return what in some records says that they can't be trusted, a sentence or two each.
-
-    `classes` is how many the classifier knows; None where it was never asked.
-    """
-    warning = chance_warning(records, classes)
-    return [] if warning is None else [warning]
 
 
 def too_few_to_tell(count: int, classes: int) -> bool:

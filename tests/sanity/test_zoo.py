@@ -1,0 +1,33 @@
+"""Each broken set-up is flagged by the check that should; the sound sample raises none."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+from robustcheck.evaluation.sanity import CHECKS, examine
+
+_spec = importlib.util.spec_from_file_location("robustcheck_zoo", Path(__file__).with_name("zoo.py"))
+zoo = importlib.util.module_from_spec(_spec)
+sys.modules[_spec.name] = zoo  # where dataclasses look for their module
+_spec.loader.exec_module(zoo)
+
+
+@pytest.mark.parametrize("name", zoo.ZOO)
+def test_set_up_is_flagged_by_the_check_that_should(sample_classifier, sample_images, name):
+    (result,) = zoo.examine(name, sample_classifier, sample_images, only=[zoo.ZOO[name].caught_by])
+    assert result.state == "failed", result.text
+    assert CHECKS[result.name].advice in result.text
+
+
+def test_there_is_a_broken_set_up_for_nearly_every_check():
+    caught = {broken.caught_by for broken in zoo.ZOO.values()}
+    # One step stronger than many, and more steps weaker, need a landscape that is bent on purpose: tested on one.
+    assert set(CHECKS) - caught == {"one_step_is_not_stronger_than_many", "more_steps_are_not_weaker"}
+    assert len(zoo.ZOO) >= 15
+
+
+def test_sound_sample_raises_no_alarm(sample_classifier, sample_images):
+    results = examine(sample_classifier, sample_images, transfer="sample:lite1", count=8)
+    assert [result for result in results if result.state != "passed"] == []
