@@ -8,7 +8,8 @@ import timm  # noqa: F401 - pytester forgets what is first imported inside, and 
 
 import robustcheck.report.terminal
 import robustcheck.robustness  # noqa: F401
-from robustcheck.notation import parse
+from robustcheck import evaluate
+from robustcheck.notation import STEPS, parse
 from robustcheck.settings import OPTIONS
 
 ROOT = Path(__file__).parents[1]
@@ -58,6 +59,19 @@ def test_baseline_example(pytester):
     pytester.runpytest("--robustcheck-compare=v1", *some).assert_outcomes(passed=2)
 
 
+def test_own_attack_and_defence(toy_classifier, toy_images):
+    before = dict(STEPS)
+    try:
+        exec(holding("python", "register_defence"), {})
+        views = ["Posterise", "Posterise_4(Adv_1)", "Adv_1[through=Posterise_4:identity]", "Darken_8"]
+        records = evaluate(toy_classifier, toy_images, views)
+        assert records.column("linf", "Darken_8").max() == 8
+        assert records.column("linf", "Posterise").max() == 16
+    finally:
+        STEPS.clear()
+        STEPS.update(before)
+
+
 def test_use_without_pytest(capsys):
     exec(holding("python", "records.mean("), {})
     assert re.match(r"0\.[3-8]\d* \[\d", capsys.readouterr().out)
@@ -72,7 +86,8 @@ def test_every_option_is_listed_with_its_help():
 
 
 def test_every_view_that_is_written_can_be_read():
-    written = re.findall(r"`((?:x|Adv|JPG|Noise)[^` ]*)`", README)
+    names = "x|Adv|PGD|JPG|Noise|Worst|foolbox:|torchattacks:|art:|autoattack"
+    written = [view for view in re.findall(rf"`((?:{names})[^`]*)`", README) if "Posterise" not in view]
     assert len(written) > 10
     for view in written:
         if "_e" not in view:
