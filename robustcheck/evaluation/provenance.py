@@ -29,7 +29,7 @@ def describe(
         "device": _device_name(classifier.device),
         "precision": "fp32",
         "codec": str(jpeg.contract(codec)),
-        "labels": "attacks climb the loss of l_x unless [label=true]; accuracy is against image labels",
+        "labels": "attacks flee from l_x unless [label=true] or [target=...]; accuracy is against image labels",
         "seed": str(seed),
         "versions": f"robustcheck {robustcheck.__version__}, torch {torch.__version__}, torchvision "
         f"{torchvision.__version__}, numpy {np.__version__}, Python {platform.python_version()}",
