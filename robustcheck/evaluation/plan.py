@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from robustcheck.notation import View, X
 
 _OF_A_GRADIENT = ("label", "target", "through", "eot", "from", "norm")
-_OF_ONE_ROW = ("step", "label", "target", "start", "restarts")
+_OF_ONE_ROW = ("step", "label", "target", "start")
 """Options in which views that climb together may differ: each image of each view is a row of its own."""
 
 

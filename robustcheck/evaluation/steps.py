@@ -43,11 +43,9 @@ def _adv(run: BatchRun, view: View) -> Tensor:
 
 def _pgd(run: BatchRun, views: tuple[View, ...]) -> list[Tensor]:
     """Climb for all views, and all their restarts, at once: each image of each restart of each view is a row."""
-    rule = views[0]
-    tries = [view for view in views for _ in range(_whole(view, "restarts"))]
-    seeds = [
-        seed for view in views for r in range(_whole(view, "restarts")) for seed in run.seeds(f"{view} {r}")
-    ]
+    rule, restarts = views[0], _whole(views[0], "restarts")
+    tries = [view for view in views for _ in range(restarts)]
+    seeds = [seed for view in views for number in range(restarts) for seed in run.seeds(f"{view} {number}")]
     ball = _ball(run, tries)
     labels = torch.cat([run.labels_of(view) for view in tries])
     objective = run.objective(rule, labels, mixed_seeds(seeds, 0))
@@ -60,14 +58,9 @@ def _pgd(run: BatchRun, views: tuple[View, ...]) -> list[Tensor]:
         first=_shared_direction(run, tries, ball),
         momentum=float(rule.option("momentum") or 0),
     )
-    several = len(tries) > len(views)
-    losses = objective.loss(found) if several else ball.epsilon
-    results, at = [], 0
-    for view in views:
-        rows = _whole(view, "restarts") * len(run.ids)
-        results.append(strongest(found[at : at + rows], losses[at : at + rows], _whole(view, "restarts")))
-        at += rows
-    return results
+    losses = objective.loss(found) if restarts > 1 else ball.epsilon  # of one, any order will do
+    by_view = zip(found.chunk(len(views)), losses.chunk(len(views)), strict=True)
+    return [strongest(images, own, restarts) for images, own in by_view]
 
 
 def _ball(run: BatchRun, views: list[View]) -> Ball:

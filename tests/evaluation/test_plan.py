@@ -25,7 +25,8 @@ def test_equal_subtrees_are_made_once_and_before_they_are_needed():
     ("views", "together"),
     [
         (["PGD_1", "PGD_8"], ["PGD_1 PGD_8"]),
-        (["PGD_1", "PGD_8[label=true,step=3,restarts=2]"], ["PGD_1 PGD_8[label=true,restarts=2,step=3]"]),
+        (["PGD_1", "PGD_8[label=true,step=3]"], ["PGD_1 PGD_8[label=true,step=3]"]),
+        (["PGD_1", "PGD_8[restarts=2]"], ["PGD_1", "PGD_8[restarts=2]"]),
         (["PGD_1", "PGD_1[steps=5]"], ["PGD_1", "PGD_1[steps=5]"]),
         (["PGD_1", "PGD_1[through=JPG]"], ["PGD_1", "PGD_1[through=JPG]"]),
         (["PGD_1", "PGD_1[target=least]"], ["PGD_1", "PGD_1[target=least]"]),
