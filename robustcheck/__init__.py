@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from robustcheck.errors import RobustcheckError, RobustnessWarning
     from robustcheck.evaluation import evaluate
     from robustcheck.images import ImageSet, open_images
-    from robustcheck.models import Classifier, load_model
+    from robustcheck.models import Classifier, load_model, load_program
     from robustcheck.records import Records
 
 __version__ = "0.1.0.dev0"
@@ -26,6 +26,7 @@ _MODULE_OF = {
     "RobustnessWarning": "robustcheck.errors",
     "evaluate": "robustcheck.evaluation",
     "load_model": "robustcheck.models",
+    "load_program": "robustcheck.models",
     "open_images": "robustcheck.images",
 }
 
@@ -37,6 +38,7 @@ __all__ = [
     "RobustnessWarning",
     "evaluate",
     "load_model",
+    "load_program",
     "open_images",
 ]
 
