@@ -6,6 +6,7 @@ ground truth of the validation images by the challenge's ILSVRC2012_ID, 1 to 100
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 CLASSES = 1000
+_MOSTLY = 0.9
 
 
 @cache
@@ -37,3 +39,21 @@ def class_of_challenge_id() -> NDArray[np.int64]:
 def sorted_place_of_challenge_order() -> NDArray[np.int64]:
     """By class of sorted WNIDs, where it stands in the challenge's order: int64 (1000,)."""
     return np.argsort(class_of_challenge_id()).astype(np.int64)
+
+
+def wnids_of(class_names: Sequence[str]) -> tuple[str, ...] | None:
+    """The WNIDs of a network's classes, if their names are those of ImageNet's 1000 in the usual order.
+
+    A few may be spelt otherwise, as they are from library to library.
+    """
+    if len(class_names) != CLASSES:
+        return None
+    from torchvision.models import ResNet50_Weights
+
+    usual: list[str] = ResNet50_Weights.DEFAULT.meta["categories"]
+    agreeing = sum(_word(mine) == _word(theirs) for mine, theirs in zip(class_names, usual, strict=True))
+    return sorted_wnids() if agreeing >= _MOSTLY * CLASSES else None
+
+
+def _word(name: str) -> str:
+    return name.partition(",")[0].strip().lower().replace("_", " ")
