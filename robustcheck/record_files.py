@@ -17,8 +17,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +26,7 @@ import numpy as np
 from robustcheck.errors import RobustcheckError
 from robustcheck.notation import NotationError, View, X, parse
 from robustcheck.records import Column, Records
+from robustcheck.whole_files import write_whole
 
 VERSION = 1
 _MAGIC = f"# robustcheck records {VERSION}"
@@ -37,20 +36,7 @@ _STORED = ("prediction", "p_top", "linf", "l2")
 
 def save(records: Records, path: Path, extra: Mapping[str, Any] | None = None) -> None:
     """Write records to a file, whole or not at all; `extra` joins the header."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", dir=path.parent, delete=False, newline=""
-    ) as file:
-        part = Path(file.name)
-        try:
-            file.write(dumps(records, extra))
-        except BaseException:
-            part.unlink()
-            raise
-    umask = os.umask(0)
-    os.umask(umask)
-    part.chmod(0o666 & ~umask)
-    part.replace(path)
+    write_whole(path, dumps(records, extra))
 
 
 def load(path: Path) -> tuple[Records, dict[str, Any]]:
