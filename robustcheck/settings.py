@@ -15,11 +15,13 @@ from robustcheck.errors import unknown
 
 SUITES = ("jpeg-study",)
 _GROUP = "robustcheck"
+_MOST_DIGITS = 18
 
 
 def _whole(low: int) -> Callable[[str], int]:
     def read(text: str) -> int:
-        if not text.strip().isdecimal() or int(text) < low:
+        digits = text.strip()
+        if not (digits.isascii() and digits.isdecimal()) or len(digits) > _MOST_DIGITS or int(digits) < low:
             raise ValueError(f"it is a whole number from {low} up")
         return int(text)
 

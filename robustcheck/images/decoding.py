@@ -77,14 +77,21 @@ def decode(source: Path | bytes, rule: Preprocessing, name: str | None = None) -
 
 
 def _opened(source: Path | bytes, name: str) -> Image.Image:
+    file = BytesIO(source) if isinstance(source, bytes) else source
     try:
-        with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as image:
+        with Image.open(file) as image:
             _refuse_bomb(image, name)
-            return _as_rgb(image, name)
+            rgb = _as_rgb(image, name)
+            is_png = image.format == "PNG"
+        if is_png:  # decoding takes no notice of its checksums
+            with Image.open(file) as image:
+                image.verify()
     except Warning:  # by a run whose warnings are errors; Pillow warns of what does not touch the pixels
         with _ONE_AT_A_TIME, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return _opened(source, name)
+    else:
+        return rgb
 
 
 def fit(image: Image.Image, rule: Preprocessing) -> Pixels:

@@ -54,7 +54,7 @@ def _is_indexable(given: Any) -> bool:
 
 def _from_indexable(given: Any, rule: Preprocessing, name: str) -> ImageSet:
     if not len(given):
-        raise RobustcheckError(f"{name} returned a {type(given).__name__} without images")
+        raise RobustcheckError(f"{name} returned a {type(given).__name__} without images: give at least one")
     lock, where = Lock(), [f"{name}[{index}]" for index in range(len(given))]
     labels = _targets(given)
     if labels is None:  # to know them, each item has to be asked for
@@ -90,7 +90,7 @@ def _from_iterable(given: Iterable[Any], rule: Preprocessing, name: str) -> Imag
         where.append(place)
     if not kept:
         raise RobustcheckError(
-            f"{name} returned a {type(given).__name__} that gave no image; was it used up before?"
+            f"{name} returned a {type(given).__name__} that gave no image; was it used up before? Give a list, or make it anew"
         )
     return _labelled(kept.__getitem__, labels, where, given, name)
 

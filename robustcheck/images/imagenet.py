@@ -76,7 +76,7 @@ def _flat(root: Path, folder: Path, images: list[str], rule: Preprocessing) -> I
     for name, number in numbers.items():
         if not 1 <= number <= len(truth):
             raise RobustcheckError(
-                f"{name} has no line in the ground truth, which has {len(truth)}; is it cut off?"
+                f"{name} has no line in the ground truth, which has {len(truth)}; is it cut off? Copy it again"
             )
         labels.append(int(classes[truth[number - 1] - 1]))
     return image_set(str(folder), images, rule, labels=labels, class_names=sorted_wnids(), name=_name(folder))

@@ -45,7 +45,9 @@ def open_manifest(location: str, rule: Preprocessing) -> ImageSet:
         )
     labels_in = column(spec.settings.get("label"), LABELS, header, what="label", where=str(path))
     if not rows:
-        raise RobustcheckError(f"{path} lists no images: there is nothing below its header")
+        raise RobustcheckError(
+            f"{path} lists no images: there is nothing below its header; add a line for each"
+        )
     where = [f"{path}, line {line}" for line in lines]
     paths = _paths([row[header.index(paths_in)] for row in rows], where)
     labels, names = ([-1] * len(rows), None)

@@ -30,6 +30,7 @@ _EXAMPLES = {
     "program": "program:net.pt2@resnet50",
     "timm": "timm:resnet18.a1_in1k",
 }
+_LONGEST = 250
 _FILES = frozenset({".pt", ".pth", ".pt2", ".bin", ".ckpt", ".safetensors", ".onnx", ".tar", ".pkl"})
 
 
@@ -77,6 +78,8 @@ def load_model(
 
 def _refuse_paths(spec: str) -> None:
     """RobustcheckError with the way to write it, for a spec that is the path of a file or folder."""
+    if len(spec) > _LONGEST or "\0" in spec:
+        raise RobustcheckError(f"model {spec[:60]!r}... is too long for a name; give a name such as resnet50")
     path = Path(spec).expanduser()
     if path.is_dir() and (path / "config.json").is_file():
         raise RobustcheckError(f"model {spec!r} is a folder of Hugging Face's kind: write hf:{spec}")

@@ -169,7 +169,7 @@ def read_weights(
             + (
                 f": it is that of {other}; --robustcheck-model={other}"
                 if other
-                else ": it is cut off, or another file"
+                else ": it is cut off, or another file; give OverFeat's own"
             )
         )
     numbers = np.memmap(path, dtype="<f4", mode="c")

@@ -128,8 +128,10 @@ def _kind(path: Path) -> str:
             if any(name.endswith(("archive_format", "serialized_exported_program.json")) for name in names):
                 _refuse_objects(archive, path)
                 return "export"
-    except (zipfile.BadZipFile, OSError) as error:
-        raise RobustcheckError(f"{path} is no program, or is cut off: {error}") from None
+    except (zipfile.BadZipFile, OSError, ValueError, KeyError, AttributeError) as error:
+        raise RobustcheckError(
+            f"{path} is no program, or is cut off ({error}); give what torch.export.save or torch.jit.save wrote"
+        ) from None
     raise RobustcheckError(
         f"{path} holds weights, not a program: --robustcheck-model=NAME --robustcheck-weights={path}"
     )

@@ -59,10 +59,11 @@ class Differences:
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
     reshaped: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]  # name -> (wanted, got)
+    retyped: Mapping[str, str]  # name -> got, where it can't be turned into what is wanted without loss
     fitting: int
 
     def __bool__(self) -> bool:
-        return bool(self.missing or self.unexpected or self.reshaped)
+        return bool(self.missing or self.unexpected or self.reshaped or self.retyped)
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
@@ -75,12 +76,14 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     path, key = _path_and_key(path)
     if not path.is_file():
         raise RobustcheckError(
-            f"no weights at {path}: the file does not exist" if not path.exists() else f"{path} is no file"
+            f"no weights at {path}: the file does not exist; check the path"
+            if not path.exists()
+            else f"{path} is no file; give the file of weights in it"
         )
     with path.open("rb") as file:
         start = file.read(16)
     if not start:
-        raise RobustcheckError(f"{path} is empty: no weights to read")
+        raise RobustcheckError(f"{path} is empty: no weights to read; download or copy it again")
     loaded = _read_safetensors(path) if start[8:9] == b"{" else _read_torch(path, start)
     choice = choose(loaded, key, str(path))
     if choice.is_guess:
@@ -151,7 +154,9 @@ def _read_safetensors(path: Path) -> Any:
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
-        raise RobustcheckError(f"{path} cannot be read as safetensors: {error}") from error
+        raise RobustcheckError(
+            f"{path} cannot be read as safetensors: {error}; it is cut off or damaged: download or copy it again"
+        ) from error
 
 
 def _read_torch(path: Path, start: bytes) -> Any:
@@ -232,17 +237,30 @@ def _differences(module: nn.Module, tensors: Tensors) -> Differences:
         for key in wanted
         if key in shared and wanted[key].shape != tensors[key].shape
     }
+    retyped = {
+        key: f"quantised {tensors[key].dtype}" if tensors[key].is_quantized else str(tensors[key].dtype)
+        for key in wanted
+        if key in shared and not _fits(wanted[key], tensors[key])
+    }
     return Differences(
         missing=tuple(k for k in wanted if k not in shared and not k.endswith("num_batches_tracked")),
         unexpected=tuple(key for key in tensors if key not in shared),
         reshaped=reshaped,
-        fitting=len(shared) - len(reshaped),
+        retyped=retyped,
+        fitting=len(shared) - len(reshaped.keys() | retyped.keys()),
     )
+
+
+def _fits(wanted: torch.Tensor, got: torch.Tensor) -> bool:
+    """Whether copying keeps the value: floats of any precision do, and whole numbers among themselves."""
+    if got.is_quantized or got.layout != torch.strided or got.is_complex() != wanted.is_complex():
+        return False
+    return got.is_floating_point() == wanted.is_floating_point()
 
 
 def _other_class_count(differences: Differences) -> int | None:
     """The checkpoint's number of classes, if that may be all that differs: same names, one length for another."""
-    if differences.missing or differences.unexpected:
+    if differences.missing or differences.unexpected or differences.retyped:
         return None
     leading = {(wanted[:1], got[:1]) for wanted, got in differences.reshaped.values()}
     classes = [got[0] for _, got in leading if got]
@@ -255,10 +273,13 @@ def _other_network(differences: Differences, checkpoint: Checkpoint, name: str) 
         f"missing: {_some(differences.missing)}" if differences.missing else "",
         f"not in {name}: {_some(differences.unexpected)}" if differences.unexpected else "",
         _some(shapes),
+        _some(f"{key} is {dtype}, not floats: quantised?" for key, dtype in differences.retyped.items()),
     ]
     return RobustcheckError(
         f"{checkpoint.path} holds the weights of another network than {name}: {differences.fitting} of its "
-        f"{len(checkpoint.tensors)} tensors fit. " + "; ".join(filter(None, parts))
+        f"{len(checkpoint.tensors)} tensors fit. "
+        + "; ".join(filter(None, parts))
+        + ". Name the network that they are of"
     )
 
 

@@ -359,7 +359,7 @@ EXPECTED = [np.asarray(image_set_of([picture], RULE, name="one")._read(0)) for p
         Streamed(),
         ((picture, index) for index, picture in enumerate(PICTURES)),
     ],
-    ids=str,
+    ids=lambda given: type(given).__name__,
 )
 def test_objects_that_give_images_and_labels_are_read(given):
     images = image_set_of(given, RULE, name="theirs")
