@@ -27,6 +27,8 @@ def rule_of(processor: Any, config: Any, *, name: str) -> tuple[Preprocessing, b
     Size and crop are read from its settings; what the processor itself makes of a picture then decides
     whether they were understood. RobustcheckError where no reading of them gives that.
     """
+    if getattr(config, "model_type", "") == "timm_wrapper":  # a network of timm, with its own configuration
+        return Preprocessing.from_timm(config.pretrained_cfg, name=name), False
     settings = _settings(processor)
     mean, std = _normalisation(settings, name)
     flips = settings["do_flip_channel_order"]
@@ -142,7 +144,7 @@ def _by_itself(processor: Any, mean: Any, std: Any, *, flips: bool, name: str) -
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            made = np.asarray(processor(_picture(), return_tensors="np")["pixel_values"], dtype=float)
+            made = processor(_picture(), return_tensors="pt")["pixel_values"].double().numpy()
     except Exception as error:
         raise RobustcheckError(
             f"the processor of {name} can't be used on a photograph: {type(error).__name__}: {error}"

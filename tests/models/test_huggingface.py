@@ -96,6 +96,28 @@ def test_a_local_folder_gives_the_logits_that_its_own_processor_gives(
     assert torch.allclose(ours, expected, atol=2e-3 * float(expected.abs().max()))
 
 
+def test_a_network_of_timm_in_a_folder_keeps_timms_rule(tmp_path, photographs):
+    timm = pytest.importorskip("timm")
+    rule = {
+        "input_size": [3, 160, 160],
+        "mean": [0.4] * 3,
+        "std": [0.3] * 3,
+        "crop_pct": 0.9,
+        "interpolation": "bicubic",
+    }
+    config = transformers.TimmWrapperConfig(
+        architecture="test_resnet", pretrained_cfg={**rule, "num_classes": 7}, num_labels=7
+    )
+    model = transformers.TimmWrapperForImageClassification(config).eval()
+    model.save_pretrained(tmp_path / "model")
+    classifier = load_model(f"hf:{tmp_path}/model", device="cpu")
+    photograph = Image.open(photographs / "cat" / "chelsea.jpg").convert("RGB")
+    transform = timm.data.create_transform(**timm.data.resolve_data_config(pretrained_cfg=rule))
+    ours = classifier(torch.from_numpy(fit(photograph, classifier.preprocessing))[None])
+    with torch.no_grad():
+        assert torch.allclose(ours, model(transform(photograph)[None]).logits, atol=1e-5)
+
+
 def test_class_names_come_from_the_configuration(saved):
     named = small_resnet(id2label={0: "cat", 1: "dog", 2: "cow"})
     processor = transformers.ConvNextImageProcessor(size={"shortest_edge": 64})
