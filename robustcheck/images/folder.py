@@ -108,8 +108,13 @@ class Listing:
         return images, [name for name, is_folder in shown if is_folder]
 
     def below(self, root: str, folder: str) -> Iterator[str]:
-        """Paths from the root of all images below a folder, in order; one reached again by a link is left out."""
-        seen = set()
+        """Paths from the root of all images below a folder, in order.
+
+        A folder that is reached again by a link is left out, and so is one that a link leads up to: what is
+        below the root belongs to other classes.
+        """
+        above = Path(root).resolve()
+        seen = {(status.st_dev, status.st_ino) for status in map(os.stat, (above, *above.parents))}
         waiting = [folder]
         while waiting:
             current = waiting.pop()

@@ -191,7 +191,7 @@ class ImageSet:
         """
         parts = [f"{self.name}, {len(self)} images"]
         if self.skipped:
-            parts.append(f"{len(self.skipped)} bad ones skipped ({_some(self.skipped)})")
+            parts.append(f"{len(self.skipped)} bad ones skipped ({_some(self.skipped, between='; ')})")
         parts += self.notes
         if complete:
             parts += [f"fingerprint {self.fingerprint}", *self._duplicates()]
@@ -298,7 +298,9 @@ class ImageSet:
         listed = _some(f"{self.names[one]} = {self.names[other]}" for one, other in pairs)
         contrary = sum(bool(self.labels[one] != self.labels[other]) for one, other in pairs)
         under = f", {contrary} of them under another label" if contrary else ""
-        return [f"{len(pairs)} of the images are there before{under} ({listed})"]
+        return [
+            f"{len(pairs)} image{' repeats' if len(pairs) == 1 else 's repeat'} an earlier one{under} ({listed})"
+        ]
 
     def _load(self, position: int) -> tuple[Pixels, str]:
         try:

@@ -116,7 +116,7 @@ def test_images_that_are_there_twice_are_said(write_image, tmp_path):
     images = open_images(tmp_path, size=8)
     assert images.describe(complete=False) == f"{tmp_path}, 4 images"
     assert images.describe(complete=True).endswith(
-        "2 of the images are there before, 1 of them under another label (cat/a.png = cat/b.png, cat/a.png = dog/c.png)"
+        "2 images repeat an earlier one, 1 of them under another label (cat/a.png = cat/b.png, cat/a.png = dog/c.png)"
     )
 
 
