@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,13 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from robustcheck.errors import RobustcheckError
 from robustcheck.images.decoding import BadImage, Pixels
-from robustcheck.images.prefetch import map_ahead
+from robustcheck.images.prefetch import in_threads
+from robustcheck.images.remarks import listed, repeated, shortened
 from robustcheck.images.sampling import some, some_of_each_class
 
 NO_LABEL = -1
 _BATCH_SIZE = 32
-_MOST_WORKERS = 32
-_NAMED = 10
 _LOOKED_AT = 10_000
 """How many images are looked at, when one is bad, to say which others are."""
 
@@ -115,7 +112,7 @@ class ImageSet:
         """16 hex digits for each image, over its pixels; images that no pass has come by yet are decoded."""
         unseen = [position for position, known in enumerate(self._ids) if known is None]
         try:
-            for _ in _in_threads(self._load, unseen, ahead=_BATCH_SIZE):
+            for _ in in_threads(self._load, unseen, ahead=_BATCH_SIZE):
                 pass
         except BadImage as first:
             raise self._all_bad(first) from None
@@ -178,7 +175,7 @@ class ImageSet:
             return self
         if len(bad) == len(self):
             raise RobustcheckError(
-                f"none of the {len(self)} images of {self.name} can be read: {_listed(bad.values())}"
+                f"none of the {len(self)} images of {self.name} can be read: {listed(bad.values())}"
             )
         kept = self.subset([position for position in range(len(self)) if position not in bad])
         kept.skipped = (*self.skipped, *(f"{error.name} {error.reason}" for error in bad.values()))
@@ -191,10 +188,10 @@ class ImageSet:
         """
         parts = [f"{self.name}, {len(self)} images"]
         if self.skipped:
-            parts.append(f"{len(self.skipped)} bad ones skipped ({_some(self.skipped, between='; ')})")
+            parts.append(f"{len(self.skipped)} bad ones skipped ({shortened(self.skipped, between='; ')})")
         parts += self.notes
         if complete:
-            parts += [f"fingerprint {self.fingerprint}", *self._duplicates()]
+            parts += [f"fingerprint {self.fingerprint}", *repeated(self.ids, self.names, self.labels)]
         return ", ".join(parts)
 
     def sample(self, count: int, *, seed: int = 0, stratified: bool = False) -> ImageSet:
@@ -239,7 +236,7 @@ class ImageSet:
         return positions.astype(np.int64)
 
     def _stream(self, positions: NDArray[np.int64], size: int) -> Iterator[Batch]:
-        loaded = _in_threads(self._load, positions.tolist(), ahead=size)
+        loaded = in_threads(self._load, positions.tolist(), ahead=size)
         try:
             for start in range(0, len(positions), size):
                 chosen = positions[start : start + size]
@@ -267,14 +264,14 @@ class ImageSet:
             f"{len(self)}" if len(looked_at) == len(self) else f"the first {len(looked_at)} of {len(self)}"
         )
         return RobustcheckError(
-            f"{len(bad)} of {among} images of {self.name} are bad: {_listed(bad.values())}. Repair them or take them out, "
+            f"{len(bad)} of {among} images of {self.name} are bad: {listed(bad.values())}. Repair them or take them out, "
             "or leave such images out and have them counted: --robustcheck-bad-images=skip"
         )
 
     def _bad(self, positions: Sequence[int]) -> Iterator[tuple[int, BadImage]]:
         """Which images can't be read, and why; those that a pass has come by can."""
         unseen = [position for position in positions if self._ids[position] is None]
-        errors = _in_threads(self._error_of, unseen, ahead=_BATCH_SIZE)
+        errors = in_threads(self._error_of, unseen, ahead=_BATCH_SIZE)
         yield from (
             (position, error) for position, error in zip(unseen, errors, strict=True) if error is not None
         )
@@ -285,22 +282,6 @@ class ImageSet:
         except BadImage as error:
             return BadImage(self.names[position], error.reason)
         return None
-
-    def _duplicates(self) -> list[str]:
-        first: dict[str, int] = {}
-        pairs = []
-        for position, image_id in enumerate(self.ids):
-            original = first.setdefault(image_id, position)
-            if original != position:
-                pairs.append((original, position))
-        if not pairs:
-            return []
-        listed = _some(f"{self.names[one]} = {self.names[other]}" for one, other in pairs)
-        contrary = sum(bool(self.labels[one] != self.labels[other]) for one, other in pairs)
-        under = f", {contrary} of them under another label" if contrary else ""
-        return [
-            f"{len(pairs)} image{' repeats' if len(pairs) == 1 else 's repeat'} an earlier one{under} ({listed})"
-        ]
 
     def _load(self, position: int) -> tuple[Pixels, str]:
         try:
@@ -315,24 +296,6 @@ class ImageSet:
             )
         self._ids[position] = digest
         return pixels, digest
-
-
-def _in_threads(load: Callable[[int], Any], positions: list[int], *, ahead: int) -> Any:
-    workers = min(
-        _MOST_WORKERS,
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-    )
-    return map_ahead(load, positions, workers=workers, ahead=max(ahead, 2 * workers))
-
-
-def _listed(errors: Iterable[BadImage]) -> str:
-    return _some((f"{error.name} {error.reason}" for error in errors), shown=_NAMED, between="; ")
-
-
-def _some(items: Iterable[str], shown: int = 5, between: str = ", ") -> str:
-    listed = list(items)
-    more = f"{between}and {len(listed) - shown} more" if len(listed) > shown else ""
-    return between.join(listed[:shown]) + more
 
 
 def _nth(array: NDArray[np.uint8], position: int) -> Pixels:

@@ -36,7 +36,7 @@ def folder(pytester):
     return "--robustcheck-images=set"
 
 
-@pytest.mark.parametrize("option", [[], ["--robustcheck-bad-images=error"], ["-n2"]])
+@pytest.mark.parametrize("option", [[], ["--robustcheck-bad-images=error"]])
 def test_they_stop_the_claims_that_need_them(pytester, folder, option):
     result = pytester.runpytest(folder, *option)
     result.assert_outcomes(failed=1)

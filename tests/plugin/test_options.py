@@ -173,7 +173,7 @@ def test_empty_option_is_an_error(pytester, name):
             "[1, 2]",
             "the fixture robustcheck_images[[]0] holds a int; an image is a PIL image, an array or a tensor",
         ),
-        ("[]", "the fixture robustcheck_images returned a list without images"),
+        ("[]", "the fixture robustcheck_images returned a list without images: give at least one"),
         (
             "iter(())",
             "the fixture robustcheck_images returned a *iterator that gave no image; was it used up*",
