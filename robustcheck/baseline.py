@@ -23,14 +23,23 @@ MUST_AGREE = ("codec", "labels", "pixels", "seed")
 """Where these differ, other images or other numbers were measured."""
 MAY_DIFFER = ("codec", "device", "precision", "versions")
 """Where these differ, some predictions may change of themselves; it is said. Of the codec: the library."""
+_RESERVED = {
+    "CON",
+    "PRN",
+    "AUX",
+    "NUL",
+    *(f"{port}{number}" for port in ("COM", "LPT") for number in range(10)),
+}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def path_of(name: str, root: Path) -> Path:
     """Return the file of a baseline's name; raises `RobustcheckError` for a name that could leave the folder."""
-    if not _NAME.fullmatch(name) or name.split(".", maxsplit=1)[0].upper() in {"CON", "PRN", "AUX", "NUL"}:
+    first = name.split(".", maxsplit=1)[0].upper()
+    if not _NAME.fullmatch(name) or name.endswith(".") or first in _RESERVED:
         raise RobustcheckError(
             f"a baseline's name is letters, digits, '.', '_' and '-', beginning with a letter or digit, got {name!r}"
+            + (": that name is reserved on Windows" if first in _RESERVED else "; it is a name, not a path")
         )
     return root / FOLDER / f"{name}.csv"
 

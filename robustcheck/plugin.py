@@ -20,7 +20,7 @@ from robustcheck.claim_items import NAME as CLAIMS_FILE
 from robustcheck.claim_items import ClaimItem, ClaimModule
 from robustcheck.errors import ClaimFailed, RobustcheckError
 from robustcheck.session import KEY, Session, views_named_by
-from robustcheck.settings import Settings, add_options
+from robustcheck.settings import Settings, add_options, mistyped
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,9 +41,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add_options(parser)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(args: list[str]) -> None:
+    """Say which option was meant, where one is misspelt; pytest itself says only that it knows none of the name."""
+    if problem := mistyped(args):
+        raise pytest.UsageError(problem)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Check the options, and add the suite that they name to what is collected."""
+    in_ini = (
+        vars(config).get("_inicfg") or vars(config).get("inicfg") or {}
+    )  # there is no public way any more
+    if problem := mistyped([], [key for key in in_ini if key.startswith("robustcheck_")]):
+        raise pytest.UsageError(problem)
     settings = Settings.of(config)
     config.stash[KEY] = session = Session(
         settings, root=config.rootpath, new_progress=partial(_progress, config)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from robustcheck.errors import RobustcheckError, RobustnessWarning
+from robustcheck.errors import RobustcheckError
 from robustcheck.notation import View, parse
 from robustcheck.settings import Settings
 
@@ -119,36 +118,34 @@ class Session:
         return made
 
     def _open(self, classifier: Classifier, images: Any) -> ImageSet:
-        from robustcheck.images import ImageSet, open_images
+        from robustcheck.images import ImageSet, image_set_of, open_images
 
         self._require_used("robustcheck_images", "images")
-        if isinstance(images, ImageSet):
-            limit = self.settings.limit
-            return images if limit is None else images.sample(limit, seed=self.settings.seed)
-        if not isinstance(images, str | Path):
-            raise RobustcheckError(
-                f"the fixture robustcheck_images returned {type(images).__name__}; it is to return a folder, or a "
-                "robustcheck.ImageSet (ImageSet.from_arrays(pixels, labels) makes one of arrays)"
-            )
         settings = self.settings
-        return open_images(
-            str(images), size=classifier.preprocessing, limit=settings.limit, seed=settings.seed
-        )
+        if isinstance(images, str | Path):
+            opened = open_images(
+                str(images),
+                size=classifier.preprocessing,
+                limit=settings.limit,
+                seed=settings.seed,
+                stratified=settings.stratify,
+            )
+        else:
+            is_set = isinstance(images, ImageSet)
+            name = "the fixture robustcheck_images"
+            opened = images if is_set else image_set_of(images, classifier.preprocessing, name=name)
+            if settings.limit is not None:
+                opened = opened.sample(settings.limit, seed=settings.seed, stratified=settings.stratify)
+        return opened.readable() if settings.bad_images == "skip" else opened
 
     def _make(self, classifier: Classifier, images: ImageSet) -> Robustness:
         import numpy as np
 
         from robustcheck.evaluation import Evaluation
+        from robustcheck.images import match_classes
         from robustcheck.robustness import Deciding, Robustness
 
-        classes, folders = classifier.probe(), images.class_names
-        if folders is not None and len(folders) != classes:
-            warnings.warn(
-                f"{images.name} has {len(folders)} classes and {classifier.name} knows {classes}: folder by folder, in "
-                "the order of their names, they are taken for the first of them",
-                RobustnessWarning,
-                stacklevel=2,
-            )
+        images = match_classes(images, classifier)
         settings = self.settings
         order = np.random.default_rng(settings.seed).permutation(len(images))
         evaluation = Evaluation(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,11 +15,13 @@ from robustcheck.errors import unknown
 
 SUITES = ("jpeg-study", "sanity")
 _GROUP = "robustcheck"
+_MOST_DIGITS = 18
 
 
 def _whole(low: int) -> Callable[[str], int]:
     def read(text: str) -> int:
-        if not text.strip().isdecimal() or int(text) < low:
+        digits = text.strip()
+        if not (digits.isascii() and digits.isdecimal()) or len(digits) > _MOST_DIGITS or int(digits) < low:
             raise ValueError(f"it is a whole number from {low} up")
         return int(text)
 
@@ -67,15 +72,34 @@ class Option:
 
 
 OPTIONS = (
-    Option("model", "SPEC", "classifier: a torchvision name, timm:NAME, package.module:callable, sample"),
+    Option(
+        "model",
+        "SPEC",
+        "classifier: a torchvision name, timm:NAME, hf:REPO, program:PATH@NAME, package.module:callable, "
+        "overfeat-fast, overfeat-accurate, sample",
+    ),
     Option(
         "weights",
         "PATH",
-        "weights for the model: safetensors, or a checkpoint that loads weights-only",
+        "weights for the model: safetensors, or a checkpoint that loads weights-only (PATH#KEY for one in it)",
         is_path=True,
     ),
-    Option("images", "SPEC", "images: a folder whose sub-folders are the classes, or sample", is_path=True),
+    Option(
+        "images",
+        "SPEC",
+        "images: a folder whose sub-folders are the classes, imagenet:ROOT, hf:DATASET[:SPLIT], a manifest "
+        "(.csv, .tsv, .parquet), or sample",
+        is_path=True,
+    ),
+    Option(
+        "bad-images",
+        "error|skip",
+        "images that can't be read: name them and stop, or leave them out and count them (default: error)",
+        _one_of("error", "skip"),
+        "error",
+    ),
     Option("limit", "N", "take N of the images, a seeded random subset", _whole(1)),
+    Option("stratify", None, "with a limit: take of each class its share", default=False),
     Option("batch-size", "N", "images that the model gets at once (default: by device)", _whole(1)),
     Option("device", "auto|cpu|cuda[:i]", "where to compute (default: auto)", default="auto"),
     Option("seed", "N", "master seed of all that is random (default: 0)", _whole(0), 0),
@@ -108,6 +132,16 @@ OPTIONS = (
 )
 
 
+def mistyped(arguments: Iterable[str], keys: Iterable[str] = ()) -> str | None:
+    """What to say of the first option or ini key that is nearly one of ours; None where all are well."""
+    flags, known = {option.flag for option in OPTIONS}, {option.key for option in OPTIONS}
+    given = (argument.partition("=")[0] for argument in arguments if argument.startswith("--robustcheck"))
+    for name, allowed in (*((flag, flags) for flag in given), *((key, known) for key in keys)):
+        if name not in allowed and get_close_matches(name, allowed, n=1, cutoff=0.7):
+            return str(unknown("option", name, allowed))
+    return None
+
+
 @dataclass(frozen=True)
 class Settings:
     """The options of one pytest run."""
@@ -115,7 +149,9 @@ class Settings:
     model: str | None
     weights: str | None
     images: str | None
+    bad_images: str
     limit: int | None
+    stratify: bool
     batch_size: int | None
     device: str
     seed: int
@@ -153,6 +189,16 @@ def add_options(parser: pytest.Parser) -> None:
             parser.addini(option.key, option.help, default=None)
 
 
+def _beside(folder: Path, text: str) -> str:
+    """A path of an ini file, meant from there, with what may stand around it: a prefix, a part of the file."""
+    prefix, colon, rest = text.partition(":")
+    for before, path in (("", text), (prefix + colon, rest)):
+        plain = re.split(r"[?#]", path, maxsplit=1)[0]
+        if plain and (folder / plain).exists():
+            return f"{before}{folder / path}"
+    return text
+
+
 def _value(config: pytest.Config, option: Option) -> Any:
     written, text = option.flag, config.getoption(option.key)
     if text is None:
@@ -162,8 +208,7 @@ def _value(config: pytest.Config, option: Option) -> Any:
     if not str(text).strip():
         raise pytest.UsageError(f"{written} is empty: give a value, or leave it out")
     if option.is_path and written == option.key and config.inipath is not None:
-        beside = config.inipath.parent / str(text)
-        text = beside if beside.exists() else text
+        text = _beside(config.inipath.parent, str(text))
     try:
         return option.read(str(text))
     except ValueError as error:

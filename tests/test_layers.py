@@ -11,7 +11,8 @@ import robustcheck
 
 PACKAGE = Path(robustcheck.__file__).parent
 ORDER = [
-    *("errors", "notation", "records", "record_files", "claims", "jpeg", "models", "images", "attacks"),
+    *("errors", "whole_files", "notation", "records", "record_files", "claims", "jpeg", "models", "images"),
+    *("strategies", "attacks"),
     *(
         "evaluation",
         "baseline",
@@ -24,7 +25,7 @@ ORDER = [
         "suites",
     ),
 ]
-TORCH_FREE = ("errors", "notation", "records", "record_files", "claims", "settings")
+TORCH_FREE = ("errors", "whole_files", "notation", "records", "record_files", "claims", "settings")
 
 
 def module_imports():

@@ -9,6 +9,10 @@ import timm  # noqa: F401 - pytester forgets what is first imported inside, and 
 import robustcheck.report.terminal
 import robustcheck.robustness  # noqa: F401
 from robustcheck import evaluate
+from robustcheck.images.folder import PREFIXES
+from robustcheck.images.manifest import SUFFIXES
+from robustcheck.models import loading
+from robustcheck.models.overfeat import ARCHITECTURES
 from robustcheck.notation import STEPS, parse
 from robustcheck.settings import OPTIONS
 
@@ -75,6 +79,28 @@ def test_own_attack_and_defence(toy_classifier, toy_images):
 def test_use_without_pytest(capsys):
     exec(holding("python", "records.mean("), {})
     assert re.match(r"0\.[3-8]\d* \[\d", capsys.readouterr().out)
+
+
+def test_property_test_finds_its_bug_and_passes_without_it(pytester):
+    example = holding("python", "from robustcheck.strategies")
+    pytester.makepyfile(test_broken=example, test_mended=example.replace(".to(torch", ".round().to(torch"))
+    result = pytester.runpytest("-p", "no:cacheprovider")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["FAILED test_broken.py::test_pixels_survive_normalisation*"])
+    (shown,) = re.findall(r"batch=tensor\((.*?), dtype", result.stdout.str(), re.DOTALL)
+    levels = {int(number) for number in re.findall(r"\d+", shown)}
+    assert max(levels) < 20
+    assert len(levels) <= 2
+
+
+@pytest.mark.parametrize("kind", ["Your model", "Your images"])
+def test_every_prefix_of_a_spec_is_described(kind):
+    section = README.split(f"## {kind}")[1].split("\n## ")[0]
+    prefixes = {"Your model": [*loading._LOADERS, *ARCHITECTURES], "Your images": [*PREFIXES, *SUFFIXES]}[
+        kind
+    ]
+    for prefix in prefixes:
+        assert prefix in section
 
 
 def test_every_option_is_listed_with_its_help():

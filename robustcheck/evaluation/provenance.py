@@ -21,11 +21,11 @@ def describe(
 
     The image set's fingerprint is over its pixels, so it is told where all of them were seen: `complete`.
     """
-    fingerprint = f", fingerprint {images.fingerprint}" if complete else ""
+    origin = f" ({classifier.origin})" if classifier.origin else ""
     return {
-        "model": f"{classifier.name}, weights {classifier.fingerprint}",
+        "model": f"{classifier.name}, weights {classifier.fingerprint}{origin}",
         "pixels": classifier.preprocessing.describe(),
-        "images": f"{images.name}, {len(images)} images{fingerprint}",
+        "images": images.describe(complete=complete),
         "device": _device_name(classifier.device),
         "precision": "fp32",
         "codec": str(jpeg.contract(codec)),

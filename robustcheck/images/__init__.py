@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from robustcheck.images.classes import match_classes
+from robustcheck.images.given import image_set_of
 from robustcheck.images.image_set import Batch, ImageSet
 from robustcheck.images.opening import open_images
 
-__all__ = ["Batch", "ImageSet", "open_images"]
+__all__ = ["Batch", "ImageSet", "image_set_of", "match_classes", "open_images"]

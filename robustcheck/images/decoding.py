@@ -2,52 +2,96 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
+from threading import RLock
 from typing import TypeAlias
 
 import numpy as np
 import torchvision.transforms.functional as transforms
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from robustcheck.errors import RobustcheckError
 from robustcheck.models.preprocessing import Preprocessing
 
 Pixels: TypeAlias = NDArray[np.uint8]  # (3, H, W), RGB, 0..255
 
+_ORIENTATION = 0x0112  # of EXIF
+_ONE_AT_A_TIME = RLock()  # for the filters of warnings, which all threads share
+_OS_ERRORS = {
+    errno.ENOENT: "is not there, or is a link to nothing",
+    errno.ELOOP: "is a link that leads in a circle",
+    errno.EACCES: "may not be read by this user",
+    errno.EISDIR: "is a folder",
+}
+
+
+class BadImage(RobustcheckError):  # noqa: N818 - what it is, like ClaimFailed
+    """An image that can't be used: `name` is what a person calls it, `reason` says what is wrong with it."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name, self.reason = name, reason
+        self.position = -1  # in the set that reads it
+        super().__init__(
+            f"image {name!r} {reason}; repair it or take it out, or leave such images out and have them counted: "
+            "--robustcheck-bad-images=skip"
+        )
+
 
 @dataclass(frozen=True)
 class Files:
-    """Image files, each read when it is asked for by its position."""
+    """Image files, each read when it is asked for by its position: paths from a folder."""
 
-    paths: tuple[Path, ...]
+    folder: str
+    paths: Sequence[str]
     rule: Preprocessing
 
     def __call__(self, position: int) -> Pixels:
         """The image at a position, decoded."""
-        return decode(self.paths[position], self.rule)
+        return decode(Path(self.folder, self.paths[position]), self.rule)
 
 
-def decode(path: Path, rule: Preprocessing) -> Pixels:
-    """The image in a file, resized and cropped by `rule`: what torchvision and timm make of it, before the floats.
+def decode(source: Path | bytes, rule: Preprocessing, name: str | None = None) -> Pixels:
+    """The image in a file or its bytes, resized and cropped by `rule`: what torchvision and timm make of it.
 
-    Raises RobustcheckError naming the file if Pillow cannot decode it.
+    A photograph is turned as its EXIF says, which those libraries leave to their users. Of an animation the
+    first frame is taken; transparency is dropped, as `convert("RGB")` does; 16-bit grey of PNG is scaled to 8.
+
+    Raises BadImage naming the file if it can't be read or decoded, is a decompression bomb, or has samples
+    whose range isn't known.
     """
+    shown = name or printable(str(source))
     try:
-        with Image.open(path) as image:
-            mode = image.mode
-            rgb = image.convert("RGB")
+        rgb = _opened(source, shown)
+    except BadImage:
+        raise
     except Exception as error:  # noqa: BLE001 - damage makes Pillow raise OSError, SyntaxError, struct.error, ...
-        raise RobustcheckError(
-            f"image {str(path)!r} cannot be decoded ({type(error).__name__}: {error}); repair it or take it out"
-        ) from None
-    if mode.startswith(("I", "F")):
-        raise RobustcheckError(
-            f"image {str(path)!r} has more than 8 bits a sample (Pillow's mode {mode!r}), which conversion would cut "
-            "off; save it with 8 bits"
-        )
+        raise BadImage(shown, _reason(source, error)) from None
     return fit(rgb, rule)
+
+
+def _opened(source: Path | bytes, name: str) -> Image.Image:
+    file = BytesIO(source) if isinstance(source, bytes) else source
+    try:
+        with Image.open(file) as image:
+            _refuse_bomb(image, name)
+            rgb = _as_rgb(image, name)
+            is_png = image.format == "PNG"
+        if is_png:  # decoding takes no notice of its checksums
+            with Image.open(file) as image:
+                image.verify()
+    except Warning:  # by a run whose warnings are errors; Pillow warns of what does not touch the pixels
+        with _ONE_AT_A_TIME, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return _opened(source, name)
+    else:
+        return rgb
 
 
 def fit(image: Image.Image, rule: Preprocessing) -> Pixels:
@@ -58,3 +102,79 @@ def fit(image: Image.Image, rule: Preprocessing) -> Pixels:
     resized = transforms.resize(picture, size, interpolation=way, antialias=rule.antialias)
     cropped = np.asarray(transforms.center_crop(resized, list(rule.input_size)))
     return np.ascontiguousarray(cropped.transpose(2, 0, 1) if rule.antialias else cropped)
+
+
+def printable(name: str) -> str:
+    """A file's name with escapes for bytes that are no text."""
+    return name if name.isascii() else os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _refuse_bomb(image: Image.Image, name: str) -> None:
+    limit, pixels = Image.MAX_IMAGE_PIXELS, image.width * image.height
+    if limit is not None and pixels > limit:
+        raise BadImage(
+            name,
+            f"is {image.width}x{image.height}, {pixels / 1e6:.0f} million pixels: a decompression bomb, beyond Pillow's "
+            f"limit of {limit / 1e6:.0f} million",
+        )
+
+
+def _as_rgb(image: Image.Image, name: str) -> Image.Image:
+    turned = _is_turned(image)
+    rgb = _without_depth(image, name) if image.mode.startswith(("I", "F")) else _eight_bits(image)
+    if turned:
+        rgb = ImageOps.exif_transpose(rgb)
+    return rgb
+
+
+def _is_turned(image: Image.Image) -> bool:
+    try:
+        return bool(image.getexif().get(_ORIENTATION, 1) != 1)
+    except Exception:  # noqa: BLE001 - broken EXIF says nothing, and the picture may be whole
+        return False
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    if "transparency" in image.info and image.mode == "P":
+        image = image.convert("RGBA")  # Pillow asks for this step
+    return image.convert("RGB")
+
+
+def _without_depth(image: Image.Image, name: str) -> Image.Image:
+    if image.format != "PNG" or image.mode == "F":
+        raise BadImage(
+            name,
+            f"has more than 8 bits a sample (Pillow's mode {image.mode!r} in {image.format}), and nothing says what its "
+            "white is; save it with 8 bits, or as 16-bit PNG",
+        )
+    sixteen = np.asarray(image).astype(np.uint32)
+    eight = Image.fromarray(((sixteen * 255 + 32767) // 65535).astype(np.uint8)).convert("RGB")
+    eight.info.update(image.info)
+    return eight
+
+
+def _reason(source: Path | bytes, error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno in _OS_ERRORS:
+        return _OS_ERRORS[error.errno]
+    start = source[:64] if isinstance(source, bytes) else _start_of(source)
+    if not start:
+        return "is empty (0 bytes)"
+    if start.startswith(b"version https://git-lfs"):
+        return "is a pointer of Git LFS, not the image: run git lfs pull"
+    if start.lstrip()[:1] in (b"<", b"{") and b"svg" not in start.lower():
+        return f"is text, not an image: it begins with {start[:16]!r} (an error page that was saved under this name?)"
+    if isinstance(error, UnidentifiedImageError):
+        return f"cannot be decoded: Pillow finds no image in it (it begins with {start[:8]!r})"
+    return f"cannot be decoded ({type(error).__name__}: {_first_line(error)})"
+
+
+def _start_of(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(64)
+    except OSError:
+        return b"?"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or ["no message"])[0][:200]

@@ -4,31 +4,21 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from robustcheck.errors import RobustcheckError, RobustnessWarning
-from robustcheck.images.decoding import Files
+from robustcheck.images.decoding import Files, printable
 from robustcheck.images.image_set import ImageSet
 from robustcheck.models.preprocessing import Preprocessing
 
 EXTENSIONS = frozenset(
-    {
-        ".bmp",
-        ".gif",
-        ".jfif",
-        ".jpe",
-        ".jpeg",
-        ".jpg",
-        ".pbm",
-        ".pgm",
-        ".png",
-        ".ppm",
-        ".tif",
-        ".tiff",
-        ".webp",
-    }
+    ".bmp .gif .jfif .jpe .jpeg .jpg .pbm .pgm .png .ppm .tif .tiff .webp".split()  # noqa: SIM905 - a list to read
 )
+_OTHER_IMAGES = frozenset(".arw .avif .cr2 .dng .heic .heif .jp2 .jxl .nef .psd .svg .tga".split())  # noqa: SIM905
+PREFIXES = ("hf", "imagenet", "sample")
+"""What else may stand before a colon where a folder is named."""
 
 
 def open_folder(location: str, rule: Preprocessing) -> ImageSet:
@@ -36,96 +26,142 @@ def open_folder(location: str, rule: Preprocessing) -> ImageSet:
 
     Where sub-folders hold images, each sub-folder is a class, numbered in the order of their names, and its
     images are all those below it. Else the images in the folder itself make a set without labels. Hidden
-    files and folders are passed over, as are files whose extension is none of an image's.
+    files and folders are passed over, as are files whose extension is none of an image's. No file is opened.
     """
-    root = Path(location).expanduser()
-    _check(root)
-    loose, folders = _listed(root)
-    classes = [list(_images_below(folder)) for folder in folders]
+    root = str(Path(location).expanduser())
+    _check(location, root)
+    listing = Listing()
+    loose, folders = listing.of(root)
+    classes = [list(listing.below(root, folder)) for folder in folders]
+    listing.say_what_is_passed_over(root)
     if not any(classes):
         if not loose:
             raise RobustcheckError(
                 f"no images in {root}: neither in it nor in its sub-folders is a file with one of the extensions "
                 f"{' '.join(sorted(EXTENSIONS))}"
             )
-        return _image_set(root, loose, rule)
-    empty = [folder.name for folder, paths in zip(folders, classes, strict=True) if not paths]
+        return image_set(root, loose, rule)
+    empty = [folder for folder, paths in zip(folders, classes, strict=True) if not paths]
     if empty:
         raise RobustcheckError(
-            f"{root} has folders without images ({_printable(', '.join(empty[:10]))}), and a class is numbered by its "
+            f"{root} has folders without images ({printable(', '.join(empty[:10]))}), and a class is numbered by its "
             "place among the folders: take out what is no class, or give each class an image"
         )
     if loose:
         warnings.warn(
-            f"{root} has class folders, so {len(loose)} image(s) beside them are left out, such as {loose[0].name!r}",
+            f"{root} has class folders, so {len(loose)} image(s) beside them are left out, such as {printable(loose[0])!r}",
             RobustnessWarning,
             stacklevel=3,
         )
-    return _image_set(
+    return image_set(
         root,
         [path for paths in classes for path in paths],
         rule,
         labels=[label for label, paths in enumerate(classes) for _ in paths],
-        class_names=[_printable(folder.name) for folder in folders],
+        class_names=[printable(folder) for folder in folders],
     )
 
 
-def _image_set(
-    root: Path,
-    paths: list[Path],
+def image_set(
+    root: str,
+    paths: list[str],
     rule: Preprocessing,
-    labels: list[int] | None = None,
-    class_names: list[str] | None = None,
+    *,
+    labels: Sequence[int] | None = None,
+    class_names: Sequence[str] | None = None,
+    name: str | None = None,
 ) -> ImageSet:
+    """The set of the images at paths from a folder."""
     return ImageSet(
-        Files(tuple(paths), rule),
-        names=[_printable(path.relative_to(root).as_posix()) for path in paths],
-        name=_printable(str(root)),
+        Files(root, paths, rule),
+        names=[printable(path) for path in paths],
+        name=name or printable(root),
         labels=labels,
         class_names=class_names,
     )
 
 
-def _check(root: Path) -> None:
-    if root.is_dir():
-        return
-    if root.exists():
-        raise RobustcheckError(f"images {str(root)!r} is a file; give the folder that holds the images")
-    raise RobustcheckError(
-        f"images {str(root)!r}: there is no such folder (looked from {Path.cwd()}); give a folder, or sample"
-    )
+class Listing:
+    """Folders as they are listed, in the order of names, and what was passed over on the way."""
+
+    def __init__(self) -> None:
+        self._passed_over: dict[str, str] = {}
+
+    def of(self, folder: str) -> tuple[list[str], list[str]]:
+        """The names of the images and of the folders in a folder; no file is opened."""
+        try:
+            with os.scandir(folder) as entries:
+                shown = [(entry.name, _is_folder(entry)) for entry in entries if entry.name[0] != "."]
+        except OSError as error:
+            raise RobustcheckError(
+                f"folder {printable(folder)!r} cannot be listed: {error.strerror}; look at its permissions, or name "
+                "another"
+            ) from error
+        shown.sort()
+        images = []
+        for name, is_folder in shown:
+            extension = os.path.splitext(name)[1].lower()  # noqa: PTH122 - a Path for each of a million is slow
+            if not is_folder and extension in EXTENSIONS:
+                images.append(name)
+            elif not is_folder and extension in _OTHER_IMAGES:
+                self._passed_over[name] = extension
+        return images, [name for name, is_folder in shown if is_folder]
+
+    def below(self, root: str, folder: str) -> Iterator[str]:
+        """Paths from the root of all images below a folder, in order.
+
+        A folder that is reached again by a link is left out, and so is one that a link leads up to: what is
+        below the root belongs to other classes.
+        """
+        above = Path(root).resolve()
+        seen = {(status.st_dev, status.st_ino) for status in map(os.stat, (above, *above.parents))}
+        waiting = [folder]
+        while waiting:
+            current = waiting.pop()
+            status = os.stat(f"{root}/{current}")  # noqa: PTH116 - as above
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            images, folders = self.of(f"{root}/{current}")
+            yield from (f"{current}/{name}" for name in images)
+            waiting.extend(f"{current}/{name}" for name in reversed(folders))
+
+    def say_what_is_passed_over(self, root: str) -> None:
+        """Warn of images in formats that are not read."""
+        if self._passed_over:
+            name = next(iter(self._passed_over))
+            warnings.warn(
+                f"{printable(root)}: {len(self._passed_over)} file(s) of a format that is not read are left out, such as "
+                f"{printable(name)!r} ({' '.join(sorted(set(self._passed_over.values())))}); save them as PNG or JPEG",
+                RobustnessWarning,
+                stacklevel=4,
+            )
 
 
-def _images_below(folder: Path) -> Iterator[Path]:
-    """All images below a folder in the order of their paths; a folder reached a second time by a link is left out."""
-    seen = set()
-    waiting = [folder]
-    while waiting:
-        current = waiting.pop()
-        status = current.stat()
-        if (status.st_dev, status.st_ino) in seen:
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        images, folders = _listed(current)
-        yield from images
-        waiting.extend(reversed(folders))
-
-
-def _listed(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The images and the folders in a folder, each sorted by name; no file is opened."""
+def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
-        with os.scandir(folder) as entries:
-            shown = [entry for entry in entries if not entry.name.startswith(".")]
-    except OSError as error:
-        raise RobustcheckError(f"folder {str(folder)!r} cannot be listed: {error.strerror}") from error
-    folders = sorted(entry.name for entry in shown if entry.is_dir())
-    images = sorted(entry.name for entry in shown if _is_image(entry.name) and not entry.is_dir())
-    return [folder / name for name in images], [folder / name for name in folders]
+        return entry.is_dir()
+    except OSError:  # a link in a circle: if it is called an image, reading it will say so
+        return False
 
 
-def _is_image(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in EXTENSIONS  # noqa: PTH122 - a Path for each of a million is slow
-
-
-def _printable(name: str) -> str:
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+def _check(location: str, root: str) -> None:
+    path = Path(root)
+    try:
+        if path.is_dir():
+            return
+        is_there = path.exists()
+    except (OSError, ValueError) as error:  # too long a name, a zero byte in it
+        raise RobustcheckError(
+            f"images {location[:200]!r} is no path: {error}; give a folder, or sample"
+        ) from None
+    if is_there:
+        raise RobustcheckError(
+            f"images {root!r} is a file; give the folder that holds the images, or a manifest (.csv, .tsv, .parquet)"
+        )
+    near = get_close_matches(location.partition(":")[0].lower(), PREFIXES, n=1)
+    meant = f"did you mean {near[0]}:...? " if near and ":" in location else ""
+    raise RobustcheckError(
+        f"images {printable(root)!r}: there is no such folder (looked from {Path.cwd()}); {meant}give a folder, "
+        "imagenet:ROOT, hf:DATASET, a manifest (.csv, .tsv, .parquet), or sample"
+    )

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
 from robustcheck.errors import RobustcheckError
-from robustcheck.images.decoding import Pixels
-from robustcheck.images.prefetch import map_ahead
+from robustcheck.images.decoding import BadImage, Pixels
+from robustcheck.images.prefetch import in_threads
+from robustcheck.images.remarks import listed, repeated, shortened
+from robustcheck.images.sampling import some, some_of_each_class
 
 NO_LABEL = -1
 _BATCH_SIZE = 32
-_MOST_WORKERS = 32
+_LOOKED_AT = 10_000
+"""How many images are looked at, when one is bad, to say which others are."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,17 @@ class ImageSet:
         name: str,
         labels: ArrayLike | None = None,
         class_names: Sequence[str] | None = None,
+        notes: Sequence[str] = (),
+        skipped: Sequence[str] = (),
     ) -> None:
         self.names = tuple(names)
         self.name = name
         self.class_names = None if class_names is None else tuple(class_names)
         self.labels = _as_labels(labels, len(self.names))
+        self.notes = tuple(notes)
+        """What a report adds of how the set came about."""
+        self.skipped = tuple(skipped)
+        """The images that were left out as bad, each with the reason."""
         self._read = read
         self._ids: list[str | None] = [None] * len(self.names)
 
@@ -104,8 +111,11 @@ class ImageSet:
     def ids(self) -> tuple[str, ...]:
         """16 hex digits for each image, over its pixels; images that no pass has come by yet are decoded."""
         unseen = [position for position, known in enumerate(self._ids) if known is None]
-        for _ in _in_threads(self._load, unseen, ahead=_BATCH_SIZE):
-            pass
+        try:
+            for _ in in_threads(self._load, unseen, ahead=_BATCH_SIZE):
+                pass
+        except BadImage as first:
+            raise self._all_bad(first) from None
         return tuple(known for known in self._ids if known is not None)
 
     @property
@@ -136,17 +146,71 @@ class ImageSet:
             name=self.name,
             labels=self.labels[chosen],
             class_names=self.class_names,
+            notes=self.notes,
+            skipped=self.skipped,
         )
         subset._ids = [self._ids[i] for i in chosen]
         return subset
 
-    def sample(self, count: int, *, seed: int = 0) -> ImageSet:
-        """`count` images drawn at random without replacement, in set order; all if there are no more."""
+    def with_labels(self, labels: ArrayLike, class_names: Sequence[str] | None = None) -> ImageSet:
+        """The same images under other labels, such as those of a classifier's own numbering."""
+        changed = self.subset(np.arange(len(self)))
+        changed.class_names = None if class_names is None else tuple(class_names)
+        changed.labels = _as_labels(labels, len(self))
+        return changed
+
+    def with_note(self, note: str) -> ImageSet:
+        """The same images with one more thing to say in reports; an empty note says nothing."""
+        changed = self.subset(np.arange(len(self)))
+        changed.notes = (*self.notes, *filter(None, [note]))
+        return changed
+
+    def readable(self) -> ImageSet:
+        """The set without the images that can't be read or decoded, which `skipped` and `describe` tell of.
+
+        Decodes every image that no pass has come by yet. RobustcheckError where none is left.
+        """
+        bad = dict(self._bad(range(len(self))))
+        if not bad:
+            return self
+        if len(bad) == len(self):
+            raise RobustcheckError(
+                f"none of the {len(self)} images of {self.name} can be read: {listed(bad.values())}"
+            )
+        kept = self.subset([position for position in range(len(self)) if position not in bad])
+        kept.skipped = (*self.skipped, *(f"{error.name} {error.reason}" for error in bad.values()))
+        return kept
+
+    def describe(self, *, complete: bool) -> str:
+        """The set in a line, for reports: its size, what was left out of it, how its classes were matched.
+
+        Where all images were seen, `complete`, also its fingerprint and which images are there twice.
+        """
+        parts = [f"{self.name}, {len(self)} images"]
+        if self.skipped:
+            parts.append(f"{len(self.skipped)} bad ones skipped ({shortened(self.skipped, between='; ')})")
+        parts += self.notes
+        if complete:
+            parts += [f"fingerprint {self.fingerprint}", *repeated(self.ids, self.names, self.labels)]
+        return ", ".join(parts)
+
+    def sample(self, count: int, *, seed: int = 0, stratified: bool = False) -> ImageSet:
+        """`count` images drawn at random without replacement, in set order; all if there are no more.
+
+        `stratified` gives each class its share of the whole set.
+        """
         if count < 1:
             raise RobustcheckError(f"limit is {count}; give at least 1 image")
         if count >= len(self):
             return self
-        return self.subset(np.sort(np.random.default_rng(seed).permutation(len(self))[:count]))
+        if not stratified:
+            return self.subset(some(len(self), count, seed))
+        if not self.has_labels:
+            raise RobustcheckError(
+                f"--robustcheck-stratify takes a share of each class, and images of {self.name} have no labels: leave it "
+                "out, or give a folder whose sub-folders are the classes"
+            )
+        return self.subset(some_of_each_class(self.labels, count, seed)).with_note("stratified")
 
     def check_labels(self, class_count: int) -> None:
         """RobustcheckError naming images whose label is not among the classifier's 0..class_count - 1."""
@@ -172,7 +236,7 @@ class ImageSet:
         return positions.astype(np.int64)
 
     def _stream(self, positions: NDArray[np.int64], size: int) -> Iterator[Batch]:
-        loaded = _in_threads(self._load, positions.tolist(), ahead=size)
+        loaded = in_threads(self._load, positions.tolist(), ahead=size)
         try:
             for start in range(0, len(positions), size):
                 chosen = positions[start : start + size]
@@ -184,11 +248,47 @@ class ImageSet:
                     indices=chosen,
                     names=tuple(self.names[i] for i in chosen),
                 )
+        except BadImage as first:
+            raise self._all_bad(first) from None
         finally:
             loaded.close()
 
+    def _all_bad(self, first: BadImage) -> RobustcheckError:
+        """The error for all bad images of the set, of which `first` was met first."""
+        looked_at = range(min(len(self), _LOOKED_AT))
+        bad = dict(self._bad(looked_at))
+        bad.setdefault(first.position, first)
+        if len(bad) == 1:
+            return first
+        among = (
+            f"{len(self)}" if len(looked_at) == len(self) else f"the first {len(looked_at)} of {len(self)}"
+        )
+        return RobustcheckError(
+            f"{len(bad)} of {among} images of {self.name} are bad: {listed(bad.values())}. Repair them or take them out, "
+            "or leave such images out and have them counted: --robustcheck-bad-images=skip"
+        )
+
+    def _bad(self, positions: Sequence[int]) -> Iterator[tuple[int, BadImage]]:
+        """Which images can't be read, and why; those that a pass has come by can."""
+        unseen = [position for position in positions if self._ids[position] is None]
+        errors = in_threads(self._error_of, unseen, ahead=_BATCH_SIZE)
+        yield from (
+            (position, error) for position, error in zip(unseen, errors, strict=True) if error is not None
+        )
+
+    def _error_of(self, position: int) -> BadImage | None:
+        try:
+            self._load(position)
+        except BadImage as error:
+            return BadImage(self.names[position], error.reason)
+        return None
+
     def _load(self, position: int) -> tuple[Pixels, str]:
-        pixels = self._read(position)
+        try:
+            pixels = self._read(position)
+        except BadImage as error:
+            error.position = position
+            raise
         digest = hashlib.blake2b(pixels.data, digest_size=8).hexdigest()
         if self._ids[position] not in (None, digest):
             raise RobustcheckError(
@@ -196,14 +296,6 @@ class ImageSet:
             )
         self._ids[position] = digest
         return pixels, digest
-
-
-def _in_threads(load: Callable[[int], tuple[Pixels, str]], positions: list[int], *, ahead: int) -> Any:
-    workers = min(
-        _MOST_WORKERS,
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-    )
-    return map_ahead(load, positions, workers=workers, ahead=max(ahead, 2 * workers))
 
 
 def _nth(array: NDArray[np.uint8], position: int) -> Pixels:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
@@ -11,10 +12,19 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+_MOST_WORKERS = 32
+
+
+def in_threads(function: Callable[[Item], Result], items: Sequence[Item], *, ahead: int) -> Generator[Result]:
+    """`map_ahead` with as many threads as this process may use cores."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = min(_MOST_WORKERS, cores)
+    return map_ahead(function, items, workers=workers, ahead=max(ahead, 2 * workers))
+
 
 def map_ahead(
     function: Callable[[Item], Result], items: Iterable[Item], *, workers: int, ahead: int
-) -> Iterator[Result]:
+) -> Generator[Result]:
     """Results of `function` in the order of `items`, at most `ahead` of them begun and not yet taken.
 
     An iterator that is closed early, or whose consumer is interrupted, waits only for calls that have begun.

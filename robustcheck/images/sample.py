@@ -26,7 +26,7 @@ def open_sample(argument: str, rule: Preprocessing) -> ImageSet:
             "the sample images are read from foolbox, which is not installed: pip install 'pytest-robustcheck[sample]'"
         )
     return ImageSet(
-        Files(tuple(paths), rule),
+        Files(str(paths[0].parent), [path.name for path in paths], rule),
         names=[path.name for path in paths],
         name="sample",
         labels=[int(path.stem.rpartition("_")[2]) for path in paths],

@@ -13,6 +13,7 @@ from torch import nn
 from robustcheck.errors import RobustcheckError, RobustnessWarning
 from robustcheck.models.device import resolve_device
 from robustcheck.models.fingerprint import fingerprint
+from robustcheck.models.outputs import described, logits_in
 from robustcheck.models.preprocessing import Preprocessing, Size
 
 # Libraries have their own classes of the kind that acts differently in training: timm's DropPath, BatchNormAct2d,
@@ -31,7 +32,8 @@ class Classifier:
 
     The network itself is changed: it moves to `device`, goes into eval mode (with a RobustnessWarning where
     it was in train mode and that makes a difference), and its parameters take no gradient any more, since an
-    attack needs that of the pixels only. `module` must return a tensor of logits (N, classes).
+    attack needs that of the pixels only. `module` returns logits (N, classes), or a tuple, dictionary or
+    dataclass that holds them. `origin` is what a report adds about where the weights came from.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Classifier:
         name: str | None = None,
         device: str | torch.device = "auto",
         class_names: Sequence[str] | None = None,
+        origin: str = "",
     ) -> None:
         if not isinstance(module, nn.Module):
             raise RobustcheckError(f"a classifier is made of a torch.nn.Module, not of {_kind(module)}")
@@ -56,6 +59,7 @@ class Classifier:
         self.name = name or type(module).__name__
         self.class_names = None if class_names is None else tuple(class_names)
         self.class_count: int | None = None
+        self.origin = origin
         self.device = resolve_device(device)
         _warn_of_train_mode(module, self.name)
         self.module = module.eval().requires_grad_(requires_grad=False)
@@ -74,6 +78,7 @@ class Classifier:
         name: str | None = None,
         device: str | torch.device = "auto",
         class_names: Sequence[str] | None = None,
+        origin: str = "",
     ) -> Classifier:
         """A classifier whose rule for images is at hand as a `Preprocessing`."""
         return cls(
@@ -87,6 +92,7 @@ class Classifier:
             name=name,
             device=device,
             class_names=class_names,
+            origin=origin,
         )
 
     @property
@@ -102,7 +108,12 @@ class Classifier:
     def to(self, device: str | torch.device) -> Classifier:
         """This classifier on another device; as in PyTorch, the module itself moves."""
         moved = Classifier.from_preprocessing(
-            self.module, self.preprocessing, name=self.name, device=device, class_names=self.class_names
+            self.module,
+            self.preprocessing,
+            name=self.name,
+            device=device,
+            class_names=self.class_names,
+            origin=self.origin,
         )
         moved.class_count = self.class_count
         return moved
@@ -193,11 +204,12 @@ class Classifier:
                 f"{self.name} takes images of shape {expected}, N >= 1; got {tuple(images.shape)}"
             )
 
-    def _checked(self, output: Any, count: int) -> torch.Tensor:
-        if not isinstance(output, torch.Tensor):
+    def _checked(self, returned: Any, count: int) -> torch.Tensor:
+        output = logits_in(returned, count)
+        if output is None:
             raise RobustcheckError(
-                f"{self.name} returned {_kind(output)}, not a tensor of logits; wrap it in an nn.Module whose "
-                "forward returns the logits alone, such as self.net(x)[0] or self.net(x).logits"
+                f"{self.name} returned {described(returned)}: it can't be told which part is the logits; wrap it in an "
+                "nn.Module whose forward returns the logits alone, such as self.net(x)[0] or self.net(x).logits"
             )
         if output.ndim != 2 or len(output) != count or not output.is_floating_point():
             raise RobustcheckError(

@@ -24,14 +24,20 @@ def weights_from(hub: str, *, name: str, file: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not _is_of_the_network(error):
+        reason = unreachable(error)
+        if reason is None:
             raise
         raise RobustcheckError(
-            f"the weights of {name} could not be fetched from {hub} ({_reason(error)}). On a machine that reaches "
+            f"the weights of {name} could not be fetched from {hub} ({reason}). On a machine that reaches "
             f"it, get {file}; then pass the file here: --robustcheck-weights=PATH"
         ) from error
     finally:
         socket.setdefaulttimeout(before)
+
+
+def unreachable(error: BaseException) -> str | None:
+    """What the network said, if that is what an error comes from."""
+    return _reason(error) if _is_of_the_network(error) else None
 
 
 def _is_of_the_network(error: BaseException) -> bool:

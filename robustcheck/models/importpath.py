@@ -31,13 +31,21 @@ def load(spec: str, *, weights: Path | None, device: str | torch.device) -> Clas
     with _current_folder_importable():
         found = _attribute_of(_imported(module_name, spec), attribute, spec)
         made = found if isinstance(found, (nn.Module, Classifier)) else _called(found, spec)
+    origin = ""
     if weights is not None:
+        checkpoint = read_checkpoint(weights)
+        origin = checkpoint.note
         network = made.module if isinstance(made, Classifier) else made
         if isinstance(network, nn.Module):  # as_classifier says what is wrong with anything else
-            load_weights(network, read_checkpoint(weights), name=spec)
+            load_weights(network, checkpoint, name=spec)
     classifier = as_classifier(made, name=spec, device=device)
-    # The fingerprint may have been asked for before these weights came.
-    return classifier if weights is None else classifier.to(classifier.device)
+    if weights is None:
+        return classifier
+    fresh = classifier.to(
+        classifier.device
+    )  # the fingerprint may have been asked for before these weights came
+    fresh.origin = origin or fresh.origin
+    return fresh
 
 
 def as_classifier(made: Any, *, name: str, device: str | torch.device = "auto") -> Classifier:

@@ -11,10 +11,11 @@ import torch
 from torch import nn
 
 from robustcheck.errors import RobustcheckError, unknown
+from robustcheck.models.checkpoint_parts import Tensors
 from robustcheck.models.classifier import Classifier
 from robustcheck.models.hub import weights_from
 from robustcheck.models.preprocessing import Preprocessing
-from robustcheck.models.weights import Renaming, Tensors, build_with, read_checkpoint
+from robustcheck.models.weights import Checkpoint, Renaming, build_with, read_checkpoint
 
 
 def load(name: str, *, weights: Path | None, device: str | torch.device) -> Classifier:
@@ -23,11 +24,13 @@ def load(name: str, *, weights: Path | None, device: str | torch.device) -> Clas
     Size, resize, crop, interpolation, mean and std are those of its pretrained configuration in either case.
     """
     config = _config(name)
-    class_names = _class_names(config)
+    class_names, origin = _class_names(config), ""
     if weights is None:
         module = _pretrained(name, config)
     else:
-        module, has_own_classes = build_on_file(name, weights, name=f"timm:{name}")
+        checkpoint = read_checkpoint(weights)
+        module, has_own_classes = build_on_checkpoint(name, checkpoint, name=f"timm:{name}")
+        origin = checkpoint.note
         class_names = class_names if has_own_classes else None
     return Classifier.from_preprocessing(
         module.eval(),
@@ -35,7 +38,13 @@ def load(name: str, *, weights: Path | None, device: str | torch.device) -> Clas
         name=f"timm:{name}",
         device=device,
         class_names=class_names,
+        origin=origin,
     )
+
+
+def rule_of(name: str) -> Preprocessing:
+    """What the network `name` does to a photograph, by its pretrained configuration."""
+    return Preprocessing.from_timm(_config(name), name=f"timm:{name}")
 
 
 def build(architecture: str, classes: int | None = None) -> nn.Module:
@@ -45,11 +54,11 @@ def build(architecture: str, classes: int | None = None) -> nn.Module:
     return module
 
 
-def build_on_file(architecture: str, weights: Path, *, name: str) -> tuple[nn.Module, bool]:
-    """The network of timm on the weights in a file, and whether these have the classes of its configuration."""
+def build_on_checkpoint(architecture: str, checkpoint: Checkpoint, *, name: str) -> tuple[nn.Module, bool]:
+    """The network of timm on a file's weights, and whether these have the classes of its configuration."""
     return build_with(
         lambda classes: build(architecture, classes),
-        read_checkpoint(weights),
+        checkpoint,
         name=name,
         renamings=_timm_renaming(architecture),
     )

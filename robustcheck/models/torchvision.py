@@ -12,10 +12,11 @@ from torch import nn
 from torchvision.models import WeightsEnum, get_model, get_model_weights, list_models
 
 from robustcheck.errors import RobustcheckError, unknown
+from robustcheck.models.checkpoint_parts import Tensors
 from robustcheck.models.classifier import Classifier
 from robustcheck.models.hub import weights_from
 from robustcheck.models.preprocessing import Preprocessing
-from robustcheck.models.weights import Tensors, build_with, read_checkpoint
+from robustcheck.models.weights import Checkpoint, build_with, read_checkpoint
 
 # Parts that only training uses; torchvision drops them from its own weights, too.
 _AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
@@ -27,22 +28,30 @@ def load(name: str, *, weights: Path | None, device: str | torch.device) -> Clas
 
     Preprocessing and class names are those of the default weights in either case.
     """
-    names = list_models(module=torchvision.models)
-    if name not in names:
-        raise RobustcheckError(
-            f"{unknown('model', name, names)} of torchvision; or timm:NAME, package.module:callable, sample"
-        )
-    default: WeightsEnum = get_model_weights(name)["DEFAULT"]
+    default = _default_weights(name)
     class_names: tuple[str, ...] | None = imagenet_class_names(default)
+    origin = ""
     if weights is None:
         with weights_from("torchvision's hub", name=name, file=default.url):
             module = get_model(name, weights=default, progress=False)
     else:
-        module, has_default_classes = _on_own_weights(name, default, weights)
+        checkpoint = read_checkpoint(weights)
+        module, has_default_classes = _on_own_weights(name, default, checkpoint)
+        origin = checkpoint.note
         class_names = class_names if has_default_classes else None
     return Classifier.from_preprocessing(
-        module.eval(), preprocessing_of(default), name=name, device=device, class_names=class_names
+        module.eval(),
+        preprocessing_of(default),
+        name=name,
+        device=device,
+        class_names=class_names,
+        origin=origin,
     )
+
+
+def rule_of(name: str) -> Preprocessing:
+    """What the network `name` does to a photograph, with its default weights."""
+    return preprocessing_of(_default_weights(name))
 
 
 def preprocessing_of(weights: WeightsEnum) -> Preprocessing:
@@ -63,7 +72,18 @@ def imagenet_class_names(weights: WeightsEnum) -> tuple[str, ...]:
     return tuple(weights.meta["categories"])
 
 
-def _on_own_weights(name: str, default: WeightsEnum, weights: Path) -> tuple[nn.Module, bool]:
+def _default_weights(name: str) -> WeightsEnum:
+    names = list_models(module=torchvision.models)
+    if name not in names:
+        raise RobustcheckError(
+            f"{unknown('model', name, names)} of torchvision; or timm:NAME, hf:REPO, program:PATH@NAME, "
+            "package.module:callable, overfeat-fast, overfeat-accurate, sample"
+        )
+    default: WeightsEnum = get_model_weights(name)["DEFAULT"]
+    return default
+
+
+def _on_own_weights(name: str, default: WeightsEnum, checkpoint: Checkpoint) -> tuple[nn.Module, bool]:
     arguments = _arguments_set_by_weights(name, default)
 
     def build(classes: int | None) -> nn.Module:
@@ -71,7 +91,7 @@ def _on_own_weights(name: str, default: WeightsEnum, weights: Path) -> tuple[nn.
         module: nn.Module = get_model(name, weights=None, **given)
         return module
 
-    return build_with(build, read_checkpoint(weights), name=name, renamings=(_current_names,))
+    return build_with(build, checkpoint, name=name, renamings=(_current_names,))
 
 
 def _arguments_set_by_weights(name: str, default: WeightsEnum) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import pathlib
 import re
 import warnings
 import zipfile
@@ -11,16 +13,27 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 from torch import nn
 
-from robustcheck.errors import RobustcheckError
+from robustcheck.errors import RobustcheckError, RobustnessWarning
+from robustcheck.models.checkpoint_parts import Tensors, choose
 
-Tensors: TypeAlias = Mapping[str, torch.Tensor]
 Renaming: TypeAlias = Callable[[Tensors, nn.Module], Tensors]
 
-_WRAPPED_UNDER = ("state_dict", "model")
-_WRAPPERS = ("module.", "_orig_mod.")  # of DataParallel, of torch.compile
+# Of DataParallel, of torch.compile, of a training module around the network (Lightning and others).
+_WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.", "student.")
+_AVERAGING_COUNTER = "n_averaged"  # of torch.optim.swa_utils.AveragedModel
+# What training scripts save beside the tensors: data, whose reading calls nothing but its constructor.
+_NUMPY_SCALAR = np.float64(0).__reduce__()[0]
+_HARMLESS: list[Any] = [
+    argparse.Namespace,
+    pathlib.PosixPath,
+    np.dtype,
+    *{type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "u1", "?")},
+    *((_NUMPY_SCALAR, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+]
 _CODE = (
     "constants.pkl",
     "archive_format",
@@ -35,6 +48,8 @@ class Checkpoint:
 
     path: Path
     tensors: Tensors
+    note: str = ""
+    """Which of the file's tensors they are, where there was something to choose."""
 
 
 @dataclass(frozen=True)
@@ -44,29 +59,40 @@ class Differences:
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
     reshaped: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]  # name -> (wanted, got)
+    retyped: Mapping[str, str]  # name -> got, where it can't be turned into what is wanted without loss
     fitting: int
 
     def __bool__(self) -> bool:
-        return bool(self.missing or self.unexpected or self.reshaped)
+        return bool(self.missing or self.unexpected or self.reshaped or self.retyped)
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
     """The state dict in a safetensors file or a torch checkpoint, on the CPU.
 
-    A dictionary under the key "state_dict" or "model" is unwrapped. None of the file's code is run; a file
+    In a checkpoint with more in it, `checkpoint_parts.choose` finds the network's tensors; `PATH#KEY` names
+    them. A choice that may not be meant gives a RobustnessWarning. None of the file's code is run; a file
     that needs it to is refused, as is one that is missing or is no checkpoint, by RobustcheckError.
     """
-    path = Path(path)
+    path, key = _path_and_key(path)
     if not path.is_file():
         raise RobustcheckError(
-            f"no weights at {path}: the file does not exist" if not path.exists() else f"{path} is no file"
+            f"no weights at {path}: the file does not exist; check the path"
+            if not path.exists()
+            else f"{path} is no file; give the file of weights in it"
         )
     with path.open("rb") as file:
         start = file.read(16)
     if not start:
-        raise RobustcheckError(f"{path} is empty: no weights to read")
+        raise RobustcheckError(f"{path} is empty: no weights to read; download or copy it again")
     loaded = _read_safetensors(path) if start[8:9] == b"{" else _read_torch(path, start)
-    return Checkpoint(path, _tensors_in(loaded, path))
+    choice = choose(loaded, key, str(path))
+    if choice.is_guess:
+        warnings.warn(
+            f"weights: {choice.note}; {path}#KEY takes the one under that key",
+            RobustnessWarning,
+            stacklevel=2,
+        )
+    return Checkpoint(path, choice.tensors, choice.note)
 
 
 def build_with(
@@ -111,6 +137,14 @@ def load_in_order(module: nn.Module, checkpoint: Checkpoint, *, name: str) -> No
     module.load_state_dict(dict(zip(wanted, checkpoint.tensors.values(), strict=True)))
 
 
+def _path_and_key(given: str | Path) -> tuple[Path, str | None]:
+    path, key = Path(given), None
+    if "#" in str(given) and not path.exists():
+        text, _, key = str(given).rpartition("#")
+        path = Path(text)
+    return path, key
+
+
 def _read_safetensors(path: Path) -> Any:
     try:
         from safetensors import SafetensorError
@@ -120,21 +154,25 @@ def _read_safetensors(path: Path) -> Any:
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
-        raise RobustcheckError(f"{path} cannot be read as safetensors: {error}") from error
+        raise RobustcheckError(
+            f"{path} cannot be read as safetensors: {error}; it is cut off or damaged: download or copy it again"
+        ) from error
 
 
 def _read_torch(path: Path, start: bytes) -> Any:
     if start.startswith(b"PK") and _is_archive_of_code(path):
         raise RobustcheckError(
-            f"{path} is a TorchScript or exported program, not weights; save the weights of the network it was "
-            f"made from: {_SAVE}"
+            f"{path} is a TorchScript or exported program, not weights: it carries code, and none of it was run. To "
+            f"examine the program itself: --robustcheck-model=program:{path}@resnet50 (with the name of a model that "
+            f"takes the same pixels); else save the weights of the network it was made from: {_SAVE}"
         )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter(
                 "ignore"
             )  # of pickle protocols and old storage classes: the tensors are what counts
-            return torch.load(path, map_location="cpu", weights_only=True)
+            with torch.serialization.safe_globals(_HARMLESS):
+                return torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         needed = re.search(r"GLOBAL ([\w.]+)", str(error))
         if needed is None:
@@ -142,7 +180,7 @@ def _read_torch(path: Path, start: bytes) -> Any:
         raise RobustcheckError(
             f"{path} holds more than weights: reading it would run {needed[1]}, and code in a checkpoint is never "
             f"run. Where you trust the file, load it with torch.load(..., weights_only=False) yourself and save its "
-            f"weights alone: {_SAVE}"
+            f"weights alone: {_SAVE}, or as safetensors: safetensors.torch.save_file(net.state_dict(), PATH)"
         ) from error
     except Exception as error:  # junk makes the unpickler raise KeyError, EOFError, struct.error and others
         raise _no_checkpoint(path, start) from error
@@ -165,20 +203,6 @@ def _no_checkpoint(path: Path, start: bytes) -> RobustcheckError:
     )
 
 
-def _tensors_in(loaded: Any, path: Path) -> Tensors:
-    if isinstance(loaded, Mapping):
-        loaded = next((loaded[key] for key in _WRAPPED_UNDER if isinstance(loaded.get(key), Mapping)), loaded)
-    if not isinstance(loaded, Mapping):
-        raise RobustcheckError(f"{path} holds a {type(loaded).__name__}, not a state dict; save one: {_SAVE}")
-    others = [str(key) for key, value in loaded.items() if not isinstance(value, torch.Tensor)]
-    if others or not loaded:
-        raise RobustcheckError(
-            f"{path} holds no state dict: its keys are {_some(map(str, loaded)) or 'none'}; "
-            f"a state dict is looked for at the top and under {' and '.join(map(repr, _WRAPPED_UNDER))}"
-        )
-    return {str(key): value for key, value in loaded.items()}
-
-
 def _best_fit(
     module: nn.Module, checkpoint: Checkpoint, renamings: tuple[Renaming, ...]
 ) -> tuple[Tensors, Differences]:
@@ -195,10 +219,12 @@ def _best_fit(
 
 def _namings(module: nn.Module, tensors: Tensors, renamings: tuple[Renaming, ...]) -> Iterator[Tensors]:
     yield tensors
-    for wrapper in _WRAPPERS:
-        if all(key.startswith(wrapper) for key in tensors):
-            tensors = {key.removeprefix(wrapper): value for key, value in tensors.items()}
-            yield tensors
+    if _AVERAGING_COUNTER in tensors:
+        tensors = {key: value for key, value in tensors.items() if key != _AVERAGING_COUNTER}
+        yield tensors
+    while wrapper := next((w for w in _WRAPPERS if all(key.startswith(w) for key in tensors)), None):
+        tensors = {key.removeprefix(wrapper): value for key, value in tensors.items()}
+        yield tensors
     for renaming in renamings:
         yield renaming(tensors, module)
 
@@ -211,17 +237,30 @@ def _differences(module: nn.Module, tensors: Tensors) -> Differences:
         for key in wanted
         if key in shared and wanted[key].shape != tensors[key].shape
     }
+    retyped = {
+        key: f"quantised {tensors[key].dtype}" if tensors[key].is_quantized else str(tensors[key].dtype)
+        for key in wanted
+        if key in shared and not _fits(wanted[key], tensors[key])
+    }
     return Differences(
         missing=tuple(k for k in wanted if k not in shared and not k.endswith("num_batches_tracked")),
         unexpected=tuple(key for key in tensors if key not in shared),
         reshaped=reshaped,
-        fitting=len(shared) - len(reshaped),
+        retyped=retyped,
+        fitting=len(shared) - len(reshaped.keys() | retyped.keys()),
     )
+
+
+def _fits(wanted: torch.Tensor, got: torch.Tensor) -> bool:
+    """Whether copying keeps the value: floats of any precision do, and whole numbers among themselves."""
+    if got.is_quantized or got.layout != torch.strided or got.is_complex() != wanted.is_complex():
+        return False
+    return got.is_floating_point() == wanted.is_floating_point()
 
 
 def _other_class_count(differences: Differences) -> int | None:
     """The checkpoint's number of classes, if that may be all that differs: same names, one length for another."""
-    if differences.missing or differences.unexpected:
+    if differences.missing or differences.unexpected or differences.retyped:
         return None
     leading = {(wanted[:1], got[:1]) for wanted, got in differences.reshaped.values()}
     classes = [got[0] for _, got in leading if got]
@@ -234,10 +273,13 @@ def _other_network(differences: Differences, checkpoint: Checkpoint, name: str) 
         f"missing: {_some(differences.missing)}" if differences.missing else "",
         f"not in {name}: {_some(differences.unexpected)}" if differences.unexpected else "",
         _some(shapes),
+        _some(f"{key} is {dtype}, not floats: quantised?" for key, dtype in differences.retyped.items()),
     ]
     return RobustcheckError(
         f"{checkpoint.path} holds the weights of another network than {name}: {differences.fitting} of its "
-        f"{len(checkpoint.tensors)} tensors fit. " + "; ".join(filter(None, parts))
+        f"{len(checkpoint.tensors)} tensors fit. "
+        + "; ".join(filter(None, parts))
+        + ". Name the network that they are of"
     )
 
 

@@ -54,10 +54,69 @@ def test_other_colour_modes_are_read_as_rgb(write_image, tmp_path, mode):
     assert decode(path, RULE).shape == (3, 8, 8)
 
 
-def test_more_than_8_bits_are_not_cut_off_in_silence(tmp_path):
-    Image.fromarray(np.full((16, 20), 40_000, np.uint16)).save(tmp_path / "deep.png")
-    with pytest.raises(RobustcheckError, match=r"deep.png' has more than 8 bits"):
-        decode(tmp_path / "deep.png", RULE)
+def test_16_bit_grey_of_png_is_scaled_to_8(tmp_path):
+    for level in (0, 128, 129, 257, 40_000, 65_535):
+        Image.fromarray(np.full((16, 20), level, np.uint16)).save(tmp_path / "deep.png")
+        assert (decode(tmp_path / "deep.png", RULE) == round(level / 257)).all()
+
+
+@pytest.mark.parametrize(("dtype", "mode"), [(np.uint16, "I;16"), (np.int32, "I"), (np.float32, "F")])
+def test_samples_whose_white_nobody_knows_are_not_cut_off_in_silence(tmp_path, dtype, mode):
+    Image.fromarray(np.full((16, 20), 4000, dtype)).save(tmp_path / "deep.tif")
+    with pytest.raises(
+        RobustcheckError, match=rf"deep.tif' has more than 8 bits a sample \(Pillow's mode '{mode}' in TIFF"
+    ):
+        decode(tmp_path / "deep.tif", RULE)
+
+
+@pytest.mark.parametrize(
+    ("orientation", "at"), [(1, (0, 0)), (3, (7, 7)), (6, (0, 7)), (8, (7, 0)), (2, (0, 7))]
+)
+@pytest.mark.parametrize("extension", ["jpg", "png", "webp", "tif"])
+def test_photographs_are_turned_as_their_exif_says(tmp_path, extension, orientation, at):
+    """The white corner, top left as stored, is where a viewer shows it."""
+    stored = np.zeros((64, 64, 3), np.uint8)
+    stored[:16, :16] = 255
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(stored).save(tmp_path / f"a.{extension}", exif=exif)
+    pixels = decode(tmp_path / f"a.{extension}", Preprocessing(input_size=(8, 8), resize=(8, 8)))
+    assert (pixels[:, at[0], at[1]] > 200).all()
+    assert (pixels[0] > 100).sum() == 4
+
+
+def test_broken_exif_does_not_spoil_a_whole_picture(tmp_path):
+    Image.new("RGB", (20, 20), (9, 8, 7)).save(tmp_path / "a.jpg", exif=b"Exif\0\0MM\0*garbage")
+    assert abs(int(decode(tmp_path / "a.jpg", RULE)[0, 4, 4]) - 9) < 3
+
+
+def test_palette_alpha_and_grey_are_what_convert_makes_of_them(tmp_path):
+    rgba = Image.new("RGBA", (20, 20), (200, 100, 50, 0))
+    rgba.save(tmp_path / "clear.png")
+    rgba.convert("P").save(tmp_path / "palette.png", transparency=b"\0\x80")
+    Image.new("LA", (20, 20), (77, 3)).save(tmp_path / "grey.png")
+    assert decode(tmp_path / "clear.png", RULE)[:, 4, 4].tolist() == [200, 100, 50]
+    assert decode(tmp_path / "palette.png", RULE).shape == (3, 8, 8)
+    assert decode(tmp_path / "grey.png", RULE)[:, 4, 4].tolist() == [77, 77, 77]
+
+
+@pytest.mark.parametrize("extension", ["gif", "png", "webp"])
+def test_of_an_animation_the_first_frame_is_taken(tmp_path, extension):
+    frames = [Image.new("RGB", (20, 20), colour) for colour in ((250, 0, 0), (0, 250, 0))]
+    frames[0].save(tmp_path / f"a.{extension}", save_all=True, append_images=frames[1:], lossless=True)
+    red, green, _ = decode(tmp_path / f"a.{extension}", RULE)[:, 4, 4]
+    assert red > 200
+    assert green < 20
+
+
+def test_progressive_and_misnamed_files_are_what_they_hold(photographs, tmp_path):
+    whole = Image.open(photographs / "cat" / "chelsea.jpg")
+    whole.save(tmp_path / "progressive.jpg", progressive=True, quality=95)
+    whole.save(tmp_path / "a.png")
+    (tmp_path / "a.png").rename(tmp_path / "misnamed.jpg")
+    expected = decode(photographs / "cat" / "chelsea.jpg", RULE).astype(int)
+    assert np.abs(decode(tmp_path / "misnamed.jpg", RULE) - expected).max() == 0
+    assert np.abs(decode(tmp_path / "progressive.jpg", RULE) - expected).max() < 12
 
 
 def test_channels_are_red_green_blue(tmp_path):
@@ -65,12 +124,29 @@ def test_channels_are_red_green_blue(tmp_path):
     assert decode(tmp_path / "a.png", RULE)[:, 4, 4].tolist() == [200, 100, 50]
 
 
-@pytest.mark.parametrize("content", [b"", b"not an image", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0"])
-def test_a_file_that_cannot_be_decoded_is_named(tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", r"is empty \(0 bytes\)"),
+        (
+            b"not an image",
+            "cannot be decoded: Pillow finds no image in it \\(it begins with b'not an i'\\)",
+        ),
+        (b"\x89PNG\r\n\x1a\n", r"cannot be decoded: .* \(it begins with b.*PNG"),
+        (b"\xff\xd8\xff\xe0", "cannot be decoded: Pillow finds no image in it"),
+        (
+            b"version https://git-lfs.github.com/spec/v1",
+            "is a pointer of Git LFS, not the image: run git lfs pull",
+        ),
+        (b"<!DOCTYPE html><html>Not found", r"is text, not an image: it begins with b'<!DOCTYPE html><'"),
+    ],
+)
+def test_a_file_that_cannot_be_decoded_is_named(tmp_path, content, reason):
     path = tmp_path / "bad.png"
     path.write_bytes(content)
     with pytest.raises(
-        RobustcheckError, match=r"image '.*bad.png' cannot be decoded \(\w+: .*\); repair it or take it out"
+        RobustcheckError,
+        match=rf"image '.*bad.png' {reason}.*; repair it or take it out.*--robustcheck-bad-images=skip",
     ):
         decode(path, RULE)
 
@@ -84,7 +160,7 @@ def test_an_image_that_was_cut_off_is_named(photographs, tmp_path):
 
 def test_a_link_that_leads_nowhere_is_named(tmp_path):
     (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")
-    with pytest.raises(RobustcheckError, match=r"gone.png' cannot be decoded .*No such file"):
+    with pytest.raises(RobustcheckError, match=r"gone.png' is not there, or is a link to nothing"):
         list(open_images(tmp_path, size=8))
 
 
@@ -92,7 +168,7 @@ def test_a_decompression_bomb_is_refused(write_image, monkeypatch):
     path = write_image("bomb.png", (40, 40))
     for limit in (1000, 500):  # above Pillow's limit it warns, above twice the limit it refuses
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
-        with pytest.raises(RobustcheckError, match=r"bomb.png' cannot be decoded .*decompression bomb"):
+        with pytest.raises(RobustcheckError, match=r"bomb.png' .*decompression bomb"):
             decode(path, RULE)
 
 

@@ -100,6 +100,15 @@ def test_links_in_a_circle_end(write_image, tmp_path):
     assert image_set.names == ("cat/1.png",)
 
 
+def test_a_link_up_brings_no_images_of_other_classes(write_image, tmp_path):
+    write_image("set/cat/1.png")
+    write_image("set/dog/2.png")
+    for name, target in (("up", ".."), ("further", "../.."), ("absolute", tmp_path / "set")):
+        (tmp_path / "set" / "dog" / name).symlink_to(target)
+    image_set = open_images(tmp_path / "set", size=8)
+    assert image_set.names == ("cat/1.png", "dog/2.png")
+
+
 def test_links_to_images_and_folders_are_followed(write_image, tmp_path):
     image = write_image("store/1.png")
     (tmp_path / "set" / "cat").mkdir(parents=True)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -44,3 +46,9 @@ def classifier_of():
 def images():
     generator = torch.Generator().manual_seed(1)
     return torch.randint(0, 256, (4, 3, 12, 10), dtype=torch.uint8, generator=generator)
+
+
+@pytest.fixture(scope="session")
+def photographs() -> Path:
+    """Four photographs in four class folders."""
+    return Path(__file__).parents[2] / "fixtures" / "images"

@@ -126,13 +126,49 @@ class Answer:
     logits: torch.Tensor
 
 
+@dataclasses.dataclass
+class Parts:
+    first: torch.Tensor
+    second: torch.Tensor
+
+
+class Object:
+    def __init__(self, logits):
+        self.logits = logits
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda y, x: (y, x),
+        lambda y, x: [y],
+        lambda y, x: ((y, x), x),
+        Output,
+        lambda y, x: Answer(y),
+        lambda y, x: Parts(x, y),
+        lambda y, x: {"hidden": x, "logits": y, "features": y + 1},
+        lambda y, x: {"hidden": x, "classes": y},
+        lambda y, x: Object(y),
+    ],
+)
+def test_logits_are_found_in_what_networks_return(classifier_of, images, wrap):
+    plain = classifier_of(Returns(lambda x: x.mean((2, 3))))(images)
+    wrapped = classifier_of(Returns(lambda x: wrap(x.mean((2, 3)), x)))
+    assert wrapped(images).equal(plain)
+    pixels = images.float().requires_grad_()
+    wrapped.logits(pixels).sum().backward()
+    assert pixels.grad.abs().min() > 0
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda x: (x.mean((2, 3)), x), "returned tuple, not a tensor of logits; wrap it in an nn.Module"),
-        (lambda x: Output(x.mean((2, 3)), x), r"returned .*Output, not a tensor of logits"),
-        (lambda x: {"logits": x.mean((2, 3))}, "returned dict, not a tensor of logits"),
-        (lambda x: Answer(x.mean((2, 3))), r"returned .*Answer, not .* self.net\(x\).logits"),
+        (
+            lambda x: {"a": x.mean((2, 3)), "b": x.mean((2, 3))},
+            r"returned dict with a: \(4, 3\), b: .*wrap it in",
+        ),
+        (lambda x: Parts(x, x), r"returned .*Parts with first: .* self.net\(x\).logits"),
+        (lambda x: (), "returned tuple: it can't be told which part is the logits"),
         (lambda x: None, "returned NoneType"),
         (lambda x: x, r"returned torch.float32 of shape \(4, 3, 12, 10\) for 4 images"),
         (

@@ -9,7 +9,9 @@ def test_help_lists_every_option_of_the_interface(pytester):
         "model",
         "weights",
         "images",
+        "bad-images",
         "limit",
+        "stratify",
         "batch-size",
         "device",
         "seed",
@@ -42,6 +44,27 @@ def test_value_that_is_not_allowed_is_a_usage_error(pytester, option, message):
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: {message}"])
     assert "Traceback" not in result.stderr.str()
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"), [("--robustcheck-modle=x", "model"), ("--robustcheck-bad-image=skip", "bad-images")]
+)
+def test_option_that_is_misspelt_is_told_which_is_meant(pytester, given, meant):
+    result = pytester.runpytest(given)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    name = given.partition("=")[0]
+    result.stderr.fnmatch_lines(
+        [f"ERROR: unknown option '{name}': did you mean '--robustcheck-{meant}'? Allowed: *"]
+    )
+
+
+def test_ini_key_that_is_misspelt_is_told_which_is_meant(pytester):
+    pytester.makeini("[pytest]\nrobustcheck_sede = 3")
+    result = pytester.runpytest()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        ["ERROR: unknown option 'robustcheck_sede': did you mean 'robustcheck_seed'?*"]
+    )
 
 
 def test_ini_keys_serve_as_options_and_their_errors_name_them(pytester):
@@ -142,8 +165,22 @@ def test_empty_option_is_an_error(pytester, name):
     result.stderr.fnmatch_lines([f"ERROR: --robustcheck-{name} is empty: give a value, or leave it out"])
 
 
-@pytest.mark.parametrize(("returned", "kind"), [("None", "NoneType"), ("[1, 2]", "list")])
-def test_fixture_that_returns_no_images_is_told_what_to_return(repository, returned, kind):
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        ("None", "the fixture robustcheck_images returned NoneType; *a torch Dataset*"),
+        (
+            "[1, 2]",
+            "the fixture robustcheck_images[[]0] holds a int; an image is a PIL image, an array or a tensor",
+        ),
+        ("[]", "the fixture robustcheck_images returned a list without images: give at least one"),
+        (
+            "iter(())",
+            "the fixture robustcheck_images returned a *iterator that gave no image; was it used up*",
+        ),
+    ],
+)
+def test_fixture_that_returns_no_images_is_told_what_to_return(repository, returned, message):
     repository.makepyfile(
         f"""
         import pytest
@@ -158,7 +195,7 @@ def test_fixture_that_returns_no_images_is_told_what_to_return(repository, retur
     )
     result = repository.runpytest()
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines([f"robustcheck: the fixture robustcheck_images returned {kind}; *ImageSet*"])
+    result.stdout.fnmatch_lines([f"*robustcheck: {message}"])
 
 
 def test_path_in_the_ini_file_is_meant_from_there(repository, monkeypatch):

@@ -1,0 +1,59 @@
+"""The 1000 classes of ILSVRC 2012: their WordNet ids, in the challenge's own order and sorted.
+
+Networks of torchvision, timm and the hubs number the classes by sorted WordNet id (WNID); OverFeat and the
+ground truth of the validation images by the challenge's ILSVRC2012_ID, 1 to 1000.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+
+import numpy as np
+from numpy.typing import NDArray
+
+CLASSES = 1000
+_MOSTLY = 0.9
+
+
+@cache
+def challenge_wnids() -> tuple[str, ...]:
+    """WNIDs by ILSVRC2012_ID, which begins at 1: the first is that of class 1."""
+    text = files("robustcheck.models").joinpath("ilsvrc2012_wnids.txt").read_text("ascii")
+    return tuple(text.split())
+
+
+@cache
+def sorted_wnids() -> tuple[str, ...]:
+    """WNIDs in the order in which networks number the classes."""
+    return tuple(sorted(challenge_wnids()))
+
+
+def class_of_challenge_id() -> NDArray[np.int64]:
+    """By ILSVRC2012_ID - 1, the class that networks call it: int64 (1000,)."""
+    place = {wnid: index for index, wnid in enumerate(sorted_wnids())}
+    return np.array([place[wnid] for wnid in challenge_wnids()], dtype=np.int64)
+
+
+def sorted_place_of_challenge_order() -> NDArray[np.int64]:
+    """By class of sorted WNIDs, where it stands in the challenge's order: int64 (1000,)."""
+    return np.argsort(class_of_challenge_id()).astype(np.int64)
+
+
+def wnids_of(class_names: Sequence[str]) -> tuple[str, ...] | None:
+    """The WNIDs of a network's classes, if their names are those of ImageNet's 1000 in the usual order.
+
+    A few may be spelt otherwise, as they are from library to library.
+    """
+    if len(class_names) != CLASSES:
+        return None
+    from torchvision.models import ResNet50_Weights
+
+    usual: list[str] = ResNet50_Weights.DEFAULT.meta["categories"]
+    agreeing = sum(_word(mine) == _word(theirs) for mine, theirs in zip(class_names, usual, strict=True))
+    return sorted_wnids() if agreeing >= _MOSTLY * CLASSES else None
+
+
+def _word(name: str) -> str:
+    return name.partition(",")[0].strip().lower().replace("_", " ")

@@ -1,0 +1,167 @@
+"""What a Hugging Face image processor does to a photograph, as a `Preprocessing`."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torchvision.transforms.functional as transforms
+from numpy.typing import NDArray
+from PIL import Image
+
+from robustcheck.errors import RobustcheckError
+from robustcheck.models.preprocessing import Preprocessing, Size
+
+_RESAMPLING = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}  # Pillow's
+_MOST_LEVELS_APART = 2.0
+"""Mean difference that two ways of resizing a smooth picture may have: libraries round differently."""
+_SIDES = (203, 161)  # of the picture: odd, so that an even number of pixels is never cut off evenly
+
+
+def rule_of(processor: Any, config: Any, *, name: str) -> tuple[Preprocessing, bool]:
+    """A processor's rule, and whether it turns RGB into BGR.
+
+    Size and crop are read from its settings; what the processor itself makes of a picture then decides
+    whether they were understood. RobustcheckError where no reading of them gives that.
+    """
+    if getattr(config, "model_type", "") == "timm_wrapper":  # a network of timm, with its own configuration
+        return Preprocessing.from_timm(config.pretrained_cfg, name=name), False
+    settings = _settings(processor)
+    mean, std = _normalisation(settings, name)
+    flips = settings["do_flip_channel_order"]
+    way = _interpolation(settings, name)
+    wanted = _by_itself(processor, mean, std, flips=flips, name=name)
+    height, width = wanted.shape[1:]
+    rules = [
+        Preprocessing(input_size=(height, width), resize=resize, interpolation=way, mean=mean, std=std)
+        for resize in _resizes(settings, (height, width))
+        if _at_least(resize, (height, width))
+    ]
+    if not settings["do_resize"] and not settings["do_center_crop"]:
+        size = _size(getattr(config, "image_size", None)) or (height, width)
+        return Preprocessing.for_size(size, interpolation=way, mean=mean, std=std), flips
+    apart = [_levels_apart(rule, wanted) for rule in rules]
+    if not rules or min(apart) > _MOST_LEVELS_APART:
+        shown = {
+            key: value
+            for key, value in settings.items()
+            if key.startswith(("do_", "size", "crop", "resample"))
+        }
+        raise RobustcheckError(
+            f"what the processor of {name} does to a photograph can't be held to the pixel here: {shown}. Wrap the "
+            f"network: robustcheck.Classifier(net, mean={mean}, std={std}, input_size=({height}, {width}), resize=...)"
+        )
+    return rules[int(np.argmin(apart))], flips
+
+
+def _settings(processor: Any) -> dict[str, Any]:
+    settings: dict[str, Any] = processor.to_dict()
+    for key in (
+        "crop_pct",
+        "include_top",
+        "rescale_offset",
+        "image_mean",
+        "image_std",
+        "rescale_factor",
+        "resample",
+    ):
+        settings.setdefault(key, getattr(processor, key, None))
+    for key in ("do_resize", "do_center_crop", "do_rescale", "do_normalize", "do_flip_channel_order"):
+        settings.setdefault(key, bool(getattr(processor, key, False)))
+    return settings
+
+
+def _normalisation(settings: dict[str, Any], name: str) -> tuple[Any, Any]:
+    """Mean and std of pixels in 0..1 that say the same as rescaling, an offset and normalising together."""
+    factor = float(settings["rescale_factor"] or 1 / 255) if settings["do_rescale"] else 1.0
+    normalises = settings["do_normalize"] and settings["image_mean"] is not None
+    mean = np.broadcast_to(settings["image_mean"] if normalises else 0.0, 3).astype(float)
+    std = np.broadcast_to(settings["image_std"] if normalises else 1.0, 3).astype(float)
+    if settings["rescale_offset"]:
+        mean = mean + 1
+    if settings["include_top"]:  # EfficientNet's processor divides by it twice
+        std = std * np.asarray(settings["image_std"], dtype=float)
+    if not math.isfinite(factor) or factor <= 0 or (std <= 0).any():
+        raise RobustcheckError(
+            f"the processor of {name} rescales by {factor} and divides by {std.tolist()}: each must be above 0"
+        )
+    scale = 255 * factor
+    return tuple(round(v, 9) for v in (mean / scale).tolist()), tuple(
+        round(v, 9) for v in (std / scale).tolist()
+    )
+
+
+def _interpolation(settings: dict[str, Any], name: str) -> str:
+    resample = settings["resample"]
+    resample = 2 if resample is None else resample
+    way = _RESAMPLING.get(resample if isinstance(resample, int) else -1) or str(
+        getattr(resample, "value", resample)
+    )
+    if way not in _RESAMPLING.values():
+        raise RobustcheckError(
+            f"the processor of {name} resizes by {resample!r}, which is none of Pillow's ways"
+        )
+    return way
+
+
+def _resizes(settings: dict[str, Any], input_size: tuple[int, int]) -> Iterator[Size]:
+    """The ways in which `size` is meant by one processor or another."""
+    size = settings.get("size") or {}
+    size = {"shortest_edge": size} if isinstance(size, int) else dict(size)
+    if size.get("height") and size.get("width"):
+        yield int(size["height"]), int(size["width"])
+    if edge := size.get("shortest_edge"):
+        yield int(edge)
+        if fraction := settings["crop_pct"]:
+            yield int(edge / fraction)
+        yield int(256 / 224 * edge)  # LeViT
+        yield int(edge), int(edge)
+    yield input_size
+
+
+def _at_least(resize: Size, input_size: tuple[int, int]) -> bool:
+    height, width = resize if isinstance(resize, tuple) else (resize, resize)
+    return height >= input_size[0] and width >= input_size[1]
+
+
+def _size(given: Any) -> tuple[int, int] | None:
+    if isinstance(given, int):
+        return given, given
+    return (int(given[0]), int(given[1])) if isinstance(given, (tuple, list)) and len(given) == 2 else None
+
+
+def _picture() -> Image.Image:
+    rows, columns = np.mgrid[0 : _SIDES[0], 0 : _SIDES[1]]
+    waves = [np.sin(rows / (9 + k) + k) + np.cos(columns / (13 - k) - k) for k in range(3)]
+    return Image.fromarray(np.clip(np.stack(waves, axis=-1) * 55 + 128, 0, 255).astype(np.uint8))
+
+
+def _by_itself(processor: Any, mean: Any, std: Any, *, flips: bool, name: str) -> NDArray[np.float64]:
+    """What the processor makes of the picture, its normalisation undone: float64 (3, H, W), RGB, 0..255."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            made = processor(_picture(), return_tensors="pt")["pixel_values"].double().numpy()
+    except Exception as error:
+        raise RobustcheckError(
+            f"the processor of {name} can't be used on a photograph: {type(error).__name__}: {error}"
+        ) from error
+    if made.ndim != 4 or made.shape[:2] != (1, 3):
+        raise RobustcheckError(
+            f"the processor of {name} makes {made.shape} of one photograph; an image classifier takes (1, 3, H, W)"
+        )
+    in_order = made[0, ::-1] if flips else made[0]
+    shown: NDArray[np.float64] = 255 * (in_order * np.reshape(std, (3, 1, 1)) + np.reshape(mean, (3, 1, 1)))
+    return shown
+
+
+def _levels_apart(rule: Preprocessing, wanted: NDArray[np.float64]) -> float:
+    size = [rule.resize] if isinstance(rule.resize, int) else list(rule.resize)
+    resized = transforms.resize(
+        _picture(), size, interpolation=transforms.InterpolationMode(rule.interpolation)
+    )
+    ours = np.asarray(transforms.center_crop(resized, list(rule.input_size)), dtype=float).transpose(2, 0, 1)
+    return float(np.abs(ours - wanted).mean())

@@ -1,0 +1,445 @@
+"""Images from where people keep them: ImageNet's layouts, tables, datasets, objects of their own."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections import namedtuple
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import Dataset, IterableDataset, TensorDataset
+from torchvision.datasets import FakeData, ImageFolder
+from torchvision.transforms.functional import normalize, to_tensor
+
+from robustcheck import ImageSet, RobustcheckError
+from robustcheck.images import image_set_of, open_images
+from robustcheck.models import Preprocessing
+
+RULE = Preprocessing.for_size(8)
+
+
+def pixels_of(images):
+    return torch.cat([batch.pixels for batch in images])
+
+
+# ImageNet
+
+
+def test_imagenet_in_torchvisions_layout(write_image, tmp_path):
+    for wnid in ("n01440764", "n02119789", "n15075141"):
+        write_image(f"val/{wnid}/a.JPEG", seed=len(wnid))
+    for location in (tmp_path, tmp_path / "val"):
+        images = open_images(f"imagenet:{location}", size=8)
+        assert images.labels.tolist() == [0, 278, 999]
+        assert len(images.class_names) == 1000
+        assert images.names == ("n01440764/a.JPEG", "n02119789/a.JPEG", "n15075141/a.JPEG")
+
+
+@pytest.mark.parametrize("layout", ["val", "ILSVRC2012_img_val", "."])
+@pytest.mark.parametrize("truth", [".", "ILSVRC2012_devkit_t12/data"])
+def test_imagenet_in_one_folder_with_the_devkits_ground_truth(write_image, tmp_path, layout, truth):
+    for number in (1, 2, 4):
+        write_image(f"{layout}/ILSVRC2012_val_{number:08}.JPEG")
+    (tmp_path / truth).mkdir(parents=True, exist_ok=True)
+    (tmp_path / truth / "ILSVRC2012_validation_ground_truth.txt").write_text("1\n449\n7\n1000\n")
+    images = open_images(f"imagenet:{tmp_path}", size=8)
+    assert images.labels.tolist() == [278, 0, 543]  # kit fox, tench, dumbbell
+    assert len(images.ids) == 3
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ([], "does not hold ImageNet's validation images: looked in val, "),
+        (
+            ["val/ILSVRC2012_val_00000001.JPEG"],
+            "labels are missing: put ILSVRC2012_validation_ground_truth.txt",
+        ),
+        (
+            ["val/n01440764/a.jpg", "val/n01440765/a.jpg"],
+            "unknown WordNet id 'n01440765': did you mean 'n014",
+        ),
+        (
+            ["val/ILSVRC2012_val_00000009.JPEG", "truth:1"],
+            "00000009.JPEG has no line in the ground truth, which has 1",
+        ),
+        (
+            ["val/ILSVRC2012_val_00000001.JPEG", "truth:1\n0"],
+            "truth.txt, line 2: a class is a number from 1 to 1000, got '0'",
+        ),
+        (
+            ["val/ILSVRC2012_val_00000001.JPEG", "val/b.jpg", "truth:1"],
+            "1 images that the ground truth can't label, such as 'b",
+        ),
+    ],
+)
+def test_what_is_not_imagenet_says_what_is_missing(write_image, tmp_path, files, message):
+    for name in files:
+        if name.startswith("truth:"):
+            (tmp_path / "ILSVRC2012_validation_ground_truth.txt").write_text(name[6:])
+        else:
+            write_image(name)
+    with pytest.raises(RobustcheckError, match=re.escape(message)):
+        open_images(f"imagenet:{tmp_path}", size=8)
+
+
+def test_a_root_that_is_not_there_is_named():
+    for location in ("nowhere", ""):
+        with pytest.raises(RobustcheckError, match=f"images 'imagenet:{location}': there is no such folder"):
+            open_images(f"imagenet:{location}", size=8)
+    with pytest.raises(RobustcheckError, match=r"did you mean imagenet:\.\.\.\?"):
+        open_images("imagnet:nowhere", size=8)
+
+
+# Tables
+
+
+@pytest.fixture
+def listed(write_image, tmp_path):
+    for name in ("in/a.png", "in/b.png", "c.png"):
+        write_image(name)
+
+    def write(text, name="list.csv"):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        return str(tmp_path / name)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "query"),
+    [
+        ("path,label\nin/a.png,3\nin/b.png,0\nc.png,\n", "list.csv", ""),
+        ("\ufeffLabel,Filename\n3,in/a.png\n\n0,in/b.png\n-1,c.png\n", "list.csv", ""),
+        ("image\tclass\nin/a.png\t3\nin/b.png\t0\nc.png\t-1\n", "list.tsv", ""),
+        ("where,what,label\nin/a.png,3,9\nin/b.png,0.0,9\nc.png,,9\n", "list.csv", "?path=where&label=what"),
+    ],
+)
+def test_a_manifest_lists_paths_and_class_indices(listed, tmp_path, text, name, query):
+    images = open_images(listed(text, name) + query, size=8)
+    assert images.labels.tolist() == [3, 0, -1]
+    assert images.names == ("in/a.png", "in/b.png", "c.png")
+    alone = open_images(tmp_path / "in", size=8)
+    assert pixels_of(images)[:2].equal(pixels_of(alone))
+
+
+def test_class_names_in_a_manifest_are_numbered_in_their_order(listed, tmp_path):
+    images = open_images(listed(f"path,label\nin/a.png,dog\n{tmp_path}/c.png,cat\nin/b.png,dog\n"), size=8)
+    assert images.labels.tolist() == [1, 0, 1]
+    assert images.class_names == ("cat", "dog")
+
+
+def test_parquet_is_read(listed, tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    parquet.write_table(
+        pyarrow.table({"path": ["in/a.png", "c.png"], "label": [4, None]}), tmp_path / "a.parquet"
+    )
+    assert open_images(tmp_path / "a.parquet", size=8).labels.tolist() == [4, -1]
+    (tmp_path / "b.parquet").write_bytes(b"PAR1 junk")
+    with pytest.raises(RobustcheckError, match=r"b.parquet can't be read as Parquet: "):
+        open_images(tmp_path / "b.parquet", size=8)
+    parquet.write_table(pyarrow.table({"path": ["a", None]}), tmp_path / "c.parquet")
+    with pytest.raises(RobustcheckError, match=r"c.parquet, line 2: the path is None"):
+        open_images(tmp_path / "c.parquet", size=8)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is empty: give a header"),
+        ("path,label\n", "lists no images: there is nothing below its header"),
+        (
+            "where,label\na.png,1\n",
+            "has no column of paths: its columns are where, label; call one path, or name it: ",
+        ),
+        ("path,label\na.png,1\nb.png\n", "list.csv, line 3: 1 cells, and the header has 2 (path, label)"),
+        ("path,label\na.png,1\nb.png,dog\n", "line 3: label 'dog' is a name, and '1' in "),
+        (
+            "path,label\na.png,1\nb.png,-2\n",
+            "line 3: label '-2' is no class index: whole numbers from 0, or -1",
+        ),
+        ("path,label\na.png,1.5\n", "line 2: label '1.5' is no class index"),
+        ("path,label\na.png,inf\n", "line 2: label 'inf' is no class index"),
+        ("path,label\n,1\n", "line 2: the path is ''; give the path of an image"),
+        ('path,label\n"a.png,1\n', "can't be read as a table: "),
+    ],
+)
+def test_a_table_that_is_wrong_names_the_line(listed, text, message):
+    with pytest.raises(RobustcheckError, match=re.escape(message)):
+        open_images(listed(text), size=8)
+
+
+def test_columns_and_settings_that_are_not_there_are_named(listed):
+    path = listed("path,label\nin/a.png,1\n")
+    with pytest.raises(
+        RobustcheckError, match=r"unknown column of .*list.csv for the label, 'lable': did you mean 'label'"
+    ):
+        open_images(f"{path}?label=lable", size=8)
+    with pytest.raises(RobustcheckError, match=r"unknown setting of images .*, 'pth': did you mean 'path'"):
+        open_images(f"{path}?pth=x", size=8)
+    with pytest.raises(RobustcheckError, match=r"there is no file nowhere.csv"):
+        open_images("nowhere.csv", size=8)
+
+
+def test_a_table_in_another_encoding_is_refused(tmp_path):
+    (tmp_path / "a.csv").write_bytes("path\ncafé.png".encode("latin-1"))
+    with pytest.raises(RobustcheckError, match=r"a.csv is no UTF-8 text: byte 0xe9 at 8; save it as UTF-8"):
+        open_images(tmp_path / "a.csv", size=8)
+
+
+def test_a_path_in_a_table_that_leads_nowhere_is_a_bad_image(listed):
+    images = open_images(listed("path\nin/a.png\ngone.png\n"), size=8)
+    with pytest.raises(RobustcheckError, match=r"image '.*gone.png' is not there"):
+        pixels_of(images)
+    assert images.readable().names == ("in/a.png",)
+
+
+# The library datasets
+
+
+@pytest.fixture
+def library():
+    return pytest.importorskip("datasets")
+
+
+def table(library, count=6, **columns):
+    features = {"image": library.Image(), "label": library.ClassLabel(names=["cat", "dog", "cow"])}
+    random = np.random.default_rng(0)
+    pictures = [Image.fromarray(random.integers(0, 256, (12, 10, 3), dtype=np.uint8)) for _ in range(count)]
+    data = {"image": pictures, "label": [index % 3 for index in range(count)], **columns}
+    for name in columns:
+        features[name] = library.Value("string")
+    return library.Dataset.from_dict(data, features=library.Features(features))
+
+
+@pytest.mark.parametrize("settings", ["", "?streaming=yes"])
+def test_a_dataset_on_disk_is_read_by_its_splits(library, tmp_path, settings):
+    library.DatasetDict({"train": table(library, 9), "test": table(library)}).save_to_disk(tmp_path / "set")
+    images = open_images(f"hf:{tmp_path}/set{settings}", size=8, limit=6)
+    assert len(images) == 6
+    assert images.class_names == ("cat", "dog", "cow")
+    assert sorted(images.labels.tolist()) == [0, 0, 1, 1, 2, 2]
+    assert images.name == f"hf:{tmp_path}/set:test"
+    random = np.random.default_rng(0)
+    theirs = [random.integers(0, 256, (12, 10, 3), dtype=np.uint8) for _ in range(6)]
+    ours = {array.tobytes() for array in pixels_of(images).numpy()}
+    from robustcheck.images.decoding import fit
+
+    assert ours == {fit(Image.fromarray(array), RULE).tobytes() for array in theirs}
+    assert len(open_images(f"hf:{tmp_path}/set:train{settings}", size=8, limit=20)) == 9
+
+
+def test_a_folder_of_parquet_files_is_a_dataset(library, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(library.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    (tmp_path / "set").mkdir()
+    table(library).to_parquet(tmp_path / "set" / "test-00000-of-00001.parquet")
+    for settings in ("", "?streaming=yes"):
+        images = open_images(f"hf:{tmp_path}/set:test{settings}", size=8, limit=4)
+        assert len(images) == len(set(images.ids)) == 4
+        assert images.class_names == ("cat", "dog", "cow")
+
+
+def test_what_a_dataset_is_drawn_by_is_the_seed(library, tmp_path):
+    table(library, 30).save_to_disk(tmp_path / "set")
+    one, same, other = (open_images(f"hf:{tmp_path}/set", size=8, limit=5, seed=seed) for seed in (1, 1, 2))
+    assert one.ids == same.ids != other.ids
+    assert len(open_images(f"hf:{tmp_path}/set", size=8, limit=6, stratified=True)) == 6
+    stream = open_images(f"hf:{tmp_path}/set?streaming=yes", size=8, limit=5)
+    assert "the first 5 of the stream, shuffled by shards and 1000 at a time" in stream.describe(
+        complete=False
+    )
+
+
+def test_a_picture_that_a_dataset_lacks_or_that_is_damaged_is_a_bad_image(library, tmp_path):
+    features = library.Features({"image": library.Image(), "label": library.Value("string")})
+    good = (tmp_path / "good.png", Image.new("RGB", (9, 9)))
+    good[1].save(good[0])
+    data = {"image": [{"bytes": good[0].read_bytes()}, {"bytes": b"junk"}, None], "label": ["a", "b", "a"]}
+    library.Dataset.from_dict(data, features=features).save_to_disk(tmp_path / "set")
+    images = open_images(f"hf:{tmp_path}/set", size=8)
+    assert images.class_names == ("a", "b")
+    with pytest.raises(
+        RobustcheckError, match=r"2 of 3 images .* are bad: .*example 1 cannot be decoded.*example 2 is empty"
+    ):
+        pixels_of(images)
+    assert len(images.readable()) == 1
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("{set}:tset", "unknown split of .*, 'tset'|unknown split of .* 'tset': did you mean 'test'"),
+        ("{set}?image=label", "unknown column of .* for the image, 'label'"),
+        ("{set}?label=lable", "unknown column of .* for the label, 'lable': did you mean 'label'"),
+        ("{set}?streaming=maybe", "streaming is yes or no, got 'maybe'"),
+        ("{set}?streaming=yes", "add --robustcheck-limit=N"),
+        ("{set}?imge=x", "unknown setting of images .* 'imge': did you mean 'image'"),
+        (":test", "name no dataset, as hf:cifar10:test"),
+        ("{empty}", r"can't be loaded by the library datasets \(\w+: "),
+    ],
+)
+def test_what_is_wrong_with_a_dataset_is_said(library, tmp_path, spec, message):
+    library.DatasetDict({"test": table(library)}).save_to_disk(tmp_path / "set")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RobustcheckError, match=message):
+        open_images("hf:" + spec.format(set=tmp_path / "set", empty=tmp_path / "empty"), size=8)
+
+
+def test_a_dataset_without_pictures_is_refused(library, tmp_path):
+    library.Dataset.from_dict({"text": ["a"]}).save_to_disk(tmp_path / "set")
+    with pytest.raises(RobustcheckError, match=r"no column holds images: the columns are text \(Value\)"):
+        open_images(f"hf:{tmp_path}/set", size=8)
+
+
+def test_a_hub_that_cannot_be_reached_says_how_to_bring_the_dataset(library, monkeypatch):
+    def refuse(*_args, **_options):
+        raise ConnectionError("no route to host")
+
+    monkeypatch.setattr(library, "get_dataset_split_names", refuse)
+    with pytest.raises(
+        RobustcheckError, match=r"\(no route to host\), .* hf download org/set --repo-type dataset"
+    ):
+        open_images("hf:org/set:test", size=8)
+
+
+def test_without_the_library_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(
+        RobustcheckError, match=r"need the library datasets, .*pip install 'pytest-robustcheck\[hf\]'"
+    ):
+        open_images("hf:cifar10", size=8)
+
+
+# Objects of the user's own
+
+PICTURES = [
+    Image.fromarray(np.random.default_rng(i).integers(0, 256, (20, 16, 3), dtype=np.uint8)) for i in range(4)
+]
+Pair = namedtuple("Pair", "image label")
+
+
+class Mapped(Dataset):
+    def __init__(self, make):
+        self.make = make
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        return self.make(PICTURES[index], index)
+
+
+class Streamed(IterableDataset):
+    def __iter__(self):
+        return iter([(picture, index) for index, picture in enumerate(PICTURES)])
+
+
+EXPECTED = [np.asarray(image_set_of([picture], RULE, name="one")._read(0)) for picture in PICTURES]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        Mapped(lambda picture, index: (picture, index)),
+        Mapped(lambda picture, index: (np.asarray(picture), np.int64(index))),
+        Mapped(
+            lambda picture, index: (torch.from_numpy(np.array(picture)).permute(2, 0, 1), torch.tensor(index))
+        ),
+        Mapped(lambda picture, index: (to_tensor(picture), index)),
+        Mapped(lambda picture, index: {"image": picture, "label": index}),
+        Mapped(lambda picture, index: {"img": picture, "fine_label": index, "coarse_label": 9}),
+        [(picture, index) for index, picture in enumerate(PICTURES)],
+        [Pair(picture, index) for index, picture in enumerate(PICTURES)],
+        Streamed(),
+        ((picture, index) for index, picture in enumerate(PICTURES)),
+    ],
+    ids=lambda given: type(given).__name__,
+)
+def test_objects_that_give_images_and_labels_are_read(given):
+    images = image_set_of(given, RULE, name="theirs")
+    assert images.labels.tolist() == [0, 1, 2, 3]
+    for _ in range(2):
+        assert np.array_equal(pixels_of(images).numpy(), np.stack(EXPECTED))
+    assert images.name.startswith("theirs (")
+
+
+def test_images_of_the_classifiers_size_are_taken_as_they_are():
+    levels = torch.randint(0, 256, (3, 3, 8, 8), dtype=torch.uint8)
+    images = image_set_of(TensorDataset(levels, torch.tensor([2, 0, 1])), RULE, name="theirs")
+    assert pixels_of(images).equal(levels)
+    assert images.labels.tolist() == [2, 0, 1]
+    as_floats = image_set_of([level.float() / 255 for level in levels], RULE, name="theirs")
+    assert pixels_of(as_floats).equal(levels)
+    assert not as_floats.has_labels
+
+
+def test_torchvisions_datasets_give_class_names_and_their_labels_without_decoding(photographs, monkeypatch):
+    folder = ImageFolder(str(photographs))
+    monkeypatch.setattr(ImageFolder, "__getitem__", lambda self, index: (_ for _ in ()).throw(OSError("no")))
+    images = image_set_of(folder, RULE, name="theirs")
+    assert images.labels.tolist() == [0, 1, 2, 3]
+    assert images.class_names == ("astronaut", "cat", "coffee", "rocket")
+    assert len(image_set_of(FakeData(3, (3, 20, 20)), RULE, name="theirs").ids) == 3
+
+
+def test_names_serve_as_labels():
+    images = image_set_of([(PICTURES[0], "dog"), (PICTURES[1], "cat")], RULE, name="theirs")
+    assert images.labels.tolist() == [1, 0]
+    assert images.class_names == ("cat", "dog")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            [(normalize(to_tensor(PICTURES[0]), (0.5,) * 3, (0.5,) * 3), 1)],
+            "are no pixel levels: leave out the normalisation",
+        ),
+        ([(PICTURES[0], 1, 2)], r"theirs\[0\] is a tuple of 3; give \(image, label\)"),
+        ([(PICTURES[0], [1, 2])], r"theirs\[0\]: the label is a list"),
+        ([(PICTURES[0], torch.tensor([0, 1]))], r"theirs\[0\]: the label has shape \(2,\)"),
+        ([{"picture_data": 1}], r"theirs\[0\] is a dictionary with picture_data; call the image image"),
+        ([np.zeros((4, 9, 9), np.uint8)], r"theirs\[0\] has shape \(4, 9, 9\); give \(3, H, W\)"),
+        ([np.zeros((3, 9, 9), np.int64)], r"theirs\[0\] is int64; give uint8 in 0..255"),
+        ([np.full((3, 9, 9), 1.5)], "from 1.5 to 1.5, which are no pixel levels"),
+        ([np.full((3, 9, 9), np.nan)], "which are no pixel levels"),
+        (
+            [(PICTURES[0], 1), (PICTURES[1], "dog")],
+            r"theirs\[1\]: label 'dog' is a name, and '1' in theirs\[0\]",
+        ),
+        ([(PICTURES[0], -5)], r"theirs\[0\]: label '-5' is no class index"),
+        ({"a": 1}, "theirs returned dict; it is to return a folder"),
+        (7, "theirs returned int"),
+        ((1 / 0 for _ in range(3)), "theirs, item 0: the iterable failed with ZeroDivisionError"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+def test_objects_that_give_something_else_are_refused_with_the_item(given, message):
+    with pytest.raises(RobustcheckError, match=message):
+        pixels_of(image_set_of(given, RULE, name="theirs"))
+
+
+def test_a_dataset_that_fails_on_an_item_has_a_bad_image_there():
+    def make(picture, index):
+        if index == 2:
+            raise OSError("disk on fire")
+        return picture
+
+    images = ImageSet.subset(image_set_of([*PICTURES[:2]], RULE, name="theirs"), [0, 1])
+    assert len(images.ids) == 2
+
+    class Failing(Mapped):
+        targets = (0, 1, 2, 3)
+
+    images = image_set_of(Failing(make), RULE, name="theirs")
+    with pytest.raises(
+        RobustcheckError, match=r"image 'theirs\[2\]' could not be had from its dataset \(OSError: disk"
+    ):
+        pixels_of(images)
+    assert images.readable().labels.tolist() == [0, 1, 3]

@@ -1,0 +1,99 @@
+"""`--robustcheck-bad-images`: named and stopped at, or left out of every number and counted in every report."""
+
+import pytest
+from PIL import Image
+
+TEST = """
+import pytest, torch, robustcheck
+
+
+class Net(torch.nn.Module):
+    def forward(self, images):
+        red, green, _ = images.mean((2, 3)).unbind(1)
+        return torch.stack([red, green], 1) * 9
+
+
+@pytest.fixture(scope="session")
+def robustcheck_model():
+    return robustcheck.Classifier(Net(), mean=(0.5,) * 3, std=(0.5,) * 3, input_size=16, name="toy", device="cpu")
+
+
+def test_red_is_told_from_green(robustness):
+    assert robustness["x"].accuracy >= 1
+    assert robustness["Adv_1"].kept >= 0.9
+"""
+
+
+@pytest.fixture
+def folder(pytester):
+    for name, colour in (("a_red", (200, 20, 0)), ("b_green", (20, 200, 0))):
+        inner = pytester.path / "set" / name
+        inner.mkdir(parents=True)
+        for shade in range(3):
+            Image.new("RGB", (20, 20), (colour[0] + shade, colour[1], colour[2])).save(inner / f"{shade}.png")
+        (inner / "broken.png").write_bytes(b"not an image")
+    pytester.makepyfile(TEST)
+    return "--robustcheck-images=set"
+
+
+@pytest.mark.parametrize("option", [[], ["--robustcheck-bad-images=error"]])
+def test_they_stop_the_claims_that_need_them(pytester, folder, option):
+    result = pytester.runpytest(folder, *option)
+    result.assert_outcomes(failed=1)
+    text = " ".join(line.removeprefix("E").strip() for line in result.outlines)
+    assert (
+        "2 of 8 images of set are bad: a_red/broken.png cannot be decoded: Pillow finds no image in it"
+        in text
+    )
+    assert "b_green/broken.png cannot be decoded" in text
+    assert "--robustcheck-bad-images=skip" in text
+
+
+@pytest.mark.parametrize("option", [[], ["-n2"], ["--robustcheck-stop-early", "--robustcheck-budget=6"]])
+def test_they_are_left_out_of_the_numbers_and_counted(pytester, folder, option):
+    result = pytester.runpytest(folder, "--robustcheck-bad-images=skip", *option)
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["x * 100.0 % * 6"])
+    text = " ".join(" ".join(result.outlines).split())
+    assert "images set, 6 images, 2 bad ones skipped (a_red/broken.png cannot be decoded" in text
+
+
+def test_a_baseline_of_the_others_is_saved_and_compared_with(pytester, folder):
+    skip = "--robustcheck-bad-images=skip"
+    pytester.runpytest(folder, skip, "--robustcheck-save=v1").assert_outcomes(passed=1)
+    saved = (pytester.path / "robustcheck-baselines" / "v1.csv").read_text()
+    assert "2 bad ones skipped" in saved
+    assert "broken.png," not in saved
+    (pytester.path / "set" / "a_red" / "0.png").write_bytes(b"now broken as well")
+    result = pytester.runpytest(folder, skip, "--robustcheck-compare=v1")
+    assert "the baseline v1.csv is of another image set" in " ".join(" ".join(result.outlines).split())
+
+
+def test_logits_that_are_not_finite_name_image_and_view_and_stop_the_claim(pytester, folder):
+    test = (
+        pytester.path / "test_logits_that_are_not_finite_name_image_and_view_and_stop_the_claim.py"
+    ).read_text()
+    pytester.makepyfile(test_it=test.replace("* 9", "* 9 / (red < 0.58).float()[:, None]"))
+    result = pytester.runpytest(folder, "--robustcheck-bad-images=skip", "test_it.py")
+    result.assert_outcomes(failed=1)
+    text = " ".join(line.removeprefix("E").strip() for line in result.outlines)
+    assert "toy gave logits that are not finite for 1 of 6 images of x, the first being a_red/2.png" in text
+    assert "HOLDS" not in text
+    assert "REFUTED" not in text
+
+
+def test_a_fixture_may_give_a_torch_dataset(pytester, folder):
+    pytester.makeconftest(
+        """
+        import pytest, torch
+        from torchvision.datasets import ImageFolder
+
+        @pytest.fixture(scope="session")
+        def robustcheck_images():
+            return ImageFolder("set", is_valid_file=lambda path: "broken" not in path)
+        """
+    )
+    result = pytester.runpytest("--robustcheck-limit=4", "--robustcheck-stratify")
+    result.assert_outcomes(passed=1)
+    text = " ".join(" ".join(result.outlines).split())
+    assert "the fixture robustcheck_images (ImageFolder), 4 images, stratified, classes by order" in text
