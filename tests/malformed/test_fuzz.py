@@ -1,6 +1,6 @@
 """What the parsers do with texts that nobody would write: a tree that reads back, or one of our errors.
 
-A thousand or so texts a run; ROBUSTCHECK_FUZZ=100000 makes it an evening's.
+Some thousand texts a run; ROBUSTCHECK_FUZZ=100000 makes it an evening's.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from robustcheck.claims import parse_claim, read_claims
 from robustcheck.notation import X, parse
 from robustcheck.record_files import dumps, loads
 
-EXAMPLES = int(os.environ.get("ROBUSTCHECK_FUZZ", "1000"))
+EXAMPLES = int(os.environ.get("ROBUSTCHECK_FUZZ", "2500"))
 FUZZ = settings(
     max_examples=EXAMPLES,
     deadline=None,
