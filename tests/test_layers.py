@@ -11,20 +11,24 @@ import robustcheck
 
 PACKAGE = Path(robustcheck.__file__).parent
 ORDER = [
-    *("errors", "notation", "records", "record_files", "claims", "jpeg", "models", "images", "attacks"),
+    *("errors", "notation", "records", "record_files", "record_tables", "claims"),
+    *("jpeg", "models", "images", "attacks"),
     *(
         "evaluation",
         "baseline",
         "robustness",
         "report",
         "settings",
+        "outputs",
+        "places",
         "session",
         "claim_items",
         "plugin",
         "suites",
+        "__main__",
     ),
 ]
-TORCH_FREE = ("errors", "notation", "records", "record_files", "claims", "settings")
+TORCH_FREE = ("errors", "notation", "records", "record_files", "record_tables", "claims", "settings")
 
 
 def module_imports():
