@@ -42,7 +42,7 @@ def _parts(facts: Facts) -> Iterator[str]:
         yield f"> [!CAUTION]\n> Nothing was decided by {code(trouble.test)}: {prose(trouble.text[:MOST_OF_A_TEXT])}\n\n"
     if facts.claims:
         held = f"**{facts.count('holds')} of {len(facts.claims)} claims hold.**"
-        yield f"{held}\n\n| | claim | estimate | bounds | images | attack |\n|---|---|--:|--:|--:|---|\n"
+        yield f"{held}\n\n| | claim | estimate | bounds | images | attack |\n|---|---|---|--:|--:|---|\n"
         yield from (_claim(claim) for claim in facts.claims)
         yield "\n"
     for study in facts.studies:
@@ -70,7 +70,7 @@ def _provenance(told: Mapping[str, str]) -> str:
 
 def _claim(claim: ReportedClaim) -> str:
     percents = claim.estimate is not None
-    estimate = percent(claim.estimate) if percents else prose(claim.numbers)
+    estimate = prose(claim.numbers.split("; ")[0])
     bounds = "exact" if claim.exact else f"{percent(claim.low)} to {percent(claim.high)}" if percents else ""
     images = f"{claim.seen:,} of {claim.population:,}" if claim.population else f"{claim.seen:,}"
     return (
