@@ -43,6 +43,12 @@ def are_asked_for(settings: Settings) -> bool:
     return any((settings.report, settings.json, settings.records))
 
 
+def is_read_by_ci(add_suite_property: object) -> bool:
+    """Whether a CI system is told of the run: there is a JUnit file, or GitHub's summary or log."""
+    on_github = "GITHUB_STEP_SUMMARY" in os.environ or os.environ.get("GITHUB_ACTIONS") == "true"
+    return add_suite_property is not None or on_github
+
+
 def shown(run: FinishedRun, settings: Settings, root: Path) -> FinishedRun:
     """Return the run as reports that leave the machine show it."""
     from robustcheck.report.texts import without_paths
@@ -71,10 +77,7 @@ def write(run: FinishedRun, settings: Settings) -> Iterator[str]:
 def tell_ci(
     run: FinishedRun, root: Path, add_suite_property: Callable[[str, object], None] | None
 ) -> Iterator[str]:
-    """Tell the CI system, where there is one: the JUnit file's suite, GitHub's summary; yield its annotations."""
-    on_github = "GITHUB_STEP_SUMMARY" in os.environ or os.environ.get("GITHUB_ACTIONS") == "true"
-    if add_suite_property is None and not on_github:
-        return
+    """Tell the CI system: the JUnit file's suite, GitHub's summary; yield GitHub's annotations."""
     from robustcheck.report.facts import facts_of
 
     facts = facts_of(run)
@@ -83,14 +86,13 @@ def tell_ci(
 
         for name, text in of_suite(facts):
             add_suite_property(name, text)
-    if on_github:
-        from robustcheck.report.github import append_summary, error_commands
+    from robustcheck.report.github import append_summary, error_commands
 
-        try:
-            append_summary(facts)
-        except OSError as error:
-            yield f"no summary was written: {error}"
-        yield from error_commands(run.claims, root)
+    try:
+        append_summary(facts)
+    except OSError as error:
+        yield f"no summary was written: {error}"
+    yield from error_commands(run.claims, root)
 
 
 def reproduce(nodeid: str, settings: Settings) -> str:

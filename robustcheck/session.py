@@ -217,14 +217,17 @@ class Session:
 
     def write_reports(self, add_suite_property: Callable[[str, object], None] | None) -> bool:
         """Write the reports that are asked for, and those of the CI system, and return whether that went well."""
+        asked, by_ci = outputs.are_asked_for(self.settings), outputs.is_read_by_ci(add_suite_property)
         if self.is_empty and not self.troubles:
-            if outputs.are_asked_for(self.settings):
-                self.written.append("no report was written: nothing was evaluated")
+            self.written += ["no report was written: nothing was evaluated"] * asked
+            return True
+        if not asked and not by_ci:
             return True
         run = outputs.shown(self.finished(), self.settings, self.root)
         try:
             self.written += outputs.write(run, self.settings)
-            self.written += outputs.tell_ci(run, self.root, add_suite_property)
+            if by_ci:
+                self.written += outputs.tell_ci(run, self.root, add_suite_property)
         except RobustcheckError as error:
             self.written.append(f"ERROR: {error}")
             return False

@@ -59,6 +59,7 @@ def _parts(facts: Facts) -> Iterator[str]:
     if facts.checks:
         yield f"### Checks of the evaluation\n\n{len(facts.checks) - len(failed)} of {len(facts.checks)} without a fault.\n\n"
         yield from (f"- ❌ {prose(check.name)}: {prose(check.text)}\n" for check in failed)
+        yield "\n"
     for study in facts.studies:
         yield _provenance({**study.provenance, **facts.session})
 

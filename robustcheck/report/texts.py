@@ -54,7 +54,7 @@ def without_paths(run: FinishedRun, root: Path) -> FinishedRun:
     hide = hider(root)
     return replace(
         run,
-        studies=tuple(_study(study, hide) for study in run.studies),
+        studies=tuple(_study(study, hide, root) for study in run.studies),
         claims=tuple(
             replace(
                 claim,
@@ -72,19 +72,20 @@ def without_paths(run: FinishedRun, root: Path) -> FinishedRun:
     )
 
 
-def _study(study: Study, hide: Callable[[str], str]) -> Study:
+def _study(study: Study, hide: Callable[[str], str], root: Path) -> Study:
     records = study.records
     names = tuple(_shortened(name) for name in records.names)
     provenance = {name: hide(text) for name, text in records.provenance.items()}
     if "images" in provenance:  # a folder's own path stands first, and may have blanks in it
         folder, comma, rest = records.provenance["images"].partition(f", {len(records)} images")
-        provenance["images"] = _below_or_shortened(folder, hide) + comma + rest
+        provenance["images"] = _folder(folder, root) + comma + rest
     panels = tuple(replace(panel, image=_shortened(panel.image)) for panel in study.panels)
     return replace(study, records=replace(records, names=names, provenance=provenance), panels=panels)
 
 
-def _below_or_shortened(folder: str, hide: Callable[[str], str]) -> str:
-    return _shortened(hide(folder)) if _is_absolute(folder) else hide(folder)
+def _folder(name: str, root: Path) -> str:
+    inside = Path(name).is_relative_to(root)
+    return Path(name).relative_to(root).as_posix() if inside else _shortened(name)
 
 
 def hider(root: Path) -> Callable[[str], str]:
