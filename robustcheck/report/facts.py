@@ -70,6 +70,7 @@ class Changed:
     """One view against the baseline."""
 
     view: str
+    kind: str
     old: float
     new: float
     low: float
@@ -218,6 +219,7 @@ def _changes(baseline: Baseline, records: Records) -> Iterator[Changed]:
         )
         yield Changed(
             view=str(view),
+            kind=view.kind,
             old=change.old,
             new=change.new,
             low=change.interval.low,
