@@ -92,7 +92,7 @@ def choose(records: Records, baseline: Baseline | None = None) -> Iterator[Choic
     """
     trio = _trio(records)
     if trio is None:
-        yield from _of_attack(records)
+        yield from _of_attacked(records)
         return
     attack, defence, noise = trio
     right = {view: _right(records, view) for view in (X, attack, defence, *([noise] if noise else []))}
@@ -128,11 +128,12 @@ def _control(defence: View) -> View | None:
     return View("JPG_noise", defence.amount, (), defence.sources) if defence.step == "JPG" else None
 
 
-def _of_attack(records: Records) -> Iterator[Choice]:
-    attacks = sorted((view for view in records.views if view.kind == "attack"), key=place)
-    for attack in attacks[:1]:
-        lost = _right(records, X) & records.seen(attack) & ~_right(records, attack)
-        yield Choice(f"Lost to {attack}", _best(lost), (X, attack))
+def _of_attacked(records: Records) -> Iterator[Choice]:
+    """Yield images that the first view made from an attack lost, with the steps on its way."""
+    attacked = sorted((view for view in records.views if view.attack is not None), key=place)
+    for view in attacked[:1]:
+        lost = _right(records, X) & records.seen(view) & ~_right(records, view)
+        yield Choice(f"Lost under {view}", _best(lost), tuple(dict.fromkeys((X, *view.walk()))))
 
 
 def _right(records: Records, view: View) -> NDArray[np.bool_]:
