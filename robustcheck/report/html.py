@@ -23,8 +23,6 @@ TEMPLATES = Path(__file__).parent / "templates"
 MOST_CLAIMS = 2000
 """More would make a page that no one reads and no browser likes."""
 NO_BREAK = "\u00a0"
-SHORT = 34
-"""Characters of a view that stand on one line."""
 STATES = {"holds": ("✓", "holds"), "refuted": ("✗", "refuted"), "not shown": ("?", "open")}
 """A sign and a CSS class for each verdict; the word stands beside the sign."""
 
@@ -51,7 +49,6 @@ def render(facts: Facts) -> str:
             title=_title(facts),
             states=STATES,
             plots=plots,
-            short=SHORT,
             script=_ours(script),
             style=_ours((TEMPLATES / "style.css").read_text("utf-8")),
             script_hash=_ours(f"'sha256-{digest}'"),
