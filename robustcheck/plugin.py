@@ -6,7 +6,9 @@ Nothing here imports torch or numpy before a test asks for a fixture.
 from __future__ import annotations
 
 import os
+import shlex
 import sys
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import partial
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from robustcheck import outputs
 from robustcheck.claim_items import NAME as CLAIMS_FILE
 from robustcheck.claim_items import ClaimItem, ClaimModule
 from robustcheck.errors import ClaimFailed, RobustcheckError
@@ -61,7 +64,12 @@ def pytest_configure(config: pytest.Config) -> None:
         settings, root=config.rootpath, new_progress=partial(_progress, config)
     )
     config.pluginmanager.register(session, "robustcheck_session")
+    session.facts["command line"] = shlex.join(["pytest", *map(str, config.invocation_params.args)])
+    session.facts["date"] = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+    if not hasattr(config, "workerinput") and config.getoption("xmlpath", None):
+        session.on_properties = _make_readable
     try:
+        outputs.check(settings)
         session.check_baselines()
     except RobustcheckError as error:
         raise pytest.UsageError(str(error)) from None
@@ -240,7 +248,19 @@ def pytest_runtest_makereport(
         session.told.add(error.msg)
     if report.when == "call" and report.failed:
         report.sections += _failure_sections(item)
+    if report.failed and report.when != "teardown" and _uses_fixtures(item):
+        _note_trouble(item, error)
     return report
+
+
+def _note_trouble(item: pytest.Item, error: BaseException | None) -> None:
+    """Have a test that failed without a claim that did not hold appear in the reports."""
+    session = item.config.stash[KEY]
+    if all(verdict.state == "holds" for *_, verdict in session.verdicts.get(item, ())):
+        from robustcheck.report import Trouble
+
+        trouble = Trouble(item.nodeid, str(error) or type(error).__name__)
+        item.user_properties.append((Trouble.PROPERTY, trouble.to_json()))
 
 
 def _failure_sections(item: pytest.Item) -> list[tuple[str, str]]:
@@ -252,6 +272,8 @@ def _failure_sections(item: pytest.Item) -> list[tuple[str, str]]:
 
             explained = any(verdict is other for other in session.explained)
             lines = [*([] if explained else verdict.explain()), *evidence(subject, robustness)]
+            if session.settings.artifacts is not None:
+                lines.append(session.leave_artifacts(item, robustness, subject, verdict))
             sections.append(("robustcheck", "\n".join(lines)))
     return [section for section in sections if section[1]]
 
@@ -292,16 +314,40 @@ def _told_plainly() -> Generator[None]:
 # ----------------------------------------------------------------------------------------- reporting
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Save the baseline that is asked for; in a worker of pytest-xdist, send what it evaluated to the controller."""
+    """Save the baseline and write the reports that are asked for; in a worker of pytest-xdist, send what it
+    evaluated to the controller.
+
+    First of all, since the JUnit file that takes in what there is to say is written at the same time.
+    """
     ours = session.config.stash[KEY]
+    ours.ended = exitstatus != pytest.ExitCode.INTERNAL_ERROR
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
         output["robustcheck"] = [study.to_plain() for study in ours.studies()]
-    elif exitstatus in {pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR}:
         return
-    elif not ours.is_empty and not ours.save_baseline():
+    complete = exitstatus not in {pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR}
+    if not complete:
+        ours.facts["interrupted"] = "the run was interrupted: what is here is what there was by then"
+    saved = ours.save_baseline() if complete and not ours.is_empty else True
+    if not (ours.write_reports(_suite_properties(session.config)) and saved):
         session.exitstatus = pytest.ExitCode.USAGE_ERROR
+
+
+def _make_readable(report: pytest.TestReport) -> None:
+    """Put the numbers of claims into a test's properties one by one, for the JUnit file."""
+    if any(name.startswith("robustcheck_") for name, _ in report.user_properties):
+        from robustcheck.report.junit import readable
+
+        report.user_properties[:] = readable(report.user_properties)
+
+
+def _suite_properties(config: pytest.Config) -> Callable[[str, object], None] | None:
+    """Return what adds a property to the suite of the JUnit file, where one is written."""
+    # The fixture record_testsuite_property does this, but in a controller of pytest-xdist there are no fixtures.
+    writers = (getattr(plugin, "add_global_property", None) for plugin in config.pluginmanager.get_plugins())
+    return next(filter(None, writers), None)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -316,15 +362,18 @@ def pytest_testnodedown(node: Any) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Print the table, the claims and the findings."""
     session = config.stash[KEY]
-    if session.is_empty:
+    if session.is_empty and not session.written:
         return
-    from robustcheck.report.terminal import render
-
     terminalreporter.section("robustcheck")
-    for line in render(session.finished(), encoding=_encoding(terminalreporter)):
-        terminalreporter.line(line)
+    if not session.is_empty:
+        from robustcheck.report.terminal import render
+
+        for line in render(session.finished(), encoding=_encoding(terminalreporter)):
+            terminalreporter.line(line)
     if session.saved:
         terminalreporter.line(session.saved)
+    for line in session.written:
+        terminalreporter.line(line)
 
 
 def _encoding(terminalreporter: pytest.TerminalReporter) -> str:

@@ -33,7 +33,7 @@ from robustcheck.claims.file import Undecided
 from robustcheck.claims.verdict import About
 from robustcheck.claims.wording import share
 from robustcheck.errors import ClaimFailed, RobustcheckError, RobustnessWarning
-from robustcheck.evaluation import Evaluation
+from robustcheck.evaluation import Evaluation, Look
 from robustcheck.images import ImageSet
 from robustcheck.models import Classifier
 from robustcheck.notation import View, X, parse
@@ -214,6 +214,10 @@ class Robustness:
         asked = tuple(map(parse, views))
         self._evaluation.run((*self._feasible(), *asked))
         return self.records
+
+    def look(self, views: Iterable[str | View], rows: Iterable[int]) -> Iterator[Look]:
+        """Yield some images, by their rows in the set, under some views, made again for someone to look at."""
+        return self._evaluation.look(views, rows)
 
     def evaluate_again(self, *views: str | View, count: int) -> Records:
         """Evaluate views on the first `count` images anew, sharing nothing with what was evaluated before."""

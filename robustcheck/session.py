@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import CodeType
@@ -12,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from robustcheck import outputs
 from robustcheck.errors import RobustcheckError
 from robustcheck.notation import View, parse
+from robustcheck.places import place_of
 from robustcheck.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,7 +25,8 @@ if TYPE_CHECKING:
     from robustcheck.images import ImageSet
     from robustcheck.models import Classifier
     from robustcheck.records import Records
-    from robustcheck.report import Check, Finding, FinishedRun, ReportedClaim, Study
+    from robustcheck.report import Check, Finding, FinishedRun, ReportedClaim, Study, Trouble
+    from robustcheck.report.panel import Panel
     from robustcheck.robustness import Robustness, Subject
 
 Progress = Callable[[int, int], None]
@@ -48,6 +52,8 @@ class Session:
         """What kept a test from running and was said."""
         self.saved = ""
         """What became of the baseline that was to be saved."""
+        self.written: list[str] = []
+        """What became of the reports that were to be written."""
         self.verdicts: defaultdict[pytest.Item | None, list[tuple[Robustness, Subject, Verdict]]] = (
             defaultdict(list)
         )
@@ -57,10 +63,19 @@ class Session:
         self.claims: list[ReportedClaim] = []
         self.findings: list[Finding] = []
         self.checks: list[Check] = []
+        self.troubles: list[Trouble] = []
+        self.facts: dict[str, str] = {}
+        """What reports say of the run itself, in words."""
+        self.on_properties: Callable[[pytest.TestReport], None] = lambda _report: None
+        """What else is to become of the properties of a test that has ended."""
         self.from_workers: list[Study] = []
         self.failed_integrity: list[str] = []
+        self._failed: set[str] = set()
         self._asked: set[str] = set()
         """The fixtures whose own bodies ran, rather than those that override them."""
+        self._pictured: dict[int, tuple[Panel, ...]] = {}
+        self.ended = False
+        """The last test has run."""
         self._classifiers: list[tuple[Any, Classifier]] = []
         self._made: list[tuple[Any, Any, Robustness]] = []
 
@@ -197,6 +212,39 @@ class Session:
         self.saved = f"saved as {path.relative_to(self.root)}"
         return True
 
+    def write_reports(self, add_suite_property: Callable[[str, object], None] | None) -> bool:
+        """Write the reports that are asked for, and those of the CI system, and return whether that went well."""
+        asked, by_ci = outputs.are_asked_for(self.settings), outputs.is_read_by_ci(add_suite_property)
+        if self.is_empty and not self.troubles:
+            self.written += ["no report was written: nothing was evaluated"] * asked
+            return True
+        if not asked and not by_ci:
+            return True
+        run = outputs.shown(self.finished(), self.settings, self.root)
+        try:
+            self.written += outputs.write(run, self.settings)
+            if by_ci:
+                self.written += outputs.tell_ci(run, self.root, add_suite_property)
+        except RobustcheckError as error:
+            self.written.append(f"ERROR: {error}")
+            return False
+        return True
+
+    def leave_artifacts(
+        self, item: pytest.Item, robustness: Robustness, subject: Subject, verdict: Verdict
+    ) -> str:
+        """Write the evidence of a claim that did not hold, and return a line that says where it is."""
+        from robustcheck.report.artifacts import leave
+
+        folder = self.settings.artifacts
+        if folder is None:
+            return ""
+        command = outputs.reproduce(item.nodeid, self.settings)
+        try:
+            return leave(folder, subject, verdict, robustness, nodeid=item.nodeid, command=command)
+        except OSError as error:
+            return f"no evidence was written to {folder}: {error}"
+
     def _only_records(self) -> Records:
         from robustcheck.evaluation.sanity import chance_warning
 
@@ -219,29 +267,39 @@ class Session:
 
         self.verdicts[self.current_test].append((robustness, subject, verdict))
         if self.current_test is not None:
-            reported = ReportedClaim.of(verdict, robustness.classifier.name).to_json()
-            self.current_test.user_properties.append((ReportedClaim.PROPERTY, reported))
+            views = (subject,) if isinstance(subject, View) else subject.views
+            reported = ReportedClaim.of(
+                verdict, robustness.classifier.name, views=views, place=place_of(self.current_test)
+            )
+            self.current_test.user_properties.append((ReportedClaim.PROPERTY, reported.to_json()))
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note the claims and findings that a test reported, in this process or in a worker."""
-        if report.failed and f"::{INTEGRITY}" in report.nodeid:
-            self.failed_integrity.append(report.nodeid.partition(f"::{INTEGRITY}")[2])
+        if report.failed:
+            self._failed.add(report.nodeid)
+            if f"::{INTEGRITY}" in report.nodeid:
+                self.failed_integrity.append(report.nodeid.partition(f"::{INTEGRITY}")[2])
         if report.when != "teardown":
             return
         for name, text in report.user_properties:
             if name.startswith("robustcheck_"):
-                self._take_in(name, str(text))
+                self._take_in(name, str(text), failed=report.nodeid in self._failed)
+        self.on_properties(report)
 
-    def _take_in(self, name: str, text: str) -> None:
-        """Note what a test's property reports."""
-        from robustcheck.report import Check, Finding, ReportedClaim
+    def _take_in(self, name: str, text: str, *, failed: bool) -> None:
+        """Note what a test's property reports; `failed` is whether the test did."""
+        from robustcheck.report import Check, Finding, ReportedClaim, Trouble
 
         if name == Finding.PROPERTY:
             self.findings.append(Finding.from_json(text))
         elif name == Check.PROPERTY:
             self.checks.append(Check.from_json(text))
         elif name == ReportedClaim.PROPERTY:
-            self.claims.append(ReportedClaim.from_json(text))
+            claim = ReportedClaim.from_json(text)
+            self.claims.append(replace(claim, failed=failed and claim.state != "holds"))
+        elif name == Trouble.PROPERTY:
+            self.troubles.append(Trouble.from_json(text))
 
     def studies(self) -> list[Study]:
         """Return what was evaluated in this process."""
@@ -250,7 +308,20 @@ class Session:
             return []
         from robustcheck.report import Study
 
-        return [Study(robustness.records, robustness.classifier.class_count) for robustness in made]
+        return [
+            Study(robustness.records, robustness.classifier.class_count, self._panels(robustness))
+            for robustness in made
+        ]
+
+    def _panels(self, robustness: Robustness) -> tuple[Panel, ...]:
+        """Return pictures of some images where a page was asked for, made once, after the last test."""
+        if self.settings.report is None or not self.ended:
+            return ()
+        if id(robustness) not in self._pictured:
+            from robustcheck.report.pictures import panels_of
+
+            self._pictured[id(robustness)] = panels_of(robustness)
+        return self._pictured[id(robustness)]
 
     def finished(self) -> FinishedRun:
         """Return all there is to report, with what the workers sent."""
@@ -258,7 +329,13 @@ class Session:
 
         studies = merge_studies([*self.studies(), *self.from_workers])
         return FinishedRun(
-            studies, tuple(self.claims), tuple(self.findings), tuple(self.checks), self.baseline
+            studies,
+            tuple(self.claims),
+            tuple(self.findings),
+            tuple(self.checks),
+            self.baseline,
+            tuple(self.troubles),
+            self.facts,
         )
 
 

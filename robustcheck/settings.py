@@ -47,6 +47,15 @@ def _one_of(*words: str) -> Callable[[str], str]:
     return read
 
 
+def _path(*suffixes: str) -> Callable[[str], Path]:
+    def read(text: str) -> Path:
+        if Path(text).suffix.lower() not in suffixes:
+            raise ValueError(f"it is the path of a file that ends in {' or '.join(suffixes)}")
+        return Path(text)
+
+    return read
+
+
 @dataclass(frozen=True)
 class Option:
     """One option, `--robustcheck-NAME`, which is the ini key `robustcheck_NAME` as well."""
@@ -59,6 +68,8 @@ class Option:
     default: Any = None
     is_path: bool = False
     """It may be a path, which in an ini file is meant from there."""
+    is_output: bool = False
+    """It is a path, whether or not anything is there yet."""
 
     @property
     def flag(self) -> str:
@@ -129,6 +140,34 @@ OPTIONS = (
     ),
     Option("save", "NAME", "save this run's records as the baseline NAME"),
     Option("compare", "NAME|PATH", "compare with the records of a saved baseline"),
+    Option(
+        "report",
+        "PATH.html",
+        "write the run as one self-contained page",
+        _path(".html", ".htm"),
+        is_output=True,
+    ),
+    Option("json", "PATH", "write the run as data, by a versioned schema", Path, is_output=True),
+    Option(
+        "records",
+        "PATH",
+        "write the records image by image: PATH.csv or PATH.parquet",
+        _path(".csv", ".parquet"),
+        is_output=True,
+    ),
+    Option(
+        "artifacts",
+        "DIR",
+        "write the images of a failing claim, their records and how to reproduce it",
+        Path,
+        is_output=True,
+    ),
+    Option(
+        "full-paths",
+        None,
+        "name files outside the rootdir by their whole path in what is written",
+        default=False,
+    ),
 )
 
 
@@ -164,6 +203,11 @@ class Settings:
     transfer: str | None
     save: str | None
     compare: str | None
+    report: Path | None
+    json: Path | None
+    records: Path | None
+    artifacts: Path | None
+    full_paths: bool
     on_command_line: frozenset[str]
     """The names of the options that were given there."""
 
@@ -207,8 +251,9 @@ def _value(config: pytest.Config, option: Option) -> Any:
         return option.default if text is None else text
     if not str(text).strip():
         raise pytest.UsageError(f"{written} is empty: give a value, or leave it out")
-    if option.is_path and written == option.key and config.inipath is not None:
-        text = _beside(config.inipath.parent, str(text))
+    if (option.is_path or option.is_output) and written == option.key and config.inipath is not None:
+        folder = config.inipath.parent
+        text = folder / str(text) if option.is_output else _beside(folder, str(text))
     try:
         return option.read(str(text))
     except ValueError as error:

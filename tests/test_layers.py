@@ -11,21 +11,27 @@ import robustcheck
 
 PACKAGE = Path(robustcheck.__file__).parent
 ORDER = [
-    *("errors", "whole_files", "notation", "records", "record_files", "claims", "jpeg", "models", "images"),
-    *("strategies", "attacks"),
+    *("errors", "whole_files", "notation", "records", "record_files", "record_tables", "claims"),
+    *("jpeg", "models", "images", "strategies", "attacks"),
     *(
         "evaluation",
         "baseline",
         "robustness",
         "report",
         "settings",
+        "outputs",
+        "places",
         "session",
         "claim_items",
         "plugin",
         "suites",
+        "__main__",
     ),
 ]
-TORCH_FREE = ("errors", "whole_files", "notation", "records", "record_files", "claims", "settings")
+TORCH_FREE = (
+    *("errors", "whole_files", "notation", "records", "record_files", "record_tables", "claims"),
+    "settings",
+)
 
 
 def module_imports():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,15 @@ Progress = Callable[[int, int], None]
 
 CPU_BATCH, CUDA_BATCH = 8, 128
 """On a CPU small batches win: their activations stay in the caches."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """One image of the set under some views."""
+
+    row: int
+    images: Mapping[View, npt.NDArray[np.uint8]]  # (3, H, W), RGB, 0..255
+    probabilities: Mapping[View, npt.NDArray[np.float64]]  # (classes,)
 
 
 def evaluate(
@@ -157,6 +167,24 @@ class Evaluation:
                     self.progress(start, of or goal)
         if goal == len(self.images):
             self._look_back()
+
+    def look(self, views: Iterable[str | View], rows: Iterable[int]) -> Iterator[Look]:
+        """Yield some images of the set under some views, made and classified again; nothing is recorded."""
+        plan = make_plan((X, *map(parse, views)))
+        for batch in self.images.batches(self.batch_size, np.array([*rows], dtype=np.int64)):
+            run = self._start(plan, batch)
+            for group in plan.steps:
+                make(run, group)
+            run.classify(plan.views)
+            with torch.inference_mode():
+                shown = {view: run.logits[view].double().softmax(dim=1).cpu().numpy() for view in plan.views}
+            images = {view: run.images[view].cpu().numpy() for view in plan.views}
+            for at, row in enumerate(batch.indices.tolist()):
+                yield Look(
+                    row,
+                    {view: pixels[at] for view, pixels in images.items()},
+                    {view: probabilities[at] for view, probabilities in shown.items()},
+                )
 
     def _stretches(self, views: tuple[View, ...], start: int, goal: int) -> Iterator[tuple[Plan, int]]:
         """Yield what to compute up to where: from image to image, the views that are not there yet."""

@@ -40,16 +40,34 @@ def lost_images(view: View, robustness: Robustness) -> list[str]:
 
 def worst_images(claim: Claim, records: Records) -> list[str]:
     """Return a line for each of the images that pull the claim's mean furthest to the wrong side."""
+    against, seen = _against(claim, records)
+    if not against:
+        return []
+    worst = against[:MOST_IMAGES]
+    head = f"worst images ({len(worst)} of {len(against)} that count against it, of {seen} seen):"
+    return [head, *(f"  {_image(claim, records, image)}" for image in worst)]
+
+
+def rows_against(subject: Subject, robustness: Robustness) -> list[int]:
+    """Return the images that a failed claim owes its verdict to, the worst first; of a view those lost since the
+    baseline.
+    """
+    if not isinstance(subject, View):
+        return _against(subject, robustness.records)[0]
+    if robustness.baseline is None:
+        return []
+    changes = dict(robustness.baseline.changes(robustness.records))
+    return list(changes[subject].lost) if subject in changes else []
+
+
+def _against(claim: Claim, records: Records) -> tuple[list[int], int]:
+    """Return the images that count against a claim, the worst first, and how many were seen."""
     terms = claim.terms
     columns = np.stack([records.columns[view][MEASURE_OF[measure]] for measure, view in terms], axis=1)
     seen = np.flatnonzero(~np.isnan(columns).any(axis=1))
     values = per_image(claim.form, terms, columns[seen]) * (1 if claim.upward else -1)
-    against = seen[values < 0]
-    if not len(against):
-        return []
-    worst = against[np.argsort(values[values < 0], kind="stable")][:MOST_IMAGES]
-    head = f"worst images ({len(worst)} of {len(against)} that count against it, of {len(seen)} seen):"
-    return [head, *(f"  {_image(claim, records, int(image))}" for image in worst)]
+    worst = seen[values < 0][np.argsort(values[values < 0], kind="stable")]
+    return worst.tolist(), len(seen)
 
 
 def _wrapped(line: str) -> list[str]:

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from typing import ClassVar
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, ClassVar, Literal
 
 from robustcheck.baseline import Baseline
 from robustcheck.claims import Verdict
 from robustcheck.claims.wording import numbers
+from robustcheck.notation import View
 from robustcheck.record_files import dumps, loads
 from robustcheck.records import Records
+from robustcheck.report.panel import Panel
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a claim stands: a test, and a line of a file below the rootdir."""
+
+    test: str = ""
+    file: str = ""
+    line: int = 0
 
 
 @dataclass(frozen=True)
@@ -28,12 +39,61 @@ class ReportedClaim:
     notes: tuple[str, ...] = ()
     model: str = ""
     """The classifier that it is about."""
+    estimate: float | None = None
+    """With `low`, `high` and `threshold` of one quantity: what stands left of the relation, less what is measured
+    right of it."""
+    low: float | None = None
+    high: float | None = None
+    threshold: float | None = None
+    relation: str = ""
+    margin: float | None = None
+    """By how much the estimate is on the claim's side of the threshold."""
+    percent: bool = False
+    seen: int = 0
+    population: int | None = None
+    alpha: float | None = None
+    exact: bool = False
+    """Every image was seen, and nothing is left to chance: the bounds equal the estimate."""
+    about: str = "testset"
+    tolerance: float = 0.0
+    views: tuple[str, ...] = ()
+    attack: Literal["", "blind", "adaptive"] = ""
+    """Whether the attack knew of the defence that it is measured under; "" where there is no such pair."""
+    test: str = ""
+    file: str = ""
+    line: int = 0
+    failed: bool = False
+    """The test that made it failed."""
 
     @classmethod
-    def of(cls, verdict: Verdict, model: str) -> ReportedClaim:
+    def of(
+        cls, verdict: Verdict, model: str, *, views: Sequence[View] = (), place: Place | None = None
+    ) -> ReportedClaim:
         """Return a verdict about a classifier as reports show it."""
         alpha = "" if verdict.exact else f", alpha {verdict.alpha:g}"
-        return cls(verdict.state, verdict.claim or "", numbers(verdict) + alpha, verdict.notes, model)
+        return cls(
+            verdict.state,
+            verdict.claim or "",
+            numbers(verdict) + alpha,
+            verdict.notes,
+            model,
+            estimate=verdict.estimate,
+            low=verdict.low,
+            high=verdict.high,
+            threshold=verdict.threshold,
+            relation=verdict.relation,
+            margin=verdict.margin,
+            percent=verdict.percent,
+            seen=verdict.seen,
+            population=verdict.population,
+            alpha=verdict.alpha,
+            exact=verdict.exact,
+            about=verdict.about,
+            tolerance=verdict.tolerance,
+            views=tuple(map(str, views)),
+            attack=_awareness(views),
+            **asdict(place or Place()),
+        )
 
     def to_json(self) -> str:
         """Return the claim as a property's text."""
@@ -43,7 +103,14 @@ class ReportedClaim:
     def from_json(cls, text: str) -> ReportedClaim:
         """Return the claim of a property's text."""
         plain = json.loads(text)
-        return cls(**{**plain, "notes": tuple(plain["notes"])})
+        return cls(**{**plain, "notes": tuple(plain["notes"]), "views": tuple(plain["views"])})
+
+
+def _awareness(views: Sequence[View]) -> Literal["", "blind", "adaptive"]:
+    if any(view.blind_to for view in views):
+        return "blind"
+    through = any(key == "through" for view in views for step in view.walk() for key, _ in step.options)
+    return "adaptive" if through else ""
 
 
 @dataclass(frozen=True)
@@ -89,22 +156,43 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Trouble:
+    """A test of robustness that failed before, or without, a claim that did: nothing was decided by it."""
+
+    PROPERTY: ClassVar = "robustcheck_trouble"
+
+    test: str
+    text: str
+
+    def to_json(self) -> str:
+        """Return it as a property's text."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Trouble:
+        """Return that of a property's text."""
+        return cls(**json.loads(text))
+
+
+@dataclass(frozen=True)
 class Study:
     """One classifier on one image set."""
 
     records: Records
     classes: int | None
     """How many classes the classifier knows; None where it was never asked."""
+    panels: tuple[Panel, ...] = ()
+    """Pictures of some of its images, where a report that shows them was asked for."""
 
-    def to_plain(self) -> tuple[str, int | None]:
+    def to_plain(self) -> tuple[str, int | None, list[dict[str, Any]]]:
         """Return strings and numbers alone, for `from_plain` in another process."""
-        return dumps(self.records), self.classes
+        return dumps(self.records), self.classes, [panel.to_plain() for panel in self.panels]
 
     @classmethod
-    def from_plain(cls, plain: tuple[str, int | None]) -> Study:
+    def from_plain(cls, plain: tuple[str, int | None, list[dict[str, Any]]]) -> Study:
         """Return the study that `to_plain` was asked of."""
-        text, classes = plain
-        return cls(loads(text)[0], classes)
+        text, classes, panels = plain
+        return cls(loads(text)[0], classes, tuple(map(Panel.from_plain, panels)))
 
 
 @dataclass(frozen=True)
@@ -116,6 +204,9 @@ class FinishedRun:
     findings: tuple[Finding, ...] = ()
     checks: tuple[Check, ...] = ()
     baseline: Baseline | None = None
+    troubles: tuple[Trouble, ...] = ()
+    session: Mapping[str, str] = field(default_factory=dict)
+    """The command line and when it ran, in words."""
 
 
 def merge_studies(studies: Iterable[Study]) -> tuple[Study, ...]:
@@ -126,9 +217,18 @@ def merge_studies(studies: Iterable[Study]) -> tuple[Study, ...]:
         if twin is None:
             merged.append(study)
         else:
-            records = merged[twin].records.merge(study.records)
-            merged[twin] = Study(records, merged[twin].classes or study.classes)
+            merged[twin] = _merged(merged[twin], study)
     return tuple(merged)
+
+
+def _merged(one: Study, other: Study) -> Study:
+    """Return both in one; of their pictures those of the one that has more."""
+    return replace(
+        one,
+        records=one.records.merge(other.records),
+        classes=one.classes or other.classes,
+        panels=max(one.panels, other.panels, key=len),
+    )
 
 
 def _same_subject(one: Study, other: Study) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections.abc import Iterator
 
@@ -12,11 +11,11 @@ from robustcheck.errors import RobustcheckError
 from robustcheck.evaluation.sanity import warnings_of
 from robustcheck.notation import View
 from robustcheck.records import Records
+from robustcheck.report.order import place
 from robustcheck.report.run import Check, Finding, FinishedRun, ReportedClaim, Study
 
 WIDTH = 80
 MOST_NAMES = 5
-_KINDS = ("clean", "attack", "defence", "noise")
 _NUMBERS = f"{'top-1':>8}  {'95 % interval':^17}  {'p(top)':>7}  {'n':>6}"
 _VIEW_WIDTH = WIDTH - len(_NUMBERS) - 2
 
@@ -42,9 +41,18 @@ def render(run: FinishedRun, *, encoding: str = "utf-8") -> list[str]:
     return [_printable(line, encoding) for line in lines[:-1]]
 
 
+def changes(run: FinishedRun, *, encoding: str = "utf-8") -> list[str]:
+    """Return what changed since the run's baseline alone."""
+    baseline = run.baseline
+    if baseline is None:
+        return []
+    lines = [line for study in run.studies for line in _changes(baseline, study.records)]
+    return [_printable(line, encoding) for line in lines]
+
+
 def table(records: Records) -> list[str]:
     """Return the paper's table: one row a view."""
-    views = sorted((view for view in records.views if records.seen(view).any()), key=_place)
+    views = sorted((view for view in records.views if records.seen(view).any()), key=place)
     width = max(4, min(_VIEW_WIDTH, max((len(str(view)) for view in views), default=0)))
     rows = [line for view in views for line in _row(records, view, width)]
     stopped = any(not records.seen(view).all() for view in views)
@@ -57,12 +65,6 @@ def _stopped_note(records: Records) -> list[str]:
         "are those of a sample of fixed size; the bounds of the claims below hold wherever they stopped."
     )
     return ["", *_wrapped(note)]
-
-
-def _place(view: View) -> tuple[object, ...]:
-    """Clean images, attacks, defences, noise; numbers by size."""
-    parts = re.split(r"(\d+)", str(view))
-    return _KINDS.index(view.kind), [int(part) if part.isdigit() else part for part in parts]
 
 
 def _row(records: Records, view: View, width: int) -> Iterator[str]:

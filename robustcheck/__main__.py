@@ -1,0 +1,91 @@
+"""`python -m robustcheck COMMAND`: what can be done without a model."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from robustcheck.errors import RobustcheckError
+
+if TYPE_CHECKING:
+    from robustcheck.report import FinishedRun
+
+
+def report(arguments: Sequence[str]) -> int:
+    """Make the page, or another report, from saved records."""
+    parser = _parser("report")
+    parser.add_argument("run", nargs="+", type=Path, metavar="RUN", help="records: a .csv or .parquet file")
+    parser.add_argument(
+        "--out", type=Path, default=Path("report.html"), help="PATH.html, .json or .md (default: report.html)"
+    )
+    options = parser.parse_args(arguments)
+    from robustcheck.report.saved import load_run
+
+    _write(load_run(options.run), options.out)
+    return 0
+
+
+def compare(arguments: Sequence[str]) -> int:
+    """Show what changed from one run's records to another's, image by image."""
+    parser = _parser("compare")
+    parser.add_argument("old", type=Path, metavar="A", help="the records before")
+    parser.add_argument("new", type=Path, metavar="B", help="the records after")
+    parser.add_argument("--out", type=Path, help="write it as PATH.html, .json or .md as well")
+    options = parser.parse_args(arguments)
+    from robustcheck.report.saved import load_run
+    from robustcheck.report.terminal import changes
+
+    run = load_run([options.new], against=options.old)
+    for line in changes(run, encoding=sys.stdout.encoding or "ascii"):
+        _say(line)
+    if options.out is not None:
+        _write(run, options.out)
+    return 0
+
+
+COMMANDS: Mapping[str, Callable[[Sequence[str]], int]] = {"compare": compare, "report": report}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; the exit status, 2 where what was given is at fault."""
+    parser = argparse.ArgumentParser(prog="python -m robustcheck", description=__doc__)
+    parser.add_argument(
+        "command", choices=sorted(COMMANDS), metavar="COMMAND", help=", ".join(sorted(COMMANDS))
+    )
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options = parser.parse_args(given[:1])
+    try:
+        return COMMANDS[options.command](given[1:])
+    except (RobustcheckError, OSError) as error:
+        sys.stderr.write(f"robustcheck {options.command}: {error}\n")
+        return 2
+
+
+def _parser(command: str) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        prog=f"python -m robustcheck {command}", description=COMMANDS[command].__doc__
+    )
+
+
+def _write(run: FinishedRun, path: Path) -> None:
+    from robustcheck.outputs import save_text
+    from robustcheck.report import data, github, html
+    from robustcheck.report.facts import facts_of
+    from robustcheck.report.texts import without_paths
+
+    formats = {".html": html.render, ".json": data.render, ".md": github.summary}
+    if path.suffix.lower() not in formats:
+        raise RobustcheckError(f"{path}: a report's name ends in {', '.join(sorted(formats))}")
+    save_text(path, formats[path.suffix.lower()](facts_of(without_paths(run, Path.cwd()))))
+    _say(f"written to {path}")
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""What a failing claim leaves behind: its images, losslessly, their records, and a line that reproduces it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from robustcheck.claims import Verdict
+from robustcheck.errors import RobustcheckError
+from robustcheck.notation import View, X
+from robustcheck.record_files import save
+from robustcheck.records import Records
+from robustcheck.report.failure import rows_against
+from robustcheck.report.pictures import as_image
+from robustcheck.report.texts import plain
+from robustcheck.robustness import Robustness, Subject
+
+MOST_IMAGES = 8
+
+
+def leave(
+    folder: Path, subject: Subject, verdict: Verdict, robustness: Robustness, *, nodeid: str, command: str
+) -> str:
+    """Write the evidence of a claim that did not hold into a folder of its own, and return a line that says where.
+
+    `README.txt` has the claim, what was found and the command that reproduces it; `records.csv` the records of
+    the images that count most against it; and for each of these a folder has a PNG for each view.
+    """
+    own = folder / _name_of(nodeid, verdict)
+    own.mkdir(parents=True, exist_ok=True)
+    rows = rows_against(subject, robustness)[:MOST_IMAGES]
+    claimed = (subject,) if isinstance(subject, View) else subject.views
+    views = tuple(dict.fromkeys(part for view in (X, *claimed) for part in view.walk()))
+    if rows:
+        save(_some(robustness.records, rows), own / "records.csv")
+    pictures = _pictures(own, views, rows, robustness)
+    (own / "README.txt").write_text(
+        "\n".join(
+            [
+                plain(nodeid),
+                *verdict.explain(),
+                "",
+                pictures,
+                "",
+                "To reproduce, from the rootdir:",
+                command,
+                "",
+            ]
+        ),
+        encoding="utf-8",
+    )
+    return f"evidence in {own} ({len(rows)} images)"
+
+
+def _name_of(nodeid: str, verdict: Verdict) -> str:
+    """Return a folder's name that every file system takes, and that no other claim has."""
+    digest = hashlib.blake2b(f"{nodeid}\0{verdict.claim}".encode("utf-8", "backslashreplace"), digest_size=4)
+    return f"{_slug(nodeid)[-60:].strip('-.')}-{digest.hexdigest()}"
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-.")
+
+
+def _some(records: Records, rows: Sequence[int]) -> Records:
+    at = np.array(rows)
+    columns = {
+        view: {name: values[at] for name, values in own.items()} for view, own in records.columns.items()
+    }
+    ids, names = (tuple(texts[row] for row in rows) for texts in (records.ids, records.names))
+    return replace(records, ids=ids, names=names, labels=records.labels[at], columns=columns)
+
+
+def _pictures(own: Path, views: Sequence[View], rows: Sequence[int], robustness: Robustness) -> str:
+    """Write a PNG for each image and view, and return the list of what is where, in lines."""
+    lines = []
+    try:
+        for number, look in enumerate(robustness.look(views, rows), 1):
+            name = robustness.images.names[look.row]
+            place = own / f"{number}-{_slug(Path(name).stem)[:40]}"
+            place.mkdir(exist_ok=True)
+            for view in views:
+                as_image(look.images[view]).save(place / f"{_slug(str(view))[:80]}.png")
+            lines.append(f"{place.name}: {json.dumps(plain(name), ensure_ascii=False)}")
+    except (RobustcheckError, OSError) as error:
+        lines.append(f"no pictures: {error}")
+    return "\n".join(lines) or "No image counts against it."

@@ -1,0 +1,44 @@
+"""A run from the records that it saved: without its model, so without pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from robustcheck.baseline import Baseline
+from robustcheck.errors import RobustcheckError
+from robustcheck.record_tables import read
+from robustcheck.report.run import Check, Finding, FinishedRun, ReportedClaim, Study, Trouble
+
+
+def load_run(paths: Sequence[Path], *, against: Path | None = None) -> FinishedRun:
+    """Return the run that some files of records are of, compared with those of another where that is given.
+
+    Of files of one run, one for each model, claims and checks are taken once. Raises `RobustcheckError` for a
+    file that is none, or is damaged.
+    """
+    loaded = [read(path) for path in paths]
+    run = _run(loaded[0][1], paths[0])
+    studies = tuple(Study(records, header.get("classes")) for records, header in loaded)
+    baseline = None if against is None else Baseline(against, read(against)[0])
+    return replace(run, studies=studies, baseline=baseline)
+
+
+def _run(header: Mapping[str, Any], path: Path) -> FinishedRun:
+    saved = header.get("run", {})
+    try:
+        return FinishedRun(
+            claims=tuple(_claim(claim) for claim in saved.get("claims", ())),
+            findings=tuple(Finding(**finding) for finding in saved.get("findings", ())),
+            checks=tuple(Check(**check) for check in saved.get("checks", ())),
+            troubles=tuple(Trouble(**trouble) for trouble in saved.get("troubles", ())),
+            session={str(name): str(text) for name, text in saved.get("session", {}).items()},
+        )
+    except (AttributeError, KeyError, TypeError) as error:
+        raise RobustcheckError(f"the records {path} have a damaged header: {error!r}") from None
+
+
+def _claim(plain: Mapping[str, Any]) -> ReportedClaim:
+    return ReportedClaim(**{**plain, "notes": tuple(plain["notes"]), "views": tuple(plain["views"])})

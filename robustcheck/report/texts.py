@@ -1,0 +1,116 @@
+"""Texts from outside as they may be shown: nothing invisible in them, and no path of the machine."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from robustcheck.report.run import FinishedRun, Study
+
+_INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+_JOINS_EMOJI = "\u200d"
+_PATH = re.compile(
+    r"""(?<![\w.~/<\\-])(?:/|~/|[A-Za-z]:[\\/])(?:[^\s'",;:()<>|/\\]+[/\\])+[^\s'",;:()<>|/\\]*"""
+)
+ELSEWHERE = "…/"
+
+
+def plain(text: str) -> str:
+    r"""Return a text with what can't be seen, or would reorder what is around it, as an escape.
+
+    >>> plain("a\u202eb\nc")
+    'a\\u202eb\\nc'
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(char if _is_shown(char) else _escape(char) for char in text)
+
+
+def _is_shown(char: str) -> bool:
+    return char == _JOINS_EMOJI or unicodedata.category(char) not in _INVISIBLE
+
+
+def _escape(char: str) -> str:
+    return char.encode("unicode_escape").decode("ascii")
+
+
+def percent(value: float | None, decimals: int = 1) -> str:
+    """Return a share as it is read.
+
+    >>> percent(0.5), percent(None)
+    ('50.0 %', 'unknown')
+    """
+    if value is None or not math.isfinite(value):
+        return "unknown" if value is None or math.isnan(value) else "unbounded"
+    return f"{100 * value + 0.0:.{decimals}f} %"
+
+
+def without_paths(run: FinishedRun, root: Path) -> FinishedRun:
+    """Return a run that names no path of the machine outside `root`: of those the last part alone is left."""
+    hide = hider(root)
+    return replace(
+        run,
+        studies=tuple(_study(study, hide, root) for study in run.studies),
+        claims=tuple(
+            replace(
+                claim,
+                model=hide(claim.model),
+                text=hide(claim.text),
+                numbers=hide(claim.numbers),
+                notes=tuple(map(hide, claim.notes)),
+            )
+            for claim in run.claims
+        ),
+        findings=tuple(replace(f, text=hide(f.text), numbers=hide(f.numbers)) for f in run.findings),
+        checks=tuple(replace(check, text=hide(check.text)) for check in run.checks),
+        troubles=tuple(replace(trouble, text=hide(trouble.text)) for trouble in run.troubles),
+        session={name: hide(text) for name, text in run.session.items()},
+    )
+
+
+def _study(study: Study, hide: Callable[[str], str], root: Path) -> Study:
+    records = study.records
+    names = tuple(_shortened(name) for name in records.names)
+    provenance = {name: hide(text) for name, text in records.provenance.items()}
+    if "images" in provenance:  # a folder's own path stands first, and may have blanks in it
+        folder, comma, rest = records.provenance["images"].partition(f", {len(records)} images")
+        provenance["images"] = _folder(folder, root) + comma + rest
+    panels = tuple(replace(panel, image=_shortened(panel.image)) for panel in study.panels)
+    return replace(study, records=replace(records, names=names, provenance=provenance), panels=panels)
+
+
+def _folder(name: str, root: Path) -> str:
+    inside = Path(name).is_relative_to(root)
+    return Path(name).relative_to(root).as_posix() if inside else _shortened(name)
+
+
+def hider(root: Path) -> Callable[[str], str]:
+    """Return what writes the paths in a text from `root`, and of those elsewhere the last part alone.
+
+    >>> hider(Path("/home/me/repo"))("/home/me/repo/a.pt and /data/sets/b.pt")
+    'a.pt and …/b.pt'
+    """
+
+    def shortened(found: re.Match[str]) -> str:
+        path = found.group()
+        inside = Path(path)
+        if inside.is_relative_to(root):
+            return inside.relative_to(root).as_posix()
+        return ELSEWHERE + re.split(r"[/\\]", path.rstrip("/\\"))[-1]
+
+    return lambda text: _PATH.sub(shortened, text)
+
+
+def _is_absolute(name: str) -> bool:
+    return name.startswith("/") or PureWindowsPath(name).is_absolute()
+
+
+def _shortened(name: str) -> str:
+    if not _is_absolute(name):
+        return name
+    kind = PurePosixPath if name.startswith("/") else PureWindowsPath
+    return ELSEWHERE + kind(name).name

@@ -1,0 +1,38 @@
+"""What a page and the data of a run of 50,000 images and 20 views cost, from records in memory."""
+
+import numpy as np
+import pytest
+
+from robustcheck.notation import parse
+from robustcheck.records import Records
+from robustcheck.report import FinishedRun, Study, data, html
+from robustcheck.report.facts import facts_of
+
+IMAGES = 50_000
+VIEWS = ("x", *(f"Adv_{e}" for e in range(1, 11)), *(f"JPG(Adv_{e})" for e in range(1, 10)))
+
+
+@pytest.fixture(scope="module")
+def run():
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 1000, IMAGES)
+    columns = {}
+    for view in VIEWS:
+        prediction = np.where(random.random(IMAGES) < 0.5, labels, 0)
+        columns[parse(view)] = {
+            "prediction": prediction,
+            "correct": (prediction == labels).astype(float),
+            "p_top": random.random(IMAGES),
+            "kept": (prediction == labels).astype(float),
+            "linf": random.random(IMAGES),
+            "l2": random.random(IMAGES),
+        }
+    ids = tuple(f"{image:016x}" for image in range(IMAGES))
+    return FinishedRun((Study(Records(ids, ids, labels, columns, {"model": "made up"}), 1000),))
+
+
+@pytest.mark.parametrize("render", [html.render, data.render], ids=["page", "json"])
+def test_large_run(benchmark, run, render):
+    text = benchmark.pedantic(lambda: render(facts_of(run)), rounds=3)
+    benchmark.extra_info["bytes"] = len(text.encode())
+    assert len(text.encode()) < 1_000_000

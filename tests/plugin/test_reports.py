@@ -1,0 +1,184 @@
+"""`--robustcheck-report`, `-json`, `-records`, `-artifacts`; JUnit; what GitHub shows."""
+
+import json
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+from PIL import Image
+
+import robustcheck.report.pictures  # noqa: F401 - pytester forgets what is first imported inside
+from robustcheck.record_tables import read
+
+TESTS = """
+import pytest
+
+def test_holds(robustness):
+    assert robustness["x"].accuracy >= 0.8
+    assert robustness.recovery("JPG(Adv_20)") <= 1.5
+
+@pytest.mark.parametrize("share", [0.99])
+def test_fails(robustness, share):
+    assert robustness["JPG(Adv_20)"].accuracy >= share
+
+def test_refused(robustness):
+    assert robustness.recovery("JPG(Noise_1)") >= 0.5
+
+def test_other():
+    assert 1 + 1 == 3
+"""
+ALL = ("--robustcheck-report=out/r.html", "--robustcheck-json=out/r.json", "--robustcheck-records=out/r.csv")
+
+
+@pytest.fixture
+def asked(repository):
+    repository.makepyfile(TESTS)
+    return repository
+
+
+def properties(path, element):
+    tree = ET.parse(path)
+    return {
+        case.get("name"): {p.get("name"): p.get("value") for p in case.findall("properties/property")}
+        for case in tree.iter(element)
+    }
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["serial", "xdist"])
+def test_everything_that_is_asked_for_is_written(asked, workers, monkeypatch):
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(asked.path / "summary.md"))
+    result = asked.runpytest(*ALL, "--junitxml=j.xml", "--robustcheck-artifacts=evidence", *workers)
+    result.assert_outcomes(passed=1, failed=3)
+    result.stdout.fnmatch_lines(
+        ["report written to *r.html (*)", "json written to *", "records written to *"]
+    )
+
+    plain = json.loads((asked.path / "out" / "r.json").read_text())
+    claims = {claim["text"]: claim for claim in plain["claims"]}
+    failing = claims["accuracy(JPG(Adv_20)) >= 0.99"]
+    line = TESTS.splitlines().index('    assert robustness["JPG(Adv_20)"].accuracy >= share')
+    name = next(asked.path.glob("test_*.py")).name
+    assert (failing["file"], failing["failed"], failing["attack"]) == (name, True, "blind")
+    assert failing["line"] in {line, line + 1}
+    assert claims["accuracy(x) >= 0.8"]["estimate"] == 0.9
+    (trouble,) = plain["troubles"]
+    assert "test_refused" in trouble["test"]
+    assert "is made from no attack" in trouble["text"]
+
+    cases = properties(asked.path / "j.xml", "testcase")
+    assert cases["test_fails[0.99]"]["robustcheck.1.verdict"] == "refuted"
+    assert cases["test_fails[0.99]"]["robustcheck.1.N"] == "40"
+    assert cases["test_holds"]["robustcheck.2.claim"] == "recovery(JPG(Adv_20)) <= 1.5"
+    assert cases["test_other"] == {}
+    assert not any("robustcheck_claim" in known for known in cases.values())
+    (suite,) = properties(asked.path / "j.xml", "testsuite").values()
+    assert suite["robustcheck.claims.refuted"] == "1"
+    assert suite["robustcheck.model"].startswith("toy, weights ")
+
+    page = (asked.path / "out" / "r.html").read_text()
+    assert "data:image/webp;base64," in page
+    assert str(asked.path) not in page
+    assert "2 of 3" in page
+    assert re.search(
+        rf"^::error file={name},line={failing['line']},title=REFUTED", result.stdout.str(), re.MULTILINE
+    )
+    assert "**2 of 3 claims hold.**" in (asked.path / "summary.md").read_text()
+
+    records, header = read(asked.path / "out" / "r.csv")
+    assert len(records) == 40
+    assert len(header["run"]["claims"]) == 3
+    (folder,) = (asked.path / "evidence").iterdir()
+    told = (folder / "README.txt").read_text()
+    assert "pytest 'test_" in told.splitlines()[-1]
+    assert "[0.99]'" in told.splitlines()[-1]
+
+
+def test_evidence_is_what_the_records_say(asked):
+    import torch
+
+    asked.runpytest(
+        "-k", "fails", "--robustcheck-artifacts=evidence", "--robustcheck-seed=3"
+    ).assert_outcomes(failed=1)
+    (folder,) = (asked.path / "evidence").iterdir()
+    records, _ = read(folder / "records.csv")
+    images = [place for place in sorted(folder.iterdir()) if place.is_dir()]
+    assert 0 < len(images) == len(records) <= 8
+    assert (records.columns[records.views[0]]["prediction"] >= 0).all()
+    for place in images:
+        assert {file.name for file in place.iterdir()} == {"x.png", "Adv_20.png", "JPG-Adv_20.png"}
+        clean, attacked = (
+            torch.frombuffer(bytearray(Image.open(place / f"{name}.png").tobytes()), dtype=torch.uint8).int()
+            for name in ("x", "Adv_20")
+        )
+        assert (clean - attacked).abs().max() == 20
+    assert (folder / "README.txt").read_text().splitlines()[-1].endswith("--robustcheck-seed=3")
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--robustcheck-report=r.txt", "*it is the path of a file that ends in .html or .htm"),
+        ("--robustcheck-records=r.xlsx", "*ends in .csv or .parquet"),
+        ("--robustcheck-report=folder.html", "*is a folder; give the path of a file"),
+        ("--robustcheck-artifacts=file", "*is a file; give a folder"),
+    ],
+)
+def test_report_that_cannot_be_written_is_a_usage_error_before_the_run(asked, option, message):
+    (asked.path / "folder.html").mkdir()
+    (asked.path / "file").touch()
+    result = asked.runpytest(option)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {message}"])
+
+
+@pytest.mark.parametrize(
+    ("option", "package"), [("report=r.html", "jinja2"), ("records=r.parquet", "pyarrow")]
+)
+def test_missing_package_is_named_before_the_run(asked, monkeypatch, option, package):
+    from robustcheck import record_tables
+    from robustcheck.report import html
+
+    for module in (html, record_tables):
+        monkeypatch.setattr(module, "find_spec", lambda name: None if name == package else object())
+    result = asked.runpytest(f"--robustcheck-{option}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: *which is not installed: pip install 'pytest-robustcheck[[]*'"])
+
+
+def test_page_is_not_overwritten_where_nothing_was_evaluated(asked):
+    (asked.path / "r.html").write_text("the last one")
+    result = asked.runpytest("--robustcheck-report=r.html", "-k", "other")
+    result.stdout.fnmatch_lines(["no report was written: nothing was evaluated"])
+    assert (asked.path / "r.html").read_text() == "the last one"
+
+
+def test_path_in_the_ini_file_is_meant_from_there(asked, monkeypatch):
+    asked.makeini("[pytest]\nrobustcheck_json = out/r.json")
+    folder = asked.mkdir("elsewhere")
+    monkeypatch.chdir(folder)
+    asked.runpytest("..", "-k", "holds").assert_outcomes(passed=1)
+    assert (asked.path / "out" / "r.json").is_file()
+
+
+def test_run_without_reports_imports_none_of_them(repository):
+    repository.makepyfile(
+        """
+        def test_it(robustness):
+            assert robustness["x"].accuracy >= 0.8
+        """
+    )
+    repository.makeconftest(
+        (repository.path / "conftest.py").read_text()
+        + """
+
+def pytest_unconfigure():
+    import sys
+    heavy = {"pyarrow", "robustcheck.report.html", "robustcheck.report.data"}
+    heavy |= {"robustcheck.report.facts", "robustcheck.report.pictures", "robustcheck.report.github"}
+    print("imported:", sorted(heavy & set(sys.modules)))
+"""
+    )
+    result = repository.runpytest_subprocess("-s")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["imported: []"])
