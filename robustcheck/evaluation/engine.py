@@ -104,7 +104,14 @@ class Evaluation:
     def provenance(self) -> dict[str, str]:
         """Everything that the numbers depend on, in words."""
         complete = self.done(X) == len(self.images)
-        return describe(self.classifier, self.images, complete=complete, seed=self.seed, codec=self.codec)
+        return describe(
+            self.classifier,
+            self.images,
+            complete=complete,
+            seed=self.seed,
+            codec=self.codec,
+            views=self._columns,
+        )
 
     def fresh(self, *, seed: int | None = None) -> Evaluation:
         """Return one with the same classifier, images and options that has evaluated nothing."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -10,17 +11,28 @@ import torchvision
 
 import robustcheck
 from robustcheck import jpeg
+from robustcheck.attacks.libraries import LIBRARIES, version_of
 from robustcheck.images import ImageSet
 from robustcheck.models import Classifier
+from robustcheck.notation import View
 
 
 def describe(
-    classifier: Classifier, images: ImageSet, *, complete: bool, seed: int, codec: str
+    classifier: Classifier,
+    images: ImageSet,
+    *,
+    complete: bool,
+    seed: int,
+    codec: str,
+    views: Iterable[View] = (),
 ) -> dict[str, str]:
     """Return the provenance of a run, in the order in which reports show it.
 
-    The image set's fingerprint is over its pixels, so it is told where all of them were seen: `complete`.
+    The image set's fingerprint is over its pixels, so it is told where all of them were seen: `complete`. Of other
+    libraries, those are told that made one of the `views`.
     """
+    steps = {inner.step.partition(":")[0] for view in views for inner in view.walk()}
+    libraries = ", ".join(version_of(library) for library in sorted(steps & LIBRARIES.keys()))
     origin = f" ({classifier.origin})" if classifier.origin else ""
     return {
         "model": f"{classifier.name}, weights {classifier.fingerprint}{origin}",
@@ -33,6 +45,7 @@ def describe(
         "seed": str(seed),
         "versions": f"robustcheck {robustcheck.__version__}, torch {torch.__version__}, torchvision "
         f"{torchvision.__version__}, numpy {np.__version__}, Python {platform.python_version()}",
+        **({"libraries": libraries} if libraries else {}),
     }
 
 

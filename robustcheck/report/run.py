@@ -223,9 +223,13 @@ def merge_studies(studies: Iterable[Study]) -> tuple[Study, ...]:
 
 def _merged(one: Study, other: Study) -> Study:
     """Return both in one; of their pictures those of the one that has more."""
+    records = one.records.merge(other.records)
+    told = [study.records.provenance.get("libraries", "") for study in (one, other)]
+    libraries = ", ".join(sorted({name for text in told for name in text.split(", ") if name}))
+    provenance = dict(records.provenance) | ({"libraries": libraries} if libraries else {})
     return replace(
         one,
-        records=one.records.merge(other.records),
+        records=replace(records, provenance=provenance),
         classes=one.classes or other.classes,
         panels=max(one.panels, other.panels, key=len),
     )
@@ -233,9 +237,8 @@ def _merged(one: Study, other: Study) -> Study:
 
 def _same_subject(one: Study, other: Study) -> bool:
     mine, theirs = one.records, other.records
-    kept = mine.provenance.keys() - {
-        "images"
-    }  # whose fingerprint only a worker that saw all of them can tell
+    # The fingerprint of the images can only a worker tell that saw all of them, and each names the libraries it used.
+    kept = mine.provenance.keys() - {"images", "libraries"}
     return mine.names == theirs.names and all(
         mine.provenance[name] == theirs.provenance.get(name) for name in kept
     )

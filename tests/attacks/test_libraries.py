@@ -1,5 +1,6 @@
 """Other libraries' attacks as views: converted, seeded, and believed only as far as they can be checked."""
 
+import re
 import sys
 
 import numpy as np
@@ -33,6 +34,7 @@ MODULES = {"art": "art", "autoattack": "pyautoattack"}
 def test_attack_is_within_epsilon_and_takes_something(toy_classifier, toy_images, library, view):
     pytest.importorskip(MODULES.get(library, library))
     records = evaluate(toy_classifier, toy_images, [view, f"JPG_50({view})"], batch_size=5)
+    assert re.search(r"[a-z-]+ \d+\.\d+", records.provenance["libraries"])
     largest = records.column("l2", view).max() if "L2" in view else records.column("linf", view).max()
     assert 0 < largest <= float(view.partition("_")[2].partition("[")[0])
     assert records.mean("p_top", view) < records.mean("p_top", "x") - 0.02
@@ -120,7 +122,7 @@ def test_library_that_is_not_installed_says_what_to_install(monkeypatch, library
 )
 def test_result_is_not_believed(monkeypatch, toy_classifier, toy_images, returned, message):
     fake = adapter.Library(
-        lambda _: None, lambda request, net, images, labels: Found(returned(images), "inf")
+        ("fake",), lambda _: None, lambda request, net, images, labels: Found(returned(images), "inf")
     )
     monkeypatch.setattr(adapter, "LIBRARIES", {"fake": fake})
     images = torch.full((2, 3, 16, 16), 100, dtype=torch.uint8)
@@ -140,7 +142,7 @@ def test_result_is_not_believed(monkeypatch, toy_classifier, toy_images, returne
 
 def test_result_outside_the_range_is_cut(monkeypatch, toy_classifier):
     fake = adapter.Library(
-        lambda _: None, lambda request, net, images, labels: Found(images + 8 / 255, "inf")
+        ("fake",), lambda _: None, lambda request, net, images, labels: Found(images + 8 / 255, "inf")
     )
     monkeypatch.setattr(adapter, "LIBRARIES", {"fake": fake})
     images = torch.full((1, 3, 16, 16), 250, dtype=torch.uint8)

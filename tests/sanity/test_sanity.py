@@ -150,6 +150,22 @@ def test_one_step_that_beats_many_is_flagged(monkeypatch, toy_classifier, toy_im
     assert "step size does not shrink" in more.text
 
 
+@pytest.mark.parametrize(("other", "state"), [(0.2, "failed"), (0.28, "passed")])
+def test_adaptive_attack_whose_defaults_are_much_weaker_is_flagged(
+    monkeypatch, toy_classifier, toy_images, other, state
+):
+    subject = Subject(toy_classifier, toy_images)
+    views = [
+        f"JPG(PGD_1[through=JPG,steps={steps}])" for steps in ("10", "5", "10,step=0.125", "10,step=0.5")
+    ]
+    evaluated = records_of(**dict.fromkeys(views, 0.3) | {views[3]: other})
+    monkeypatch.setattr(subject.evaluation, "run", lambda *_, **__: None)
+    monkeypatch.setattr(type(subject.evaluation), "records", evaluated)
+    found = CHECKS["adaptive_steps_are_near_their_best"].run(subject)
+    assert found.state == state
+    assert f"{other:.3f} under JPG(PGD_1[step=0.5,steps=10,through=JPG])" in found.text
+
+
 def test_names_that_there_are_none_of(toy_classifier, toy_images):
     with pytest.raises(
         RobustcheckError, match="unknown check 'logits_are_finit': did you mean 'logits_are_finite'"

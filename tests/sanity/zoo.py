@@ -361,7 +361,11 @@ def examine(name, sound, images, only=None):
         return run(setup.classifier, setup.images, attack=setup.attack, transfer="sample:lite1", only=only)
 
 
-SLOW = ("one_step_is_not_stronger_than_many", "more_steps_are_not_weaker")
+SLOW = (
+    "one_step_is_not_stronger_than_many",
+    "more_steps_are_not_weaker",
+    "adaptive_steps_are_near_their_best",
+)
 """Left out of the table unless a set-up is named: they iterate."""
 
 

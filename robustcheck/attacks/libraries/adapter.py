@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 import torch
@@ -26,18 +27,29 @@ SLACK = 1e-3
 class Library:
     """How a library is asked: to look an attack and its options up, and to run it."""
 
+    distributions: tuple[str, ...]
+    """What it is installed as: the first of these that is."""
     check: Callable[[Request], None]
     run: Callable[[Request, UnitPixels, Tensor, Tensor], Found]
 
 
 LIBRARIES: Mapping[str, Library] = {
-    module.NAME: Library(module.check, module.run) for module in (art, autoattack, foolbox, torchattacks)
+    module.NAME: Library(module.DISTRIBUTIONS, module.check, module.run)
+    for module in (art, autoattack, foolbox, torchattacks)
 }
 
 
 def check_attack(library: str, attack: str, options: Mapping[str, str]) -> None:
     """Raise `RobustcheckError` for a library that is not installed, or an attack or option that it does not have."""
     LIBRARIES[library].check(Request(attack, 1 / 255, options))
+
+
+def version_of(library: str) -> str:
+    """Return the name and version that a library is installed as, for reports."""
+    for distribution in LIBRARIES[library].distributions:
+        with suppress(PackageNotFoundError):
+            return f"{distribution} {version(distribution)}"
+    return f"{library}, of an unknown version"
 
 
 def attack_by(

@@ -23,6 +23,7 @@ from robustcheck.errors import RobustcheckError
 
 NAME = "art"
 _PACKAGE = "adversarial-robustness-toolbox"
+DISTRIBUTIONS = (_PACKAGE,)
 _OURS = ("estimator", "classifier", "eps")
 
 

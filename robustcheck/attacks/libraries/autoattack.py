@@ -21,6 +21,7 @@ from robustcheck.attacks.libraries.request import (
 )
 
 NAME = "autoattack"
+DISTRIBUTIONS = ("autoattack", "pyautoattack")
 _OURS = ("model", "eps", "device", "seed", "verbose", "log_path", "is_tf_model")
 _LIST = {"autoattack": "attacks_to_run", "pyautoattack": "attacks"}
 """By package: what it calls the list of attacks, which a view writes as `attacks=A+B`."""

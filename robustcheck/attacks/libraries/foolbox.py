@@ -18,6 +18,7 @@ from robustcheck.attacks.libraries.request import (
 from robustcheck.errors import RobustcheckError
 
 NAME = "foolbox"
+DISTRIBUTIONS = ("foolbox",)
 
 
 def check(request: Request) -> None:

@@ -19,6 +19,7 @@ from robustcheck.attacks.libraries.request import (
 from robustcheck.errors import RobustcheckError
 
 NAME = "torchattacks"
+DISTRIBUTIONS = ("torchattacks",)
 _OURS = ("model", "eps")
 
 
