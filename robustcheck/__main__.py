@@ -71,15 +71,15 @@ def _parser(command: str) -> argparse.ArgumentParser:
 
 
 def _write(run: FinishedRun, path: Path) -> None:
-    from robustcheck.outputs import save_text
     from robustcheck.report import data, github, html
     from robustcheck.report.facts import facts_of
     from robustcheck.report.texts import without_paths
+    from robustcheck.whole_files import write_whole
 
     formats = {".html": html.render, ".json": data.render, ".md": github.summary}
     if path.suffix.lower() not in formats:
         raise RobustcheckError(f"{path}: a report's name ends in {', '.join(sorted(formats))}")
-    save_text(path, formats[path.suffix.lower()](facts_of(without_paths(run, Path.cwd()))))
+    write_whole(path, formats[path.suffix.lower()](facts_of(without_paths(run, Path.cwd()))))
     _say(f"written to {path}")
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from robustcheck.errors import RobustcheckError
 from robustcheck.settings import Settings
+from robustcheck.whole_files import write_whole
 
 if TYPE_CHECKING:
     from robustcheck.report import FinishedRun
@@ -64,11 +65,11 @@ def write(run: FinishedRun, settings: Settings) -> Iterator[str]:
     if settings.report is not None and facts is not None:
         from robustcheck.report.html import render
 
-        yield _written(settings.report, "report", lambda path: save_text(path, render(facts)))
+        yield _written(settings.report, "report", lambda path: write_whole(path, render(facts)))
     if settings.json is not None and facts is not None:
         from robustcheck.report.data import render as as_json
 
-        yield _written(settings.json, "json", lambda path: save_text(path, as_json(facts)))
+        yield _written(settings.json, "json", lambda path: write_whole(path, as_json(facts)))
     if settings.records is not None:
         for path, at in _one_each(settings.records, len(run.studies)):
             yield _written(path, "records", lambda path, at=at: _write_records(run, at, path))  # type: ignore[misc]
@@ -119,6 +120,7 @@ def _write_records(run: FinishedRun, at: int, path: Path) -> None:
     study = run.studies[at]
     extra = {
         "classes": study.classes,
+        "integrity tests failed": list(run.failed_integrity),
         "run": {
             "claims": [asdict(claim) for claim in run.claims],
             "findings": [asdict(finding) for finding in run.findings],
@@ -130,22 +132,11 @@ def _write_records(run: FinishedRun, at: int, path: Path) -> None:
     write_records(study.records, path, extra)
 
 
-def save_text(path: Path, text: str) -> None:
-    """Write a text whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text(text, encoding="utf-8", newline="\n")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def _written(path: Path, name: str, save: Callable[[Path], None]) -> str:
     try:
         save(path)
-    except OSError as error:
-        raise RobustcheckError(f"--robustcheck-{name}={path} can't be written: {error.strerror}") from None
+    except RobustcheckError as error:
+        raise RobustcheckError(f"--robustcheck-{name}: {error}") from None
     size = path.stat().st_size
     return f"{name} written to {path} ({_size(size)})"
 

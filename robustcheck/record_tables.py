@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from robustcheck.errors import RobustcheckError
 from robustcheck.notation import View, X, parse
 from robustcheck.record_files import load, save
 from robustcheck.records import COLUMNS, Column, Records, empty_columns
+from robustcheck.whole_files import write_whole
 
 PARQUET = ".parquet"
 _KEY = b"robustcheck"
@@ -42,13 +44,9 @@ def write(records: Records, path: Path, extra: Mapping[str, Any] | None = None) 
     from pyarrow import parquet
 
     table = _table(records, extra or {})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        parquet.write_table(table, part, compression="zstd")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    file = BytesIO()
+    parquet.write_table(table, file, compression="zstd")
+    write_whole(path, file.getvalue())
 
 
 def read(path: Path) -> tuple[Records, dict[str, Any]]:

@@ -336,6 +336,7 @@ class Session:
             self.baseline,
             tuple(self.troubles),
             self.facts,
+            tuple(self.failed_integrity),
         )
 
 

@@ -207,6 +207,8 @@ class FinishedRun:
     troubles: tuple[Trouble, ...] = ()
     session: Mapping[str, str] = field(default_factory=dict)
     """The command line and when it ran, in words."""
+    failed_integrity: tuple[str, ...] = ()
+    """The integrity tests that failed: a baseline of such a run is refused."""
 
 
 def merge_studies(studies: Iterable[Study]) -> tuple[Study, ...]:

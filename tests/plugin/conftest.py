@@ -7,6 +7,8 @@ import pytest
 import timm  # noqa: F401
 import torchvision  # noqa: F401
 
+import robustcheck.record_tables
+import robustcheck.report.html
 import robustcheck.report.terminal
 import robustcheck.robustness  # noqa: F401
 

@@ -145,6 +145,15 @@ def test_a_run_that_failed_its_integrity_tests_makes_no_baseline_to_compare_with
     assert "failed its own integrity tests (clean_accuracy_is_far_above_chance)" in result.stderr.str()
 
 
+def test_nor_do_its_records(repository):
+    spoil(repository, "labels[:4] = (labels[:4] + 1) % 4", "labels[:] = np.arange(40) % 4")
+    repository.runpytest("--robustcheck-suite=jpeg-study", "--robustcheck-records=bad.csv")
+    repository.makepyfile(test_gate=TESTS)
+    result = repository.runpytest("--robustcheck-compare=bad.csv", "test_gate.py")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "failed its own integrity tests (clean_accuracy_is_far_above_chance)" in result.stderr.str()
+
+
 def test_a_baseline_that_cannot_be_saved_is_no_success(repository):
     (repository.path / "robustcheck-baselines").write_text("a file where the folder belongs")
     repository.makepyfile(SAVE)
