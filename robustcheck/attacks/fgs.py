@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from robustcheck.attacks.ascent import Ball, ascend
-from robustcheck.attacks.gradient import loss_gradient
+from robustcheck.attacks.gradient import check_gradient, loss_gradient
 from robustcheck.attacks.levels import check_images, check_labels, whole_levels
 from robustcheck.models import Classifier
 
@@ -28,7 +28,7 @@ def fgs(classifier: Classifier, images: Tensor, *, epsilon: float, labels: Tenso
         labels = labels.to(classifier.device)
     clean = images.to(classifier.device)
     size = torch.full((len(images),), levels, dtype=torch.float32, device=clean.device)
-    moved = ascend(
-        Ball(clean, size), lambda pixels: loss_gradient(classifier, pixels, labels).values, steps=1, step=size
-    )
+    values = loss_gradient(classifier, clean, labels).values
+    check_gradient(values, classifier, "at these images")
+    moved = ascend(Ball(clean, size), lambda _: values, steps=1, step=size)
     return moved.to(images.device)

@@ -68,6 +68,20 @@ def log_odds_against(labels: Tensor, logits: Tensor) -> Tensor:
     return others.logsumexp(dim=1) - logits.gather(1, chosen)[:, 0]
 
 
+def check_gradient(values: Tensor, classifier: HasLogits, where: str) -> None:
+    """Raise `RobustcheckError` for a gradient with NaN or infinity in it, which leads nowhere."""
+    if not bool(values.isfinite().all()):
+        raise not_finite(classifier, where)
+
+
+def not_finite(classifier: HasLogits, where: str) -> RobustcheckError:
+    """Return the error for a gradient with NaN or infinity in it."""
+    return RobustcheckError(
+        f"{classifier.name} gave a gradient that is NaN or infinite {where}: no attack can follow it; look for a square "
+        "root or norm at 0, a division by zero, or overflow (half precision?) in its forward pass"
+    )
+
+
 def _no_gradient(classifier: HasLogits) -> RobustcheckError:
     return RobustcheckError(
         f"no gradient reaches the pixels through {classifier.name}: its forward pass cuts it (torch.no_grad, "

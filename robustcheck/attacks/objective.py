@@ -18,6 +18,10 @@ Passage = Callable[[Tensor, Sequence[int]], Tensor]
 """A defence as an attack goes through it: float pixels 0..255 and a seed for each row, to float pixels, differentiable."""
 
 
+def _ignore(_gradient: Tensor) -> None:
+    return None
+
+
 @dataclass
 class Objective:
     """A loss for each of M rows, to be made large.
@@ -36,6 +40,8 @@ class Objective:
     seeds: Sequence[int] = ()
     """One for each row, for what the defence draws."""
     batch_size: int = 32
+    watch: Callable[[Tensor], None] = _ignore
+    """Told every gradient: float32 (M, 3, H, W)."""
     _draws: int = field(default=0, init=False)
 
     def gradient(self, pixels: Tensor) -> Tensor:
@@ -45,6 +51,7 @@ class Objective:
             found = torch.cat([loss_gradient(*part).values for part in self._parts(pixels)])
             total = found if total is None else total.add_(found)
         assert total is not None  # noqa: S101 - there is one sample at least
+        self.watch(total)
         return total.neg_() if self.toward else total
 
     def loss(self, pixels: Tensor) -> Tensor:

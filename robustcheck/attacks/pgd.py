@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from robustcheck.attacks.ascent import Ball, ascend
+from robustcheck.attacks.gradient import check_gradient
 from robustcheck.attacks.levels import check_images, check_labels, whole_levels
 from robustcheck.attacks.noise import mixed_seeds
 from robustcheck.attacks.objective import Objective
@@ -78,6 +79,7 @@ def pgd(
         toward=targets is not None,
         defence=None if defence is None else lambda pixels, _: defence(pixels),
         batch_size=batch_size,
+        watch=lambda values: check_gradient(values, classifier, "on the way from these images"),
     )
     found = ascend(
         ball,

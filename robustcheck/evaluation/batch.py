@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
 
 from robustcheck.attacks import Ball, HasLogits, Objective, loss_gradient
+from robustcheck.attacks.gradient import not_finite
 from robustcheck.attacks.noise import image_seeds
 from robustcheck.evaluation.passing import passage
 from robustcheck.evaluation.plan import CLEAN_GRADIENT, GradientOf
@@ -40,6 +41,7 @@ class BatchRun:
         self.images: dict[View, Tensor] = {X: clean}
         self.logits: dict[View, Tensor] = {}
         self._directions: dict[GradientOf, Tensor] = {}
+        self._finite: dict[View, Tensor] = {}
         self._top_labels = top_labels
         self._other_model = other_model
 
@@ -90,13 +92,27 @@ class BatchRun:
             samples=int(attack.option("eot") or 1),
             seeds=seeds,
             batch_size=self.batch_size,
+            watch=lambda values: self._watch(attack, values),
         )
 
     def find_clean_gradient(self) -> None:
         """Compute the direction that every `Adv_e` of the clean images shares, and their logits on the way."""
         found = loss_gradient(self.classifier, self.images[X], self._top_labels)
+        self._watch(View("Adv", 1, (), (X,)), found.values)
         self.logits.setdefault(X, found.logits)
         self._directions[CLEAN_GRADIENT] = found.values.sign().to(torch.int8)
+
+    def _watch(self, attack: View, values: Tensor) -> None:
+        """Note, without waiting for the device, whether a gradient is finite."""
+        finite = values.isfinite().all()
+        self._finite[attack] = self._finite[attack] & finite if attack in self._finite else finite
+
+    def check_gradients(self, names: Sequence[str]) -> None:
+        """Raise `RobustcheckError` where a gradient was not finite; `names` are those of the images."""
+        for attack, finite in self._finite.items():
+            if not bool(finite):
+                where = f"on the way to {attack.alone}, from some of the images {names[0]} to {names[-1]}"
+                raise not_finite(self.classifier, where)
 
     @property
     def clean_direction(self) -> Tensor | None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from robustcheck import Classifier, ImageSet, RobustcheckError, evaluate
-from robustcheck.attacks import pgd
+from robustcheck.attacks import fgs, pgd
 from robustcheck.evaluation import Evaluation
 from robustcheck.models import loading
 
@@ -210,3 +210,29 @@ def test_refusal_is_known_without_evaluating(toy_classifier, toy_images):
     evaluation = Evaluation(toy_classifier, toy_images)
     assert evaluation.refusal(parse("Adv_1")) is None
     assert "no class 4" in str(evaluation.refusal(parse("Adv_1[target=4]")))
+
+
+class Rooted(torch.nn.Module):
+    """Finite, but for the slope of a square root at 0."""
+
+    def forward(self, batch):
+        flat = batch.flatten(1)
+        score = flat.mean(1) + (flat * 0).sqrt().sum(1)
+        return torch.stack([score, -score], dim=1)
+
+
+@pytest.mark.parametrize("view", ["Adv_1", "PGD_1[steps=2]", "Adv_1[through=JPG]"])
+def test_gradient_that_is_not_finite_is_an_error_and_no_image(toy_images, view):
+    rooted = Classifier(Rooted(), mean=(0.5,) * 3, std=(0.5,) * 3, input_size=16, device="cpu", name="rooted")
+    evaluate(rooted, ImageSet.from_arrays(pixels_of(toy_images)), ["x", "JPG"])
+    with pytest.raises(
+        RobustcheckError, match=r"rooted gave a gradient that is NaN or infinite on the way to"
+    ):
+        evaluate(rooted, ImageSet.from_arrays(pixels_of(toy_images) // 2), [view])
+
+
+@pytest.mark.parametrize("attack", [fgs, pgd])
+def test_nor_do_the_functions_follow_it(toy_images, attack):
+    rooted = Classifier(Rooted(), mean=(0.5,) * 3, std=(0.5,) * 3, input_size=16, device="cpu", name="rooted")
+    with pytest.raises(RobustcheckError, match="rooted gave a gradient that is NaN or infinite"):
+        attack(rooted, pixels_of(toy_images) // 2, epsilon=1)
