@@ -207,11 +207,11 @@ class Evaluation:
         for group in plan.steps:
             make(run, group)
         run.classify(plan.views)
+        run.check_gradients(batch.names)
         if not self._looked_at:
             self._look_at(run)
         with torch.inference_mode():
             measured = torch.stack([measure(run, view) for view in plan.views])  # (views, rows, n)
-        run.check_gradients(batch.names)
         for view, rows in zip(plan.views, measured.cpu().numpy(), strict=True):
             self._check_finite(view, batch, rows[0])
             for name, values in zip(COLUMNS, rows, strict=True):
