@@ -1,6 +1,7 @@
 """Other libraries' attacks as views: converted, seeded, and believed only as far as they can be checked."""
 
 import re
+import subprocess
 import sys
 
 import numpy as np
@@ -158,3 +159,17 @@ def test_result_outside_the_range_is_cut(monkeypatch, toy_classifier):
         batch_size=2,
     )
     assert (found == 255).all()
+
+
+@pytest.mark.parametrize("view", ["foolbox:LinfPGD_8", "torchattacks:PGD_8", "art:FastGradientMethod_8"])
+def test_warnings_of_a_library_s_import_do_not_fail_a_strict_run(view):
+    code = (
+        "import warnings; warnings.simplefilter('error')\n"
+        "from robustcheck.attacks.libraries import check_attack\n"
+        f"check_attack(*{tuple(view.removesuffix('_8').split(':'))}, {{}})"
+    )
+    pytest.importorskip(view.partition(":")[0])
+    # Others warn before it is a library's turn: torch and the like are loaded first.
+    code = "import robustcheck.attacks, torchvision, scipy.ndimage\n" + code
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

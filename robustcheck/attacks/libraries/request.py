@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -65,7 +66,11 @@ class Found:
 def library(name: str, package: str) -> ModuleType:
     """Import a library; raises `RobustcheckError` that says what to install."""
     try:
-        return import_module(name)
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # what a library thinks of the libraries under it is nobody's concern here
+            return import_module(name)
     except ImportError as error:
         raise RobustcheckError(
             f"an attack of {name} needs it installed: pip install {package} ({error}); all of them: "
