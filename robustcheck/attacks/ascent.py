@@ -31,7 +31,7 @@ class Ball:
         """Return the nearest images inside: float32 (M, 3, H, W)."""
         change = pixels - self.centre
         if self.norm == "inf":
-            change = torch.maximum(torch.minimum(change, self._radius), -self._radius)
+            change = torch.clamp(change, -self._radius, self._radius)
         else:
             change *= (self._radius / _lengths(change).clamp_min(1e-12)).clamp_max(1)
         return change.add_(self.centre).clamp_(0, 255)
