@@ -207,13 +207,15 @@ class Evaluation:
         for group in plan.steps:
             make(run, group)
         run.classify(plan.views)
+        with torch.inference_mode():
+            measured = torch.stack([measure(run, view) for view in plan.views])  # (views, rows, n)
+        by_view = dict(zip(plan.views, measured.cpu().numpy(), strict=True))
+        for view, rows in by_view.items():
+            self._check_finite(view, batch, rows[0])
         run.check_gradients(batch.names)
         if not self._looked_at:
             self._look_at(run)
-        with torch.inference_mode():
-            measured = torch.stack([measure(run, view) for view in plan.views])  # (views, rows, n)
-        for view, rows in zip(plan.views, measured.cpu().numpy(), strict=True):
-            self._check_finite(view, batch, rows[0])
+        for view, rows in by_view.items():
             for name, values in zip(COLUMNS, rows, strict=True):
                 self._columns[view][name][batch.indices] = values
         for index, image_id in zip(batch.indices, batch.ids, strict=True):

@@ -166,6 +166,14 @@ def test_adaptive_attack_whose_defaults_are_much_weaker_is_flagged(
     assert f"{other:.3f} under JPG(PGD_1[step=0.5,steps=10,through=JPG])" in found.text
 
 
+def test_model_that_can_t_be_evaluated_fails_the_checks_and_not_the_run(toy_images):
+    results = {result.name: result for result in examine(toy(lambda logits: logits / 0), toy_images)}
+    assert results["logits_are_finite"].state == "failed"
+    assert results["harm_grows_with_epsilon"].state == "failed"
+    assert "not finite" in results["harm_grows_with_epsilon"].text
+    assert results["codec_keeps_its_contract"].state == "passed"
+
+
 def test_names_that_there_are_none_of(toy_classifier, toy_images):
     with pytest.raises(
         RobustcheckError, match="unknown check 'logits_are_finit': did you mean 'logits_are_finite'"

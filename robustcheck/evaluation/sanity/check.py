@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from robustcheck.errors import RobustcheckError
+
 if TYPE_CHECKING:
     from robustcheck.evaluation.sanity.subject import Subject
 
@@ -69,3 +71,5 @@ class Check:
             return CheckResult(self.name, "failed", f"{problem}. {self.advice}")
         except Skipped as reason:
             return CheckResult(self.name, "skipped", str(reason))
+        except RobustcheckError as error:  # what is examined can't even be evaluated
+            return CheckResult(self.name, "failed", str(error))
