@@ -60,8 +60,17 @@ def leave(
 
 def _name_of(nodeid: str, verdict: Verdict) -> str:
     """Return a folder's name that every file system takes, and that no other claim has."""
-    digest = hashlib.blake2b(f"{nodeid}\0{verdict.claim}".encode("utf-8", "backslashreplace"), digest_size=4)
-    return f"{_slug(nodeid)[-60:].strip('-.')}-{digest.hexdigest()}"
+    return f"{_slug(nodeid)[-60:].strip('-.')}-{_digest(f'{nodeid} {verdict.claim}')}"
+
+
+def _short(text: str) -> str:
+    """Return a text as a file's name, of a long one its beginning and a digest."""
+    slug = _slug(text)
+    return slug if len(slug) <= 80 else f"{slug[:70].strip('-.')}-{_digest(text)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode("utf-8", "backslashreplace"), digest_size=4).hexdigest()
 
 
 def _slug(text: str) -> str:
@@ -86,7 +95,7 @@ def _pictures(own: Path, views: Sequence[View], rows: Sequence[int], robustness:
             place = own / f"{number}-{_slug(Path(name).stem)[:40]}"
             place.mkdir(exist_ok=True)
             for view in views:
-                as_image(look.images[view]).save(place / f"{_slug(str(view))[:80]}.png")
+                as_image(look.images[view]).save(place / f"{_short(str(view))}.png")
             lines.append(f"{place.name}: {json.dumps(plain(name), ensure_ascii=False)}")
     except (RobustcheckError, OSError) as error:
         lines.append(f"no pictures: {error}")
