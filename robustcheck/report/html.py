@@ -90,6 +90,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["percent"] = _percent
+    environment.filters["breakable"] = _breakable
     return environment
 
 
@@ -102,6 +103,13 @@ def _ours(text: str) -> Any:
     from markupsafe import Markup
 
     return Markup(text)  # noqa: S704 - a file of this package, or a digest
+
+
+def _breakable(view: str) -> Any:
+    """Return a long view, escaped, that breaks behind its brackets and commas before it breaks in a word."""
+    from markupsafe import Markup, escape
+
+    return Markup("<wbr>").join(escape(part) for part in re.split(r"(?<=[(;,\[])", plain(view)))
 
 
 def _percent(value: float | None, decimals: int = 1) -> str:
