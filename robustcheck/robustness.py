@@ -31,7 +31,7 @@ from robustcheck.claims import (
 from robustcheck.claims.columns import per_image
 from robustcheck.claims.file import Undecided
 from robustcheck.claims.verdict import About
-from robustcheck.claims.wording import share
+from robustcheck.claims.wording import share, without_twin
 from robustcheck.errors import ClaimFailed, RobustcheckError, RobustnessWarning
 from robustcheck.evaluation import Evaluation, Look
 from robustcheck.images import ImageSet
@@ -275,7 +275,7 @@ class Robustness:
             return verdict
         twin = claim.adaptive_twin
         if twin is None:
-            raise RobustcheckError(_without_twin(claim))
+            raise RobustcheckError(without_twin(claim))
         against = self._decide_as_written(twin, settings)
         known = f"{claim} holds, {share(verdict.estimate)}, where the attack is blind"
         if against.state == "holds":
@@ -386,16 +386,6 @@ def _table(
 ) -> Columns:
     """Return measures of some images: float64 (n, len(terms))."""
     return np.stack([evaluation.columns(view)[MEASURE_OF[measure]][rows] for measure, view in terms], axis=1)
-
-
-def _without_twin(claim: Claim) -> str:
-    view, defences = next(iter(claim.blind_to.items()))
-    attack, names = view.attack, " and ".join(defences)
-    return (
-        f"{claim} was measured against an attack blind to {names}, and {attack} can't go through it: "
-        f"--robustcheck-require-adaptive asks for one that does, such as PGD_{attack.amount if attack else 1}"
-        f"[through={'+'.join(reversed(defences))}]"
-    )
 
 
 def _explained(verdict: Verdict, head: str) -> str:

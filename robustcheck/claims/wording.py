@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 import textwrap
+from typing import TYPE_CHECKING
 
 from robustcheck.claims.verdict import Verdict
+
+if TYPE_CHECKING:
+    from robustcheck.claims.claim import Claim
 
 WIDTH = 78
 MOST_LINES = 8
@@ -39,6 +43,17 @@ def lines(verdict: Verdict) -> list[str]:
     room -= len(parts)
     notes = [line for note in verdict.notes for line in _wrap(note, 2)][:room]
     return [*head, *numbers, *parts, *certain, *notes, *todo]
+
+
+def without_twin(claim: Claim) -> str:
+    """Return why a claim can't be held against an adaptive attack, and of which attack it could be claimed."""
+    view, defences = next(iter(claim.blind_to.items()))
+    attack, names = view.attack, " and ".join(defences)
+    return (
+        f"{claim} was measured against an attack blind to {names}, and {attack} can't go through it: "
+        f"--robustcheck-require-adaptive asks for one that does, such as PGD_{attack.amount if attack else 1}"
+        f"[through={'+'.join(reversed(defences))}]"
+    )
 
 
 def _wrap(text: str, most: int, *, first: str = "  ", rest: str = "  ") -> list[str]:
