@@ -1,9 +1,12 @@
-"""FGS beside Foolbox's and torchattacks', on the sample: the same pixels but where a gradient is rounding error."""
+"""FGS and PGD beside Foolbox's and torchattacks', on the sample.
+
+Of FGS the same pixels, but where a gradient is rounding error; of PGD, whose ways part from there, the same success.
+"""
 
 import pytest
 import torch
 
-from robustcheck.attacks import fgs
+from robustcheck.attacks import fgs, pgd
 
 EPSILONS = [1, 5, 10]
 
@@ -49,3 +52,31 @@ def test_same_pixels_as_peers(sample_classifier, photographs, labels, peer, epsi
     theirs = peer(Normalised(sample_classifier.module).eval(), photographs / 255, labels, epsilon)
     equal = (ours == (theirs * 255).round().to(torch.uint8)).double().mean().item()
     assert equal >= 0.97, f"{equal:.4f} of the samples are equal"
+
+
+STEPS, STEP = 3, 0.5
+
+
+def pgd_by_torchattacks(net, images, labels):
+    torchattacks = pytest.importorskip("torchattacks")
+    return torchattacks.PGD(net, eps=1 / 255, alpha=STEP / 255, steps=STEPS, random_start=False)(
+        images, labels
+    )
+
+
+def pgd_by_foolbox(net, images, labels):
+    foolbox = pytest.importorskip("foolbox")
+    model = foolbox.PyTorchModel(net, bounds=(0, 1), device="cpu")
+    attack = foolbox.attacks.LinfPGD(abs_stepsize=STEP / 255, steps=STEPS, random_start=False)
+    return attack(model, images, labels, epsilons=1 / 255)[1]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("peer", [pgd_by_torchattacks, pgd_by_foolbox])
+def test_same_success_as_peers(sample_classifier, photographs, labels, peer):
+    ours = pgd(sample_classifier, photographs, epsilon=1, steps=STEPS, step=STEP, start="zero")
+    theirs = peer(Normalised(sample_classifier.module).eval(), photographs / 255, labels)
+    theirs = (theirs * 255).round().to(torch.uint8)
+    kept = [int((sample_classifier(found).argmax(1) == labels).sum()) for found in (ours, theirs)]
+    assert abs(kept[0] - kept[1]) <= 1
+    assert max(kept) <= 3  # of eight
