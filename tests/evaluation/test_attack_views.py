@@ -7,7 +7,10 @@ import torch
 from robustcheck import Classifier, ImageSet, RobustcheckError, evaluate
 from robustcheck.attacks import fgs, pgd
 from robustcheck.evaluation import Evaluation
+from robustcheck.evaluation.batch import BatchRun
+from robustcheck.evaluation.steps import make
 from robustcheck.models import loading
+from robustcheck.notation import parse
 
 
 def pixels_of(images):
@@ -99,6 +102,31 @@ def test_worst_takes_of_each_image_the_view_that_hurts_most(toy_classifier, toy_
     for column in ("p_top", "l2", "prediction"):
         shown = np.stack([records.column(column, part) for part in parts])
         assert (shown == records.column(column, worst)).any(axis=0).all()
+
+
+def test_an_image_that_is_lost_is_worse_than_one_that_is_less_probable(toy_classifier):
+    clean = torch.zeros((1, 3, 16, 16), dtype=torch.uint8)
+    run = BatchRun(
+        toy_classifier,
+        clean,
+        ids=("a",),
+        labels=torch.tensor([0]),
+        seed=0,
+        codec="auto",
+        batch_size=8,
+        top_labels=torch.tensor([0]),
+        other_model=lambda _: toy_classifier,
+    )
+    lost, kept = parse("Adv_1"), parse("Adv_5")
+    run.images |= {lost: clean + 1, kept: clean + 5}
+    run.logits |= {
+        lost: torch.tensor([[0.40, 0.45, 0.10, 0.05]]).log(),  # p(label) is the larger, and the label gone
+        kept: torch.tensor([[0.30, 0.25, 0.25, 0.20]]).log(),
+    }
+    worst = parse("Worst(Adv_1; Adv_5)")
+    make(run, (worst,))
+    assert torch.equal(run.images[worst], run.images[lost])
+    assert torch.equal(run.logits[worst], run.logits[lost])
 
 
 def test_worst_of_images_without_labels_is_against_the_top_label(toy_classifier, toy_images):
@@ -205,8 +233,6 @@ def test_model_that_can_t_be_loaded_names_the_view(toy_classifier, toy_images):
 
 
 def test_refusal_is_known_without_evaluating(toy_classifier, toy_images):
-    from robustcheck.notation import parse
-
     evaluation = Evaluation(toy_classifier, toy_images)
     assert evaluation.refusal(parse("Adv_1")) is None
     assert "no class 4" in str(evaluation.refusal(parse("Adv_1[target=4]")))
