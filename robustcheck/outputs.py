@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from robustcheck.report import FinishedRun
 
 
-_REPORTS = ("artifacts", "full-paths", "json", "records", "report", "save")
+_REPORTS = ("artifacts", "full-paths", "json", "records", "refresh", "report", "save", "store")
 """Options that don't bear on numbers."""
 
 
@@ -28,6 +28,10 @@ def check(settings: Settings) -> None:
 
         require_jinja2()
     if settings.records is not None and settings.records.suffix.lower() == ".parquet":
+        from robustcheck.record_tables import require_pyarrow
+
+        require_pyarrow()
+    if settings.store not in {None, "off"}:
         from robustcheck.record_tables import require_pyarrow
 
         require_pyarrow()

@@ -63,6 +63,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[KEY] = session = Session(
         settings, root=config.rootpath, new_progress=partial(_progress, config)
     )
+    session.cache_folder = partial(_cache_folder, config)
     config.pluginmanager.register(session, "robustcheck_session")
     session.facts["command line"] = shlex.join(["pytest", *map(str, config.invocation_params.args)])
     session.facts["date"] = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
@@ -326,10 +327,14 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
         output["robustcheck"] = [study.to_plain() for study in ours.studies()]
+        stored = ours.stored()
+        output["robustcheck_store"] = [[*ours.said], stored.to_plain() if stored else None]
         return
     complete = exitstatus not in {pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR}
     if not complete:
         ours.facts["interrupted"] = "the run was interrupted: what is here is what there was by then"
+    if stored := ours.stored():
+        ours.facts["records"] = str(stored)
     saved = ours.save_baseline() if complete and not ours.is_empty else True
     if not (ours.write_reports(_suite_properties(session.config)) and saved):
         session.exitstatus = pytest.ExitCode.USAGE_ERROR
@@ -353,6 +358,12 @@ def _suite_properties(config: pytest.Config) -> Callable[[str, object], None] | 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """Take in what a worker of pytest-xdist evaluated."""
+    said, stored = getattr(node, "workeroutput", {}).get("robustcheck_store", ([], None))
+    node.config.stash[KEY].said.update(dict.fromkeys(said))
+    if stored is not None:
+        from robustcheck.evaluation.keeping import Stored
+
+        node.config.stash[KEY].stored_by_workers.append(Stored(*stored))
     for plain in getattr(node, "workeroutput", {}).get("robustcheck", ()):
         from robustcheck.report import Study
 
@@ -362,7 +373,7 @@ def pytest_testnodedown(node: Any) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Print the table, the claims and the findings."""
     session = config.stash[KEY]
-    if session.is_empty and not session.written:
+    if session.is_empty and not session.written and not session.said:
         return
     terminalreporter.section("robustcheck")
     if not session.is_empty:
@@ -370,10 +381,20 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
         for line in render(session.finished(), encoding=_encoding(terminalreporter)):
             terminalreporter.line(line)
+    if stored := session.stored():
+        terminalreporter.line(f"records: {stored}")
+    for line in session.said:
+        terminalreporter.line(line)
     if session.saved:
         terminalreporter.line(session.saved)
     for line in session.written:
         terminalreporter.line(line)
+
+
+def _cache_folder(config: pytest.Config) -> Path | None:
+    """Return a folder of ours in pytest's cache; None where the cache is turned off."""
+    cache: pytest.Cache | None = getattr(config, "cache", None)
+    return None if cache is None else cache.mkdir("robustcheck")
 
 
 def _encoding(terminalreporter: pytest.TerminalReporter) -> str:

@@ -34,6 +34,7 @@ from robustcheck.claims.verdict import About
 from robustcheck.claims.wording import share, without_twin
 from robustcheck.errors import ClaimFailed, RobustcheckError, RobustnessWarning
 from robustcheck.evaluation import Evaluation, Look
+from robustcheck.evaluation.keeping import Stored
 from robustcheck.images import ImageSet
 from robustcheck.models import Classifier
 from robustcheck.notation import View, X, parse
@@ -82,6 +83,7 @@ class Robustness:
         self._deciding = deciding or Deciding()
         self._planned = dict.fromkeys((X, *planned))
         self._on_verdict = on_verdict
+        self._again: list[Evaluation] = []
 
     def __repr__(self) -> str:
         return f"<robustness of {self.classifier.name} on {self.images.name} ({len(self.images)} images)>"
@@ -110,6 +112,11 @@ class Robustness:
     def provenance(self) -> Mapping[str, str]:
         """Everything that the numbers depend on, in words."""
         return self._evaluation.provenance
+
+    @property
+    def stored(self) -> Stored:
+        """How many of the records came from the store, with those of second evaluations."""
+        return sum((each.stored for each in self._again), self._evaluation.stored)
 
     def __getitem__(self, view: str | View) -> ViewEstimates:
         """Return a view's estimates; raises `RobustcheckError` for a view that can't be read."""
@@ -220,9 +227,13 @@ class Robustness:
         return self._evaluation.look(views, rows)
 
     def evaluate_again(self, *views: str | View, count: int) -> Records:
-        """Evaluate views on the first `count` images anew, sharing nothing with what was evaluated before."""
+        """Evaluate views on the first `count` images anew, sharing nothing with what was evaluated before.
+
+        A record store keeps it as what it is, a second evaluation.
+        """
         fresh = self._evaluation.fresh()
         fresh.run(views, count=count)
+        self._again.append(fresh)
         return fresh.records
 
     def sample(self, terms: Sequence[Term]) -> Columns:
@@ -317,6 +328,7 @@ class Robustness:
             return verdict
         other = self._evaluation.fresh(seed=self._evaluation.seed + 1)
         other.run(claim.views)
+        self._again.append(other)
         again = decide_exact(claim, _table(other, claim.terms), tolerance=verdict.tolerance)
         if again.state == verdict.state:
             return verdict

@@ -22,6 +22,8 @@ from robustcheck.settings import Settings
 if TYPE_CHECKING:
     from robustcheck.baseline import Baseline
     from robustcheck.claims import Verdict
+    from robustcheck.evaluation.keeping import Stored
+    from robustcheck.evaluation.store import RecordStore
     from robustcheck.images import ImageSet
     from robustcheck.models import Classifier
     from robustcheck.records import Records
@@ -69,6 +71,11 @@ class Session:
         self.on_properties: Callable[[pytest.TestReport], None] = lambda _report: None
         """What else is to become of the properties of a test that has ended."""
         self.from_workers: list[Study] = []
+        self.cache_folder: Callable[[], Path | None] = lambda: None
+        """Where the record store is, unless the options name a place."""
+        self.said: dict[str, None] = {}
+        """What the record store had to say, each line once."""
+        self.stored_by_workers: list[Stored] = []
         self.failed_integrity: list[str] = []
         self._failed: set[str] = set()
         self._asked: set[str] = set()
@@ -170,6 +177,7 @@ class Session:
             batch_size=settings.batch_size,
             order=order,
             progress=self.new_progress(),
+            store=self.store,
         )
         deciding = Deciding(settings.stop_early, settings.alpha, settings.budget, settings.require_adaptive)
 
@@ -180,6 +188,45 @@ class Session:
             evaluation, deciding=deciding, planned=self.planned, baseline=self.baseline, on_verdict=note
         )
         return made
+
+    @cached_property
+    def store(self) -> RecordStore | None:
+        """Where records are kept; None where that is turned off, or can't be.
+
+        By default it is in pytest's own cache folder, as what a run learns for the next is, so that it is cleared by
+        `--cache-clear`, turned off with the cache, kept out of version control, and not there in a fresh checkout: a
+        gate in CI computes what it gates, unless someone chose to carry a folder from run to run.
+        """
+        from robustcheck.evaluation.keeping import now
+        from robustcheck.evaluation.store import open_store
+
+        named = self.settings.store
+        folder = Path(named) if named not in {None, "off"} else None
+        if named is None:
+            folder = self.cache_folder()
+        try:
+            store = open_store(folder)
+        except RobustcheckError as error:
+            if named is not None:
+                raise
+            self.said[f"records are not kept for the next run: {error}"] = None
+            return None
+        if store is None:
+            return None
+        return replace(
+            store,
+            since=now() if self.settings.refresh else "",
+            say=self.said.setdefault,
+        )
+
+    def stored(self) -> Stored | None:
+        """Return how many of the records came from the store; None where none did."""
+        taken = [robustness.stored for *_, robustness in self._made] + self.stored_by_workers
+        if not any(each.records for each in taken):
+            return None
+        from robustcheck.evaluation.keeping import Stored
+
+        return sum(taken, Stored())
 
     @cached_property
     def baseline(self) -> Baseline | None:

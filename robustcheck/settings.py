@@ -70,6 +70,8 @@ class Option:
     """It may be a path, which in an ini file is meant from there."""
     is_output: bool = False
     """It is a path, whether or not anything is there yet."""
+    words: tuple[str, ...] = ()
+    """What it may be that is no path."""
 
     @property
     def flag(self) -> str:
@@ -163,6 +165,16 @@ OPTIONS = (
         is_output=True,
     ),
     Option(
+        "store",
+        "DIR|off",
+        "keep records in a folder and take from it those that are there (default: pytest's cache folder)",
+        is_output=True,
+        words=("off",),
+    ),
+    Option(
+        "refresh", None, "take no records from the store: compute them anew and replace them", default=False
+    ),
+    Option(
         "full-paths",
         None,
         "name files outside the rootdir by their whole path in what is written",
@@ -207,6 +219,8 @@ class Settings:
     json: Path | None
     records: Path | None
     artifacts: Path | None
+    store: str | None
+    refresh: bool
     full_paths: bool
     on_command_line: frozenset[str]
     """The names of the options that were given there."""
@@ -251,6 +265,8 @@ def _value(config: pytest.Config, option: Option) -> Any:
         return option.default if text is None else text
     if not str(text).strip():
         raise pytest.UsageError(f"{written} is empty: give a value, or leave it out")
+    if text in option.words:
+        return text
     if (option.is_path or option.is_output) and written == option.key and config.inipath is not None:
         folder = config.inipath.parent
         text = folder / str(text) if option.is_output else _beside(folder, str(text))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +15,14 @@ from robustcheck.attacks import HasLogits, transfer_from
 from robustcheck.errors import RobustcheckError, RobustnessWarning
 from robustcheck.evaluation.batch import BatchRun
 from robustcheck.evaluation.feasible import check_feasible
+from robustcheck.evaluation.keeping import Keeper, Shard, Stored, cut
+from robustcheck.evaluation.keys import study_facts, view_key
 from robustcheck.evaluation.measures import measure
+from robustcheck.evaluation.part import Part
 from robustcheck.evaluation.plan import Plan, make_plan
 from robustcheck.evaluation.provenance import describe
 from robustcheck.evaluation.steps import make
+from robustcheck.evaluation.store import RecordStore, open_store
 from robustcheck.images import Batch, ImageSet
 from robustcheck.models import Classifier, load_model
 from robustcheck.notation import View, X, parse
@@ -28,6 +33,13 @@ Progress = Callable[[int, int], None]
 
 CPU_BATCH, CUDA_BATCH = 8, 128
 """On a CPU small batches win: their activations stay in the caches."""
+
+CPU_SHARD, CUDA_SHARD = 64, 512
+"""About how many images are committed to the store at once: seconds of work."""
+_SHARDS_AHEAD = 16
+"""In so many shards is looked for parts before images are read, so that reading goes on from one to the next."""
+_APART, _APART_BELOW = {"fp32": 1e-3}, 2e-2
+"""How far p(top) may be from what the store says of it, by precision: the image is classified alone."""
 
 
 @dataclass(frozen=True)
@@ -48,17 +60,25 @@ def evaluate(
     batch_size: int | None = None,
     codec: str = "auto",
     progress: Progress | None = None,
+    store: RecordStore | Path | str | None = None,
 ) -> Records:
     """Return records of some views of all images.
 
     `seed` is the master seed of everything random. `batch_size` is how many images the model gets at
     once; None chooses by device. `codec` is the JPEG codec; all give the same images. Memory does not
-    grow with the number of images, but for the records.
+    grow with the number of images, but for the records. `store` is a folder in which records are kept, and
+    from which those are taken that are there already; see `robustcheck.evaluation.store`.
 
     Raises `RobustcheckError` for a view that can't be read and for a model whose output is not finite.
     """
     evaluation = Evaluation(
-        classifier, images, seed=seed, batch_size=batch_size, codec=codec, progress=progress
+        classifier,
+        images,
+        seed=seed,
+        batch_size=batch_size,
+        codec=codec,
+        progress=progress,
+        store=open_store(store),
     )
     evaluation.run(views)
     return evaluation.records
@@ -67,7 +87,9 @@ def evaluate(
 class Evaluation:
     """What has been computed of one classifier on one image set, growing as more is asked for.
 
-    Images are taken in a fixed order; each view has been evaluated on some number of the first of them.
+    Images are taken in a fixed order; each view has been evaluated on some number of the first of them. With a
+    `store`, shards of about `shard_size` images are taken from it where they are there, and kept in it; `take` 2 is
+    a second evaluation of the same, which takes nothing from the first.
     """
 
     def __init__(
@@ -80,6 +102,9 @@ class Evaluation:
         codec: str = "auto",
         order: npt.NDArray[np.int64] | None = None,
         progress: Progress | None = None,
+        store: RecordStore | None = None,
+        shard_size: int | None = None,
+        take: int = 1,
     ) -> None:
         self.classifier, self.images, self.seed, self.codec = classifier, images, seed, codec
         self.batch_size = batch_size or (CUDA_BATCH if classifier.device.type == "cuda" else CPU_BATCH)
@@ -93,6 +118,27 @@ class Evaluation:
         self._told: set[str] = set()
         """The warnings that were given."""
         self._refusals: dict[View, RobustcheckError | None] = {}
+        self.store, self.take = store, take
+        self._doubts: list[str] = []
+        """What the first batch gave rise to."""
+        self._unsaved: dict[View, int] = {}
+        """From where in the order a view's records are not in the store."""
+        self._agreed = False
+        """Whether the model was found to give what the store says."""
+        wanted = shard_size or (CUDA_SHARD if classifier.device.type == "cuda" else CPU_SHARD)
+        self.shard_size = -(-wanted // self.batch_size) * self.batch_size
+        self._keeper = Keeper(
+            images,
+            self.order,
+            self.shard_size,
+            facts=self._facts,
+            view_key=lambda view: view_key(view, self._other_model),
+        )
+
+    @property
+    def stored(self) -> Stored:
+        """How much came from the store."""
+        return replace(self._keeper.stored, of=sum(self._done.values()))
 
     @property
     def records(self) -> Records:
@@ -114,7 +160,10 @@ class Evaluation:
         )
 
     def fresh(self, *, seed: int | None = None) -> Evaluation:
-        """Return one with the same classifier, images and options that has evaluated nothing."""
+        """Return one with the same classifier, images and options that has evaluated nothing.
+
+        It takes nothing from the store that this one could have kept there: under the same seed it is another take.
+        """
         return Evaluation(
             self.classifier,
             self.images,
@@ -122,6 +171,9 @@ class Evaluation:
             batch_size=self.batch_size,
             codec=self.codec,
             order=self.order,
+            store=self.store,
+            shard_size=self.shard_size,
+            take=self.take + 1 if seed in {None, self.seed} else 1,
         )
 
     def refusal(self, view: View) -> RobustcheckError | None:
@@ -165,15 +217,49 @@ class Evaluation:
         for view in trees:
             self._columns.setdefault(view, empty_columns(len(self.images)))
         start = min(self.done(view) for view in trees)
-        for plan, stop in self._stretches(trees, start, goal):
-            for batch in self.images.batches(self.batch_size, self.order[start:stop]):
-                self._record(plan, batch)
-                start += len(batch.ids)
-                self._done.update(dict.fromkeys(plan.views, start))
-                if self.progress is not None:
-                    self.progress(start, of or goal)
+
+        def tell(done: int) -> None:
+            if self.progress is not None:
+                self.progress(done, of or goal)
+
+        try:
+            for begin, stop, batches in self._legs(trees, start, goal):
+                self._compute(trees, begin, stop, batches, tell)
+        finally:
+            self._save()
         if goal == len(self.images):
             self._look_back()
+
+    def missing(self, views: Iterable[str | View]) -> Iterator[tuple[Shard, tuple[View, ...]]]:
+        """Yield the shards of which the store lacks something, in order, and the views that it lacks."""
+        trees = tuple(dict.fromkeys((X, *map(parse, views))))
+        for start in range(0, len(self.order), self.shard_size):
+            shard = self._keeper.shard_at(start)
+            parts = self._keeper.parts(self.store, shard) if self.store is not None else []
+            whole = {key for part in parts if len(part) == len(shard) for key in part.columns}
+            if lacking := tuple(view for view in trees if self._keeper.key(view) not in whole):
+                yield shard, lacking
+
+    def compute(self, views: Iterable[str | View], shard: Shard) -> Part:
+        """Return what is measured of a shard under some views, and the clean images; nothing is recorded or kept."""
+        plan = make_plan((X, *map(parse, views)))
+        columns = {view: empty_columns(len(shard)) for view in plan.views}
+        ids: list[str] = []
+        doubts: list[str] = []
+        for batch in self.images.batches(self.batch_size, self.order[shard.start : shard.stop]):
+            run, measured = self._measured(plan, batch)
+            for view, rows in measured.items():
+                for name, values in zip(COLUMNS, rows, strict=True):
+                    columns[view][name][len(ids) : len(ids) + len(batch)] = values
+            if not ids and shard.start == 0:
+                doubts = self._doubts_of(run)
+            ids += batch.ids
+        return self._keeper.part(shard, ids, columns, doubts)
+
+    def commit(self, part: Part) -> None:
+        """Put a part into the store, where there is one."""
+        if self.store is not None:
+            self.store.commit(part, self._keeper.facts)
 
     def look(self, views: Iterable[str | View], rows: Iterable[int]) -> Iterator[Look]:
         """Yield some images of the set under some views, made and classified again; nothing is recorded."""
@@ -193,16 +279,76 @@ class Evaluation:
                     {view: probabilities[at] for view, probabilities in shown.items()},
                 )
 
+    def _legs(
+        self, views: tuple[View, ...], start: int, goal: int
+    ) -> Iterator[tuple[int, int, list[Batch] | None]]:
+        """Yield from where to where to go at once, and the batches there where they had to be read already.
+
+        That is so in a shard of which the store has a part, which by then has been taken in.
+        """
+        goal = min(-(-goal // self.batch_size) * self.batch_size, len(self.images))
+        while start < goal:
+            shard = self._keeper.shard_at(start)
+            stop, batches = min(shard.stop, goal), None
+            if self._parts(shard):
+                batches = [*self.images.batches(self.batch_size, self.order[start:stop])]
+                self._take_in(views, shard, start, batches)
+            else:
+                furthest = min(goal, start + _SHARDS_AHEAD * self.shard_size)
+                while stop < furthest and not self._parts(self._keeper.shard_at(stop)):
+                    stop = min(stop + self.shard_size, goal)
+            yield start, stop, batches
+            start = stop
+
+    def _compute(
+        self,
+        views: tuple[View, ...],
+        begin: int,
+        stop: int,
+        batches: list[Batch] | None,
+        tell: Callable[[int], None],
+    ) -> None:
+        """Compute what is not there yet between two images; a shard that ends on the way is kept."""
+        done = min(self.done(view) for view in views)
+        for plan, until in self._stretches(views, done, stop):
+            if batches is None:
+                source = self.images.batches(self.batch_size, self.order[done:until])
+            else:
+                source = iter(
+                    batches[(done - begin) // self.batch_size : -(-(until - begin) // self.batch_size)]
+                )
+            for batch in source:
+                self._record(plan, batch)
+                for view in plan.views:
+                    self._unsaved.setdefault(view, done)
+                done += len(batch)
+                self._done.update(dict.fromkeys(plan.views, done))
+                if done % self.shard_size == 0:
+                    self._save()
+                tell(done)
+        if batches is not None and done == stop:
+            tell(stop)
+
     def _stretches(self, views: tuple[View, ...], start: int, goal: int) -> Iterator[tuple[Plan, int]]:
         """Yield what to compute up to where: from image to image, the views that are not there yet."""
-        whole_batches = -(-goal // self.batch_size) * self.batch_size
-        goal = min(whole_batches, len(self.images))
         for stop in sorted({done for view in views if start < (done := self.done(view)) < goal} | {goal}):
             if start < stop:
                 yield make_plan(view for view in views if self.done(view) <= start), stop
                 start = stop
 
     def _record(self, plan: Plan, batch: Batch) -> None:
+        run, by_view = self._measured(plan, batch)
+        if not self._looked_at:
+            self._looked_at = True
+            self._doubt(self._doubts_of(run))
+        for view, rows in by_view.items():
+            for name, values in zip(COLUMNS, rows, strict=True):
+                self._columns[view][name][batch.indices] = values
+        for index, image_id in zip(batch.indices, batch.ids, strict=True):
+            self._ids[index] = image_id
+
+    def _measured(self, plan: Plan, batch: Batch) -> tuple[BatchRun, dict[View, Column]]:
+        """Return a batch that has gone through a plan, and the rows `COLUMNS` of each view."""
         run = self._start(plan, batch)
         for group in plan.steps:
             make(run, group)
@@ -213,13 +359,7 @@ class Evaluation:
         for view, rows in by_view.items():
             self._check_finite(view, batch, rows[0])
         run.check_gradients(batch.names)
-        if not self._looked_at:
-            self._look_at(run)
-        for view, rows in by_view.items():
-            for name, values in zip(COLUMNS, rows, strict=True):
-                self._columns[view][name][batch.indices] = values
-        for index, image_id in zip(batch.indices, batch.ids, strict=True):
-            self._ids[index] = image_id
+        return run, by_view
 
     def _start(self, plan: Plan, batch: Batch) -> BatchRun:
         device = self.classifier.device
@@ -241,12 +381,90 @@ class Evaluation:
             run.find_clean_gradient()  # first, since it classifies the clean images on the way
         return run
 
-    def _look_at(self, run: BatchRun) -> None:
-        """Warn of what the first batch shows to be wrong with the model."""
+    def _parts(self, shard: Shard) -> list[Part]:
+        return [] if self.store is None else self._keeper.parts(self.store, shard)
+
+    def _take_in(self, views: tuple[View, ...], shard: Shard, start: int, batches: Sequence[Batch]) -> None:
+        """Take from the store what it has of a shard, as far as the batches go, which begin at `start`."""
+        ids = [self._ids[row] for row in self.order[shard.start : start]]
+        ids += [image_id for batch in batches for image_id in batch.ids]
+        found = {view: best for view in views if (best := self._keeper.best(self._parts(shard), view, ids))}
+        ahead = {view: best for view, best in found.items() if shard.start + best[1] > self.done(view)}
+        if not ahead or not self._agrees(found.get(X), start - shard.start, batches[0]):
+            return
+        for view, (part, count) in ahead.items():
+            have = max(0, self.done(view) - shard.start)
+            rows = self.order[shard.start + have : shard.start + count]
+            for name, values in part.columns[str(self._keeper.key(view))].items():
+                self._columns[view][name][rows] = values[have:count]
+            for row, image_id in zip(rows, ids[have:count], strict=True):
+                self._ids[row] = image_id
+            self._done[view] = shard.start + count
+            self._keeper.note_taken(part, count - have)
+            self._doubt(part.doubts)
+
+    def _agrees(self, clean: tuple[Part, int] | None, at: int, batch: Batch) -> bool:
+        """Return whether the model gives what the store says of one clean image, asked once.
+
+        Where it does not, nothing that is there is taken any more, and all of it is replaced.
+        """
+        if self._agreed or clean is None or clean[1] <= at or self.store is None:
+            return True
+        self._agreed = True
+        stored = float(clean[0].columns[str(self._keeper.key(X))]["p_top"][at])
+        with torch.inference_mode():
+            now = float(self.classifier.logits(batch.pixels[:1].float()).double().softmax(dim=1).max())
+        if abs(now - stored) <= _APART.get(self.provenance["precision"], _APART_BELOW):
+            return True
+        self.store.say(
+            f"{self.classifier.name} gives p(top) {now:.4f} for {batch.names[0]}, and the record store has {stored:.4f} "
+            "from before: the model draws at random, or it changed in a way that neither its weights nor its code show. "
+            "Nothing is taken from the store, and all is computed anew"
+        )
+        self.store = self._keeper.refreshed(self.store)
+        return False
+
+    def _save(self) -> None:
+        """Keep what was computed since it was last done, shard by shard, where there is a store."""
+        while self._unsaved and self.store is not None:
+            shard = self._keeper.shard_at(min(self._unsaved.values()))
+            views = [view for view, start in self._unsaved.items() if start < shard.stop]
+            upto = {view: min(self.done(view), shard.stop) for view in views}
+            for stop in sorted(set(upto.values())):
+                rows = self.order[shard.start : stop]
+                columns = {view: cut(self._columns[view], rows) for view in views if upto[view] == stop}
+                self._keep(self._keeper.part(shard, [self._ids[row] for row in rows], columns, self._doubts))
+            for view in views:
+                self._unsaved[view] = shard.stop
+                if self.done(view) <= shard.stop:
+                    del self._unsaved[view]
+        self._unsaved.clear()
+
+    def _keep(self, part: Part) -> None:
+        """Put a part into the store; where that can't be done, say so, and go on without one."""
+        try:
+            if part.columns:
+                self.commit(part)
+        except RobustcheckError as error:
+            if self.store is not None:
+                self.store.say(f"{error}. The run goes on without the record store")
+            self.store = None
+
+    def _facts(self) -> dict[str, str]:
+        provenance = describe(self.classifier, self.images, complete=False, seed=self.seed, codec=self.codec)
+        return study_facts(self.classifier, provenance, batch_size=self.batch_size, take=self.take)
+
+    def _doubts_of(self, run: BatchRun) -> list[str]:
+        """Return what the first batch shows to be wrong with the model."""
         from robustcheck.evaluation.sanity.first_batch import doubts
 
-        self._looked_at = True
-        for doubt in doubts(run):
+        return [*doubts(run)]
+
+    def _doubt(self, doubts: Iterable[str]) -> None:
+        """Warn of what a first batch has shown, in this run or in that which the store has it from."""
+        for doubt in doubts:
+            if doubt not in self._doubts:
+                self._doubts.append(doubt)
             self._warn(doubt)
 
     def _look_back(self) -> None:
