@@ -24,6 +24,7 @@ def describe(
     complete: bool,
     seed: int,
     codec: str,
+    precision: str,
     views: Iterable[View] = (),
 ) -> dict[str, str]:
     """Return the provenance of a run, in the order in which reports show it.
@@ -39,7 +40,7 @@ def describe(
         "pixels": classifier.preprocessing.describe(),
         "images": images.describe(complete=complete),
         "device": _device_name(classifier.device),
-        "precision": "fp32",
+        "precision": precision,
         "codec": str(jpeg.contract(codec)),
         "labels": "attacks flee from l_x unless [label=true] or [target=...]; accuracy is against image labels",
         "seed": str(seed),
