@@ -21,7 +21,7 @@ from robustcheck.records import MEASURES, Column, Records
 FOLDER = "robustcheck-baselines"
 MUST_AGREE = ("codec", "labels", "pixels", "seed")
 """Where these differ, other images or other numbers were measured."""
-MAY_DIFFER = ("codec", "device", "precision", "versions")
+MAY_DIFFER = ("codec", "device", "network", "precision", "versions")
 """Where these differ, some predictions may change of themselves; it is said. Of the codec: the library."""
 _RESERVED = {
     "CON",

@@ -175,6 +175,8 @@ class Session:
             images,
             seed=settings.seed,
             batch_size=settings.batch_size,
+            precision=settings.precision,
+            optimize=settings.optimize,
             order=order,
             progress=self.new_progress(),
             store=self.store,

@@ -115,6 +115,20 @@ OPTIONS = (
     Option("stratify", None, "with a limit: take of each class its share", default=False),
     Option("batch-size", "N", "images that the model gets at once (default: by device)", _whole(1)),
     Option("device", "auto|cpu|cuda[:i]", "where to compute (default: auto)", default="auto"),
+    Option(
+        "precision",
+        "NAME",
+        "arithmetic: fp32, tf32 (CUDA), or bf16 or fp16 for classification with attacks in fp32 (default: fp32)",
+        _one_of("fp32", "tf32", "bf16", "fp16"),
+        "fp32",
+    ),
+    Option(
+        "optimize",
+        "none|fold|compile",
+        "the network as it is, with batch normalisations folded into convolutions, or compiled as well (default: fold)",
+        _one_of("none", "fold", "compile"),
+        "fold",
+    ),
     Option("seed", "N", "master seed of all that is random (default: 0)", _whole(0), 0),
     Option("suite", "NAME", f"run a suite that ships: {', '.join(SUITES)}", _one_of(*SUITES)),
     Option(
@@ -205,6 +219,8 @@ class Settings:
     stratify: bool
     batch_size: int | None
     device: str
+    precision: str
+    optimize: str
     seed: int
     suite: str | None
     findings: str

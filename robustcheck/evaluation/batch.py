@@ -12,6 +12,7 @@ from robustcheck.attacks.gradient import not_finite
 from robustcheck.attacks.noise import image_seeds
 from robustcheck.evaluation.passing import passage
 from robustcheck.evaluation.plan import CLEAN_GRADIENT, GradientOf
+from robustcheck.evaluation.running import Running
 from robustcheck.models import Classifier
 from robustcheck.notation import View, X
 
@@ -20,7 +21,7 @@ class BatchRun:
     """Every image, logit and gradient of a batch made so far, by view.
 
     Images are uint8 (n, 3, H, W) on the classifier's device. `other_model` gives the model that a view's
-    `from=SPEC` names.
+    `from=SPEC` names; `running` is how views are classified, None for just by the classifier.
     """
 
     def __init__(
@@ -35,8 +36,10 @@ class BatchRun:
         batch_size: int,
         top_labels: Tensor | None = None,
         other_model: Callable[[str], HasLogits],
+        running: Running | None = None,
     ) -> None:
         self.classifier, self.ids, self.labels, self.seed, self.codec = classifier, ids, labels, seed, codec
+        self._running = running or Running.plain(classifier)
         self.batch_size = batch_size
         self.images: dict[View, Tensor] = {X: clean}
         self.logits: dict[View, Tensor] = {}
@@ -68,8 +71,7 @@ class BatchRun:
     def logits_of(self, images: Tensor) -> Tensor:
         """Return logits of uint8 images, without a gradient: float32 (n, classes)."""
         with torch.inference_mode():
-            parts = torch.split(images, self.batch_size)
-            return torch.cat([self.classifier.logits(part.float()) for part in parts])
+            return self._running.logits(images, self.batch_size)
 
     def labels_of(self, attack: View) -> Tensor:
         """Return the labels that an attack flees from, or its targets: int64 (n,)."""
@@ -97,7 +99,10 @@ class BatchRun:
 
     def find_clean_gradient(self) -> None:
         """Compute the direction that every `Adv_e` of the clean images shares, and their logits on the way."""
-        found = loss_gradient(self.classifier, self.images[X], self._top_labels)
+        if self._running.differs:
+            self.classify([X])  # their logits are not those of the gradient's forward pass
+        labels = self._top_labels if X not in self.logits else self.top_labels
+        found = loss_gradient(self.classifier, self.images[X], labels)
         self._watch(View("Adv", 1, (), (X,)), found.values)
         self.logits.setdefault(X, found.logits)
         self._directions[CLEAN_GRADIENT] = found.values.sign().to(torch.int8)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from robustcheck.evaluation.measures import measure
 from robustcheck.evaluation.part import Part
 from robustcheck.evaluation.plan import Plan, make_plan
 from robustcheck.evaluation.provenance import describe
+from robustcheck.evaluation.running import Running
 from robustcheck.evaluation.steps import make
 from robustcheck.evaluation.store import RecordStore, open_store
 from robustcheck.images import Batch, ImageSet
@@ -59,17 +61,23 @@ def evaluate(
     seed: int = 0,
     batch_size: int | None = None,
     codec: str = "auto",
+    precision: str = "fp32",
+    optimize: str = "fold",
     progress: Progress | None = None,
     store: RecordStore | Path | str | None = None,
 ) -> Records:
     """Return records of some views of all images.
 
     `seed` is the master seed of everything random. `batch_size` is how many images the model gets at
-    once; None chooses by device. `codec` is the JPEG codec; all give the same images. Memory does not
-    grow with the number of images, but for the records. `store` is a folder in which records are kept, and
-    from which those are taken that are there already; see `robustcheck.evaluation.store`.
+    once; None chooses by device. `codec` is the JPEG codec; all give the same images. `precision` is one of
+    `robustcheck.models.PRECISIONS`; `optimize` is "none" (the network as it is), "fold" (batch normalisations
+    folded into convolutions: logits differ by rounding, some 1e-5) or "compile" (that, and `torch.compile` for
+    classification). Memory does not grow with the number of images, but for the records. `store` is a folder in
+    which records are kept, and from which those are taken that are there already; see
+    `robustcheck.evaluation.store`.
 
-    Raises `RobustcheckError` for a view that can't be read and for a model whose output is not finite.
+    Raises `RobustcheckError` for a view that can't be read, for a model whose output is not finite, and for a
+    precision that the device does not have.
     """
     evaluation = Evaluation(
         classifier,
@@ -77,6 +85,8 @@ def evaluate(
         seed=seed,
         batch_size=batch_size,
         codec=codec,
+        precision=precision,
+        optimize=optimize,
         progress=progress,
         store=open_store(store),
     )
@@ -100,6 +110,8 @@ class Evaluation:
         seed: int = 0,
         batch_size: int | None = None,
         codec: str = "auto",
+        precision: str = "fp32",
+        optimize: str = "fold",
         order: npt.NDArray[np.int64] | None = None,
         progress: Progress | None = None,
         store: RecordStore | None = None,
@@ -107,6 +119,7 @@ class Evaluation:
         take: int = 1,
     ) -> None:
         self.classifier, self.images, self.seed, self.codec = classifier, images, seed, codec
+        self.precision, self.optimize = precision, optimize
         self.batch_size = batch_size or (CUDA_BATCH if classifier.device.type == "cuda" else CPU_BATCH)
         self.order = np.arange(len(images)) if order is None else order
         self.progress = progress
@@ -156,6 +169,8 @@ class Evaluation:
             complete=complete,
             seed=self.seed,
             codec=self.codec,
+            precision=self.precision,
+            optimize=self.optimize,
             views=self._columns,
         )
 
@@ -170,11 +185,17 @@ class Evaluation:
             seed=self.seed if seed is None else seed,
             batch_size=self.batch_size,
             codec=self.codec,
+            precision=self.precision,
+            optimize=self.optimize,
             order=self.order,
             store=self.store,
             shard_size=self.shard_size,
             take=self.take + 1 if seed in {None, self.seed} else 1,
         )
+
+    @cached_property
+    def _running(self) -> Running:
+        return Running.prepared(self.classifier, precision=self.precision, optimize=self.optimize)
 
     def refusal(self, view: View) -> RobustcheckError | None:
         """Return why a view can't be evaluated here, or None: a library, a model or labels that are not there."""
@@ -367,7 +388,7 @@ class Evaluation:
         if X not in plan.views:  # then the clean images have been classified before
             top_labels = torch.from_numpy(self._columns[X]["prediction"][batch.indices]).to(device)
         run = BatchRun(
-            self.classifier,
+            self._running.attacked,
             batch.pixels.to(device),
             ids=batch.ids,
             labels=batch.labels.to(device),
@@ -376,6 +397,7 @@ class Evaluation:
             batch_size=self.batch_size,
             top_labels=top_labels,
             other_model=self._other_model,
+            running=self._running,
         )
         if plan.clean_gradient:
             run.find_clean_gradient()  # first, since it classifies the clean images on the way
@@ -451,7 +473,15 @@ class Evaluation:
             self.store = None
 
     def _facts(self) -> dict[str, str]:
-        provenance = describe(self.classifier, self.images, complete=False, seed=self.seed, codec=self.codec)
+        provenance = describe(
+            self.classifier,
+            self.images,
+            complete=False,
+            seed=self.seed,
+            codec=self.codec,
+            precision=self.precision,
+            optimize=self.optimize,
+        )
         return study_facts(self.classifier, provenance, batch_size=self.batch_size, take=self.take)
 
     def _doubts_of(self, run: BatchRun) -> list[str]:

@@ -32,7 +32,7 @@ from robustcheck.models import Classifier
 from robustcheck.notation import View, parse, passages
 
 OtherModel = Callable[[str], HasLogits]
-_OF_PROVENANCE = ("pixels", "precision", "codec", "labels", "seed", "versions")
+_OF_PROVENANCE = ("pixels", "precision", "network", "codec", "labels", "seed", "versions")
 
 
 def study_facts(

@@ -12,8 +12,9 @@ import torchvision
 import robustcheck
 from robustcheck import jpeg
 from robustcheck.attacks.libraries import LIBRARIES, version_of
+from robustcheck.evaluation.running import OPTIMIZE
 from robustcheck.images import ImageSet
-from robustcheck.models import Classifier
+from robustcheck.models import Classifier, Precision
 from robustcheck.notation import View
 
 
@@ -24,6 +25,8 @@ def describe(
     complete: bool,
     seed: int,
     codec: str,
+    precision: str,
+    optimize: str,
     views: Iterable[View] = (),
 ) -> dict[str, str]:
     """Return the provenance of a run, in the order in which reports show it.
@@ -39,7 +42,8 @@ def describe(
         "pixels": classifier.preprocessing.describe(),
         "images": images.describe(complete=complete),
         "device": _device_name(classifier.device),
-        "precision": "fp32",
+        "precision": str(Precision(precision, classifier.device)),
+        "network": OPTIMIZE[optimize],
         "codec": str(jpeg.contract(codec)),
         "labels": "attacks flee from l_x unless [label=true] or [target=...]; accuracy is against image labels",
         "seed": str(seed),

@@ -6,7 +6,17 @@ from robustcheck.models.classifier import Classifier
 from robustcheck.models.device import resolve_device
 from robustcheck.models.importpath import as_classifier
 from robustcheck.models.loading import load_model
+from robustcheck.models.precision import PRECISIONS, Precision
 from robustcheck.models.preprocessing import Preprocessing
 from robustcheck.models.program import load_program
 
-__all__ = ["Classifier", "Preprocessing", "as_classifier", "load_model", "load_program", "resolve_device"]
+__all__ = [
+    "PRECISIONS",
+    "Classifier",
+    "Precision",
+    "Preprocessing",
+    "as_classifier",
+    "load_model",
+    "load_program",
+    "resolve_device",
+]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import nn
 from robustcheck.errors import RobustcheckError, RobustnessWarning
 from robustcheck.models.device import resolve_device
 from robustcheck.models.fingerprint import fingerprint
+from robustcheck.models.folding import fold_batch_norms
 from robustcheck.models.outputs import described, logits_in
 from robustcheck.models.preprocessing import Preprocessing, Size
 
@@ -64,6 +66,7 @@ class Classifier:
         _warn_of_train_mode(module, self.name)
         self.module = module.eval().requires_grad_(requires_grad=False)
         self.module.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._network: Callable[[torch.Tensor], Any] = self.module
         self._mean, self._std = (
             torch.tensor(values, dtype=torch.float32, device=self.device).view(3, 1, 1)
             for values in (self.preprocessing.mean, self.preprocessing.std)
@@ -117,6 +120,40 @@ class Classifier:
         )
         moved.class_count = self.class_count
         return moved
+
+    def running(self, network: Callable[[torch.Tensor], Any]) -> Classifier:
+        """This classifier with another network at work that computes the same as `module`, such as a compiled one.
+
+        `module` and `fingerprint` stay those of the original.
+        """
+        twin = copy.copy(self)
+        twin._network = network  # noqa: SLF001 - it is of this class
+        return twin
+
+    def folded(self) -> Classifier:
+        """This classifier with batch normalisations folded into its convolutions, or itself where none can be.
+
+        Logits differ by rounding alone. One image of noise goes through the network, and through the folded one.
+        """
+        noise = torch.Generator().manual_seed(0)
+        images = torch.randint(0, 256, (1, 3, *self.input_size), generator=noise, dtype=torch.uint8)
+
+        def logits(network: nn.Module) -> torch.Tensor:
+            with torch.no_grad():
+                return self.running(network).logits(images.float())
+
+        network = fold_batch_norms(self.module, logits)
+        return self if network is self.module else self.running(network)
+
+    @property
+    def network(self) -> Callable[[torch.Tensor], Any]:
+        """What runs: normalised pixels in, what `module` returns out."""
+        return self._network
+
+    @property
+    def is_folded(self) -> bool:
+        """Whether batch normalisations are folded into the convolutions of the network at work."""
+        return self._network is not self.module
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """Logits of images, without gradients.
@@ -182,7 +219,7 @@ class Classifier:
         pixels = pixels.to(torch.float32, memory_format=torch.channels_last)
         # The steps of torchvision's normalisation, each on a tensor that no gradient needs to see again.
         normalised = pixels.div(255).sub_(self._mean).div_(self._std)
-        return self._checked(self.module(normalised.to(self._dtype)), len(pixels))
+        return self._checked(self._network(normalised.to(self._dtype)), len(pixels))
 
     @cached_property
     def _dtype(self) -> torch.dtype:

@@ -1,0 +1,154 @@
+"""Batch normalisation folded into the convolution before it: the same function in fewer passes over memory.
+
+In eval mode batch normalisation is a multiplication and an addition for each channel, which a convolution before it
+can do with its own weights and bias. Logits change by rounding alone, some 1e-5 of their size.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import fuse_conv_bn_weights
+
+_AGREE = 1e-3
+"""How far logits may move, of the largest of them, before folding is taken back."""
+_SAME_FORWARD = "Conv2dSame"  # timm's, which pads the image and then convolves as any other
+
+
+def fold_batch_norms(module: nn.Module, logits: Callable[[nn.Module], Tensor]) -> nn.Module:
+    """Return a network with its batch normalisations folded, or `module` itself where none can be.
+
+    `logits` runs a network on some images. It is called once to see which convolution's output goes straight into
+    which batch normalisation, whatever the network's own code looks like, and once more to hold the folded network
+    against the original: one that gives other logits (a convolution that is read elsewhere too, weights that
+    are changed on the way, a forward pass with randomness) is left as it is. `module` is not changed; all layers
+    but the folded ones are shared with it.
+    """
+    kinds = [_can_be_folded(layer) for layer in module.modules()]
+    if isinstance(module, torch.jit.ScriptModule) or not {"convolution", "norm"} <= set(kinds):
+        return module
+    expected, pairs = _watched(module, logits)
+    if not pairs:
+        return module
+    replaced: dict[nn.Module, nn.Module] = {}
+    for convolution, norm in pairs:
+        replaced[convolution], replaced[norm] = _folded(convolution, norm), _behind(norm)
+    folded = _rebuilt(module, replaced)
+    found = logits(folded)
+    # A NaN on either side agrees with nothing.
+    agrees = (found - expected).abs().max() <= _AGREE * expected.abs().max()
+    return folded if bool(agrees) else module
+
+
+def _can_be_folded(layer: nn.Module) -> str:
+    """Return what a layer is to folding: "convolution", "norm", or "" for any other."""
+    hooks = (layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks)  # noqa: SLF001 - no public way
+    if any(hooks) or hasattr(layer, "parametrizations"):
+        return ""
+    if isinstance(layer, nn.Conv2d) and layer.weight.dtype == torch.float32:
+        as_usual = type(layer).forward is nn.Conv2d.forward or type(layer).__name__ == _SAME_FORWARD
+        return "convolution" if as_usual else ""
+    is_norm = type(layer) is nn.BatchNorm2d or _is_timms(layer)
+    return "norm" if is_norm and not layer.training and layer.running_var is not None else ""
+
+
+def _is_timms(layer: nn.Module) -> bool:
+    """Whether a layer is timm's batch normalisation with an activation behind it."""
+    return isinstance(layer, nn.BatchNorm2d) and type(layer).__name__ == "BatchNormAct2d"
+
+
+def _watched(
+    module: nn.Module, logits: Callable[[nn.Module], Tensor]
+) -> tuple[Tensor, list[tuple[nn.Conv2d, nn.BatchNorm2d]]]:
+    """Run a network, and return which convolutions were each followed by a batch normalisation, both run once."""
+    outputs: list[tuple[Tensor, int, nn.Conv2d]] = []  # kept, so that no other tensor takes an identity over
+    pairs: list[tuple[nn.Conv2d, nn.BatchNorm2d]] = []
+    calls: Counter[nn.Module] = Counter()
+
+    def after(layer: nn.Conv2d, _given: Any, output: Tensor) -> None:
+        calls[layer] += 1
+        outputs.append((output, output._version, layer))  # noqa: SLF001 - whether it was written to since
+
+    def before(layer: nn.BatchNorm2d, given: tuple[Tensor, ...]) -> None:
+        calls[layer] += 1
+        pairs.extend(
+            (convolution, layer)
+            for output, version, convolution in outputs
+            if given and output is given[0] and output._version == version  # noqa: SLF001
+        )
+
+    hooks = []
+    for layer in module.modules():
+        kind = _can_be_folded(layer)
+        if kind == "convolution":
+            hooks.append((layer, partial(layer.register_forward_hook, after)))
+        elif kind == "norm":
+            hooks.append((layer, partial(layer.register_forward_pre_hook, before)))
+    handles = [register() for _, register in hooks]
+    try:
+        found = logits(module)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found, [pair for pair in pairs if all(calls[layer] == 1 for layer in pair)]
+
+
+def _folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
+    """Return a convolution that does the work of both; the arithmetic is done in double precision."""
+    assert norm.running_mean is not None and norm.running_var is not None  # noqa: S101, PT018 - see _can_be_folded
+    doubles = [
+        None if value is None else value.detach().double()
+        for value in (
+            convolution.weight,
+            convolution.bias,
+            norm.running_mean,
+            norm.running_var,
+            norm.weight,
+            norm.bias,
+        )
+    ]
+    weight, bias, mean, variance, scale, shift = doubles
+    merged = fuse_conv_bn_weights(weight, bias, mean, variance, norm.eps, scale, shift)  # type: ignore[arg-type]
+    twin: nn.Conv2d = _twin(convolution)
+    layout = (
+        torch.channels_last if convolution.weight.is_contiguous(memory_format=torch.channels_last) else None
+    )
+    for name, value in zip(("weight", "bias"), merged, strict=True):
+        own = value.detach().to(convolution.weight.dtype)
+        if name == "weight" and layout is not None:
+            own = own.contiguous(memory_format=layout)
+        twin._parameters[name] = nn.Parameter(own, requires_grad=False)  # noqa: SLF001 - a bias may be new
+    return twin
+
+
+def _behind(norm: nn.BatchNorm2d) -> nn.Module:
+    """Return what is left of a batch normalisation whose arithmetic is done before it."""
+    layers = [getattr(norm, name) for name in ("drop", "act")] if _is_timms(norm) else []
+    return nn.Sequential(*layers)
+
+
+def _rebuilt(module: nn.Module, replaced: Mapping[nn.Module, nn.Module]) -> nn.Module:
+    """Return a network with some layers replaced, sharing with the old one all that has none of them inside."""
+    if module in replaced:
+        return replaced[module]
+    own = {name: child for name, child in module._modules.items() if child is not None}  # noqa: SLF001 - see below
+    children = {name: _rebuilt(child, replaced) for name, child in own.items()}
+    if all(child is own[name] for name, child in children.items()):
+        return module
+    twin: nn.Module = _twin(module)
+    twin._modules.update(children)  # noqa: SLF001 - named_children leaves out layers that are there twice
+    return twin
+
+
+def _twin(module: Any) -> Any:
+    """Return a shallow copy of a module that has dictionaries of its own."""
+    twin = copy.copy(module)
+    for name in ("_parameters", "_buffers", "_modules"):
+        setattr(twin, name, dict(getattr(module, name)))
+    return twin
