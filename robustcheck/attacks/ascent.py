@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from robustcheck.models import send
+
 Norm = Literal["inf", "2"]
 _HALVINGS = 30
 
@@ -54,7 +56,7 @@ class Ball:
                 row = generator.standard_normal(size, dtype=np.float32)
                 row *= generator.random() ** (1 / size) / np.linalg.norm(row)
             rows.append(row)
-        change = torch.from_numpy(np.stack(rows)).view(self.centre.shape).to(self.centre.device)
+        change = send(torch.from_numpy(np.stack(rows)).view(self.centre.shape), self.centre.device)
         return self.project(change * self._radius + self.centre)
 
     def to_bytes(self, pixels: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from robustcheck.attacks.levels import add_signs
+from robustcheck.models import send
 
 
 def image_seeds(seed: int, ids: Sequence[str], view: str) -> list[int]:
@@ -34,7 +35,8 @@ def signs_like(images: Tensor, seeds: Sequence[int]) -> Tensor:
     """Return random signs (-1, 1) of the shape of `images` and on its device, each row from its own seed: int8."""
     size = images[0].numel() if len(images) else 0
     bits = [np.unpackbits(_bytes(seed, -(-size // 8)), count=size) for seed in seeds]
-    return (torch.from_numpy(np.array(bits, dtype=np.int8).reshape(images.shape)) * 2 - 1).to(images.device)
+    signs = torch.from_numpy(np.array(bits, dtype=np.int8).reshape(images.shape)) * 2 - 1
+    return send(signs, images.device)
 
 
 def permuted_noise(images: Tensor, changed: Tensor, *, seeds: Sequence[int]) -> Tensor:
@@ -46,7 +48,7 @@ def permuted_noise(images: Tensor, changed: Tensor, *, seeds: Sequence[int]) -> 
     change = (changed.to(torch.int16) - images.to(torch.int16)).flatten(1)
     for row, seed in zip(change, seeds, strict=True):
         order = torch.randperm(len(row), generator=torch.Generator().manual_seed(seed % 2**63))
-        row.copy_(row[order.to(row.device)])
+        row.copy_(row[send(order, row.device)])
     return (images + change.view_as(images)).clamp_(0, 255).to(torch.uint8)
 
 

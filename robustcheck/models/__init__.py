@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from robustcheck.models.classifier import Classifier
-from robustcheck.models.device import resolve_device
+from robustcheck.models.device import resolve_device, send
 from robustcheck.models.importpath import as_classifier
 from robustcheck.models.loading import load_model
 from robustcheck.models.precision import PRECISIONS, Precision
@@ -19,4 +19,5 @@ __all__ = [
     "load_model",
     "load_program",
     "resolve_device",
+    "send",
 ]

@@ -35,3 +35,10 @@ def resolve_device(device: str | torch.device) -> torch.device:
             f"device 'cuda:{index}' was asked for, but there are {count}: cuda:0 to cuda:{count - 1}"
         )
     return torch.device("cuda", index)
+
+
+def send(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """A tensor of the host on a device; on CUDA through pinned memory, so that the host does not wait."""
+    if device.type != "cuda" or tensor.device.type != "cpu":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
