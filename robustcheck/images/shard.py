@@ -45,9 +45,15 @@ class Shard:
     keys: tuple[bytes, ...]
     ids: tuple[str, ...]
     marks: dict[bytes, bytes] = field(repr=False)
+    mapped: mmap.mmap = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    def let_go(self) -> None:
+        """Count no more as this process's memory; what is looked at again comes from the system's file cache."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self.mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def packed(images: Images, marks: Marks) -> list[bytes | memoryview]:
@@ -68,7 +74,8 @@ def open_shard(path: Path, shape: tuple[int, int, int]) -> Shard:
     with path.open("rb") as file:
         if os.fstat(file.fileno()).st_size < _END.size:
             raise DamagedShard("it is cut off")
-        content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    content = memoryview(mapped)
     magic, images, marks, size, digest = _END.unpack(content[-_END.size :])
     rows_at = images * size
     marks_at = rows_at + images * _IMAGE_ROW.itemsize
@@ -87,6 +94,7 @@ def open_shard(path: Path, shape: tuple[int, int, int]) -> Shard:
         tuple(image_rows["key"].tolist()),
         tuple(each.hex() for each in image_rows["id"].tolist()),
         dict(zip(mark_rows["mark"].tolist(), mark_rows["key"].tolist(), strict=True)),
+        mapped,
     )
 
 

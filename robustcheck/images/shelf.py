@@ -48,6 +48,8 @@ class Shelf:
         self._marks: dict[bytes, bytes] = {}
         self._new, self._leaving = _Unwritten(), _Unwritten()
         self._touched: dict[str, float] = {}
+        self._looked_at = 0
+        """Bytes since mapped memory was last let go."""
         self._lock, self._one_writes = RLock(), Lock()
         self._refresh()
 
@@ -148,7 +150,16 @@ class Shelf:
             self._throw_away(shard)
             return None
         self._touch(shard)
+        self._keep_memory_flat(pixels.nbytes)
         return pixels, shard.ids[row]
+
+    def _keep_memory_flat(self, size: int) -> None:
+        with self._lock:
+            self._looked_at += size
+            if self._looked_at > _SHARD_SIZE:
+                self._looked_at = 0
+                for shard in self._shards.values():
+                    shard.let_go()
 
     def _refresh(self, *, always: bool = False) -> bool:
         """Take in the files that other processes have written; True if there may be more than before."""

@@ -471,6 +471,25 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
         PixelCache(tmp_path / "file")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="told by Linux's /proc")
+def test_memory_does_not_grow_with_what_is_read(folder, place, monkeypatch):
+    rule = Preprocessing.for_size(128)
+    run(folder, place, rule)
+    monkeypatch.setattr(shelf_module, "_SHARD_SIZE", 128 * 128 * 3)
+    images = open_images(folder, size=rule).through(PixelCache(place))
+    expected = without(folder, rule)[1]
+    for position in range(COUNT):
+        np.testing.assert_array_equal(images._source.load(position)[0], expected[position])
+    assert mapped_memory(place) < COUNT * 128 * 128 * 3 / 2
+
+
+def mapped_memory(place):
+    """Bytes of the cache's files that count as this process's memory."""
+    sections = Path("/proc/self/smaps").read_text().split(str(place))[1:]
+    assert sections
+    return sum(1024 * int(section.partition("Rss:")[2].split()[0]) for section in sections)
+
+
 # ------------------------------------------------------------------------------------- a size limit
 
 A_SHARD = 5 * (8 * 8 * 3 + 24) + 56
