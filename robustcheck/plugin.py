@@ -329,6 +329,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         output["robustcheck"] = [study.to_plain() for study in ours.studies()]
         stored = ours.stored()
         output["robustcheck_store"] = [[*ours.said], stored.to_plain() if stored else None]
+        output["robustcheck_cache"] = ours.close_cache()
         return
     complete = exitstatus not in {pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR}
     if not complete:
@@ -338,6 +339,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     saved = ours.save_baseline() if complete and not ours.is_empty else True
     if not (ours.write_reports(_suite_properties(session.config)) and saved):
         session.exitstatus = pytest.ExitCode.USAGE_ERROR
+    ours.close_cache()
 
 
 def _make_readable(report: pytest.TestReport) -> None:
@@ -358,16 +360,18 @@ def _suite_properties(config: pytest.Config) -> Callable[[str, object], None] | 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """Take in what a worker of pytest-xdist evaluated."""
+    ours = node.config.stash[KEY]
     said, stored = getattr(node, "workeroutput", {}).get("robustcheck_store", ([], None))
-    node.config.stash[KEY].said.update(dict.fromkeys(said))
+    ours.said.update(dict.fromkeys(said))
     if stored is not None:
         from robustcheck.evaluation.keeping import Stored
 
-        node.config.stash[KEY].stored_by_workers.append(Stored(*stored))
+        ours.stored_by_workers.append(Stored(*stored))
+    ours.cache_counts += getattr(node, "workeroutput", {}).get("robustcheck_cache", ())
     for plain in getattr(node, "workeroutput", {}).get("robustcheck", ()):
         from robustcheck.report import Study
 
-        node.config.stash[KEY].from_workers.append(Study.from_plain(plain))
+        ours.from_workers.append(Study.from_plain(plain))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -387,7 +391,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.line(line)
     if session.saved:
         terminalreporter.line(session.saved)
-    for line in session.written:
+    for line in [*session.written, *session.told_of_cache()]:
         terminalreporter.line(line)
 
 

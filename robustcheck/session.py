@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from robustcheck.claims import Verdict
     from robustcheck.evaluation.keeping import Stored
     from robustcheck.evaluation.store import RecordStore
-    from robustcheck.images import ImageSet
+    from robustcheck.images import ImageSet, PixelCache
     from robustcheck.models import Classifier
     from robustcheck.records import Records
     from robustcheck.report import Check, Finding, FinishedRun, ReportedClaim, Study, Trouble
@@ -54,6 +55,8 @@ class Session:
         """What kept a test from running and was said."""
         self.saved = ""
         """What became of the baseline that was to be saved."""
+        self.cache_counts: list[tuple[int, int]] = []
+        """How many images came out of the cache, and how many were decoded, in this process or a worker each."""
         self.written: list[str] = []
         """What became of the reports that were to be written."""
         self.verdicts: defaultdict[pytest.Item | None, list[tuple[Robustness, Subject, Verdict]]] = (
@@ -158,7 +161,35 @@ class Session:
             opened = images if is_set else image_set_of(images, classifier.preprocessing, name=name)
             if settings.limit is not None:
                 opened = opened.sample(settings.limit, seed=settings.seed, stratified=settings.stratify)
+        if self.pixel_cache is not None:
+            opened = opened.through(self.pixel_cache)
         return opened.readable() if settings.bad_images == "skip" else opened
+
+    @cached_property
+    def pixel_cache(self) -> PixelCache | None:
+        """What `--robustcheck-cache-dir` names."""
+        from robustcheck.images import PixelCache
+
+        settings = self.settings
+        if settings.cache_dir is None:
+            return None
+        return PixelCache(settings.cache_dir, limit=settings.cache_size, verify=settings.cache_verify)
+
+    def close_cache(self) -> list[tuple[int, int]]:
+        """Write the decoded images that are not yet in the cache's folder, and return what came out of it."""
+        cache = vars(self).get("pixel_cache")
+        if cache is not None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("always")  # no test is there any more that one could fail
+                cache.flush()
+            self.cache_counts.append((cache.found, cache.decoded))
+        return self.cache_counts
+
+    def told_of_cache(self) -> Iterator[str]:
+        """Yield a line on what came out of the cache, in this process and in workers."""
+        if self.cache_counts:
+            found, decoded = (sum(numbers) for numbers in zip(*self.cache_counts, strict=True))
+            yield f"pixel cache {self.settings.cache_dir}: {found} images read from it, {decoded} decoded"
 
     def _make(self, classifier: Classifier, images: ImageSet) -> Robustness:
         import numpy as np

@@ -16,6 +16,7 @@ from robustcheck.errors import unknown
 SUITES = ("jpeg-study", "sanity")
 _GROUP = "robustcheck"
 _MOST_DIGITS = 18
+_LEAST_SIZE = 16 * 2**20
 
 
 def _whole(low: int) -> Callable[[str], int]:
@@ -45,6 +46,18 @@ def _one_of(*words: str) -> Callable[[str], str]:
         return text
 
     return read
+
+
+def _folder_or_off(text: str) -> Path | None:
+    return None if Path(text).name == "off" else Path(text)
+
+
+def _size(text: str) -> int:
+    read = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?) ?([KMGT])(?:i?B)?", text.strip(), re.IGNORECASE | re.ASCII)
+    size = 0 if read is None else int(float(read[1]) * 1024 ** (1 + "KMGT".index(read[2].upper())))
+    if size < _LEAST_SIZE:
+        raise ValueError("it is a size from 16M up, such as 500M or 20G")
+    return size
 
 
 def _path(*suffixes: str) -> Callable[[str], Path]:
@@ -110,6 +123,26 @@ OPTIONS = (
         "images that can't be read: name them and stop, or leave them out and count them (default: error)",
         _one_of("error", "skip"),
         "error",
+    ),
+    Option(
+        "cache-dir",
+        "DIR|off",
+        "keep decoded images in this folder, so that later runs need not decode them (default: off)",
+        _folder_or_off,
+        is_output=True,
+    ),
+    Option(
+        "cache-size",
+        "SIZE",
+        "how large the folder may become, such as 500M or 20G; what was not used for longest makes way (default: 20G)",
+        _size,
+        20 * 2**30,
+    ),
+    Option(
+        "cache-verify",
+        None,
+        "know image files by their contents alone, which reads each of them, not by size, inode and times",
+        default=False,
     ),
     Option("limit", "N", "take N of the images, a seeded random subset", _whole(1)),
     Option("stratify", None, "with a limit: take of each class its share", default=False),
@@ -215,6 +248,9 @@ class Settings:
     weights: str | None
     images: str | None
     bad_images: str
+    cache_dir: Path | None
+    cache_size: int
+    cache_verify: bool
     limit: int | None
     stratify: bool
     batch_size: int | None
@@ -285,7 +321,7 @@ def _value(config: pytest.Config, option: Option) -> Any:
         return text
     if (option.is_path or option.is_output) and written == option.key and config.inipath is not None:
         folder = config.inipath.parent
-        text = folder / str(text) if option.is_output else _beside(folder, str(text))
+        text = folder / Path(str(text)).expanduser() if option.is_output else _beside(folder, str(text))
     try:
         return option.read(str(text))
     except ValueError as error:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -77,20 +77,36 @@ def _image_set(
     indices, names = (None, None) if labels is None else as_labels(labels, where)
     if names is None and getattr(feature, "names", None):
         names = list(feature.names)
-    read = partial(_read, partial(_held, examples, image_in, Lock()), rule, where)
+    read = _Examples(examples, image_in, rule, where)
     return ImageSet(read, names=where, name=name, labels=indices, class_names=names)
 
 
-def _held(examples: Any, image_in: str, lock: Lock, index: int) -> Any:
-    with lock:
-        return examples[index][image_in]
+@dataclass(frozen=True)
+class _Examples:
+    """The images of a dataset, each read when it is asked for by its position."""
 
+    examples: Any
+    column: str
+    rule: Preprocessing
+    names: Sequence[str]
+    lock: Lock = field(default_factory=Lock)
 
-def _read(held: Callable[[int], Any], rule: Preprocessing, where: Sequence[str], index: int) -> Pixels:
-    image = held(index)
-    if image is None or not (image.get("bytes") or image.get("path")):
-        raise BadImage(where[index], "is empty: the dataset has none there")
-    return decode(image["bytes"] or Path(image["path"]), rule, where[index])
+    def __call__(self, position: int) -> Pixels:
+        """The image at a position, decoded."""
+        return decode(self.encoded(position), self.rule, self.shown(position))
+
+    def encoded(self, position: int) -> Path | bytes:
+        """The image at a position as the dataset holds it, or its file."""
+        with self.lock:
+            image = self.examples[position][self.column]
+        if image is None or not (image.get("bytes") or image.get("path")):
+            raise BadImage(self.names[position], "is empty: the dataset has none there")
+        held: bytes | None = image["bytes"]
+        return held or Path(image["path"])
+
+    def shown(self, position: int) -> str:
+        """What an error calls the image."""
+        return self.names[position]
 
 
 def _labels(dataset: Any, examples: Any, label_in: str) -> Sequence[Any]:

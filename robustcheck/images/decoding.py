@@ -54,7 +54,15 @@ class Files:
 
     def __call__(self, position: int) -> Pixels:
         """The image at a position, decoded."""
-        return decode(Path(self.folder, self.paths[position]), self.rule)
+        return decode(self.encoded(position), self.rule)
+
+    def encoded(self, position: int) -> Path:
+        """The file of the image at a position."""
+        return Path(self.folder, self.paths[position])
+
+    def shown(self, position: int) -> str:
+        """What an error calls the image."""
+        return printable(str(self.encoded(position)))
 
 
 def decode(source: Path | bytes, rule: Preprocessing, name: str | None = None) -> Pixels:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -13,13 +14,18 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from robustcheck.errors import RobustcheckError
+from robustcheck.images.cached import Encoded
 from robustcheck.images.decoding import BadImage, Pixels
+from robustcheck.images.pixel_cache import PixelCache
 from robustcheck.images.prefetch import in_threads
 from robustcheck.images.remarks import listed, repeated, shortened
 from robustcheck.images.sampling import some, some_of_each_class
+from robustcheck.images.source import Chosen, Plain, Source
 
 NO_LABEL = -1
 _BATCH_SIZE = 32
+_CHUNK = 16
+"""How many images a thread comes to know at a time: where a cache knows them, handing over would cost more."""
 _LOOKED_AT = 10_000
 """How many images are looked at, when one is bad, to say which others are."""
 
@@ -41,13 +47,13 @@ class Batch:
 class ImageSet:
     """Images with labels, names and ids, decoded as they are needed.
 
-    `read` gives the image at a position as uint8 (3, H, W); it is called from several threads at once and
-    must give the same each time. Only ids are kept, so memory does not grow with the pixels.
+    `read` gives the image at a position as uint8 (3, H, W), or is a `Source`; it is called from several
+    threads at once and must give the same each time. Only ids are kept, so memory does not grow with the pixels.
     """
 
     def __init__(
         self,
-        read: Callable[[int], Pixels],
+        read: Callable[[int], Pixels] | Source,
         *,
         names: Sequence[str],
         name: str,
@@ -64,8 +70,12 @@ class ImageSet:
         """What a report adds of how the set came about."""
         self.skipped = tuple(skipped)
         """The images that were left out as bad, each with the reason."""
-        self._read = read
+        self._source = read if isinstance(read, Source) else Plain(read)
         self._ids: list[str | None] = [None] * len(self.names)
+
+    def through(self, cache: PixelCache) -> ImageSet:
+        """The same images, out of a cache where they are in it; those that no file holds are left as they are."""
+        return self._of(_through(cache, self._source), np.arange(len(self)))
 
     @classmethod
     def from_arrays(
@@ -109,10 +119,13 @@ class ImageSet:
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """16 hex digits for each image, over its pixels; images that no pass has come by yet are decoded."""
+        """16 hex digits for each image, over its pixels.
+
+        Images that no pass has come by yet are decoded, unless a cache knows their ids.
+        """
         unseen = [position for position, known in enumerate(self._ids) if known is None]
         try:
-            for _ in in_threads(self._load, unseen, ahead=_BATCH_SIZE):
+            for _ in in_threads(self._identify, _in_chunks(unseen), ahead=_BATCH_SIZE // _CHUNK):
                 pass
         except BadImage as first:
             raise self._all_bad(first) from None
@@ -140,8 +153,12 @@ class ImageSet:
     def subset(self, positions: ArrayLike) -> ImageSet:
         """The set of the images at `positions`, in that order."""
         chosen = self._positions(positions)
-        subset = ImageSet(
-            partial(_at, self._read, chosen),
+        return self._of(Chosen(self._source, chosen), chosen)
+
+    def _of(self, source: Source, chosen: NDArray[np.int64]) -> ImageSet:
+        """The set of what a source gives, which are the images at the positions `chosen`."""
+        made = ImageSet(
+            source,
             names=[self.names[i] for i in chosen],
             name=self.name,
             labels=self.labels[chosen],
@@ -149,8 +166,8 @@ class ImageSet:
             notes=self.notes,
             skipped=self.skipped,
         )
-        subset._ids = [self._ids[i] for i in chosen]
-        return subset
+        made._ids = [self._ids[i] for i in chosen]
+        return made
 
     def with_labels(self, labels: ArrayLike, class_names: Sequence[str] | None = None) -> ImageSet:
         """The same images under other labels, such as those of a classifier's own numbering."""
@@ -271,39 +288,59 @@ class ImageSet:
     def _bad(self, positions: Sequence[int]) -> Iterator[tuple[int, BadImage]]:
         """Which images can't be read, and why; those that a pass has come by can."""
         unseen = [position for position in positions if self._ids[position] is None]
-        errors = in_threads(self._error_of, unseen, ahead=_BATCH_SIZE)
-        yield from (
-            (position, error) for position, error in zip(unseen, errors, strict=True) if error is not None
-        )
+        for found in in_threads(self._errors_of, _in_chunks(unseen), ahead=_BATCH_SIZE // _CHUNK):
+            yield from found
+
+    def _errors_of(self, positions: Sequence[int]) -> list[tuple[int, BadImage]]:
+        tried = [(position, self._error_of(position)) for position in positions]
+        return [(position, error) for position, error in tried if error is not None]
 
     def _error_of(self, position: int) -> BadImage | None:
         try:
-            self._load(position)
+            self._identify([position])
         except BadImage as error:
             return BadImage(self.names[position], error.reason)
         return None
 
+    def _identify(self, positions: Sequence[int]) -> None:
+        """Come to know the ids of images, at best without their pixels."""
+        for position in positions:
+            known = None
+            with suppress(BadImage):  # which loading says, with all there is to it
+                known = self._source.id_of(position)
+            if known is None:
+                self._load(position)
+            else:
+                self._ids[position] = known
+
     def _load(self, position: int) -> tuple[Pixels, str]:
         try:
-            pixels = self._read(position)
+            pixels, its_id = self._source.load(position)
         except BadImage as error:
             error.position = position
             raise
-        digest = hashlib.blake2b(pixels.data, digest_size=8).hexdigest()
-        if self._ids[position] not in (None, digest):
+        if self._ids[position] not in (None, its_id):
             raise RobustcheckError(
                 f"image {self.names[position]!r} is not what it was when it was first read in this run"
             )
-        self._ids[position] = digest
-        return pixels, digest
+        self._ids[position] = its_id
+        return pixels, its_id
 
 
 def _nth(array: NDArray[np.uint8], position: int) -> Pixels:
     return np.ascontiguousarray(array[position])
 
 
-def _at(read: Callable[[int], Pixels], positions: NDArray[np.int64], position: int) -> Pixels:
-    return read(int(positions[position]))
+def _in_chunks(positions: Sequence[int]) -> list[Sequence[int]]:
+    return [positions[start : start + _CHUNK] for start in range(0, len(positions), _CHUNK)]
+
+
+def _through(cache: PixelCache, source: Source) -> Source:
+    if isinstance(source, Chosen):
+        return Chosen(_through(cache, source.source), source.positions)
+    if isinstance(source, Plain) and isinstance(source.read, Encoded):
+        return cache.of(source.read)
+    return source
 
 
 def _as_labels(labels: ArrayLike | None, count: int) -> NDArray[np.int64]:

@@ -340,7 +340,7 @@ class Streamed(IterableDataset):
         return iter([(picture, index) for index, picture in enumerate(PICTURES)])
 
 
-EXPECTED = [np.asarray(image_set_of([picture], RULE, name="one")._read(0)) for picture in PICTURES]
+EXPECTED = [next(iter(image_set_of([picture], RULE, name="one"))).pixels[0].numpy() for picture in PICTURES]
 
 
 @pytest.mark.parametrize(
