@@ -164,7 +164,7 @@ class Evaluation:
 
         It takes nothing from the store that this one could have kept there: under the same seed it is another take.
         """
-        return Evaluation(
+        fresh = Evaluation(
             self.classifier,
             self.images,
             seed=self.seed if seed is None else seed,
@@ -175,6 +175,8 @@ class Evaluation:
             shard_size=self.shard_size,
             take=self.take + 1 if seed in {None, self.seed} else 1,
         )
+        fresh._agreed = self._agreed  # noqa: SLF001 - one of ours
+        return fresh
 
     def refusal(self, view: View) -> RobustcheckError | None:
         """Return why a view can't be evaluated here, or None: a library, a model or labels that are not there."""
