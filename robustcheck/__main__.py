@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,7 +47,83 @@ def compare(arguments: Sequence[str]) -> int:
     return 0
 
 
-COMMANDS: Mapping[str, Callable[[Sequence[str]], int]] = {"compare": compare, "report": report}
+def store(arguments: Sequence[str]) -> int:
+    """List what is in a record store, verify that it is whole, or prune it."""
+    parser = _parser("store")
+    parser.add_argument("action", choices=sorted(_STORE), metavar="ACTION", help=", ".join(sorted(_STORE)))
+    parser.add_argument(
+        "folder",
+        nargs="?",
+        type=Path,
+        default=Path(".pytest_cache/d/robustcheck"),
+        metavar="DIR",
+        help="the store's folder (default: the one in pytest's cache below this folder)",
+    )
+    parser.add_argument(
+        "--limit",
+        default="0K",
+        metavar="SIZE",
+        help="prune: how much to leave, such as 500M (default: nothing)",
+    )
+    options = parser.parse_args(arguments)
+    if not options.folder.is_dir():
+        raise RobustcheckError(f"there is no record store at {options.folder}: name its folder")
+    return _STORE[options.action](options.folder, options.limit)
+
+
+def _list_store(folder: Path, _limit: str) -> int:
+    from robustcheck.evaluation.store_care import studies, write_size
+
+    found = studies(folder)
+    for study in found:
+        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(study.used))
+        _say(f"{study.digest[:12]}  {study.parts} parts, {write_size(study.size)}, last used {used}")
+        if not study.can_be_read:
+            _say(f"  of record version {study.version}, which this robustcheck does not read")
+        for name in ("model", "weights", "images", "precision", "device", "batch size", "seed"):
+            _say(f"  {name:<11}{study.facts.get(name, 'unknown')}")
+    parts, size = sum(study.parts for study in found), sum(study.size for study in found)
+    _say(f"{len(found)} studies, {parts} parts, {write_size(size)} in {folder}")
+    return 0
+
+
+def _verify_store(folder: Path, _limit: str) -> int:
+    from robustcheck.evaluation.store_care import damaged, parts_in
+
+    bad = 0
+    for bad, (_, reason) in enumerate(damaged(folder), 1):  # noqa: B007 - it is the count
+        _say(reason)
+    count = sum(1 for _ in parts_in(folder))
+    _say(
+        f"{count - bad} of {count} parts are whole"
+        + (": the others are computed anew when asked for" if bad else "")
+    )
+    return 1 if bad else 0
+
+
+def _prune_store(folder: Path, limit: str) -> int:
+    from robustcheck.evaluation.store_care import prune, write_size
+    from robustcheck.settings import read_size
+
+    try:
+        size = read_size(limit)
+    except ValueError as error:
+        raise RobustcheckError(f"--limit={limit}: {error}") from None
+    count, freed = prune(folder, size)
+    _say(f"{count} parts, {write_size(freed)}, taken away")
+    return 0
+
+
+_STORE: Mapping[str, Callable[[Path, str], int]] = {
+    "list": _list_store,
+    "prune": _prune_store,
+    "verify": _verify_store,
+}
+COMMANDS: Mapping[str, Callable[[Sequence[str]], int]] = {
+    "compare": compare,
+    "report": report,
+    "store": store,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

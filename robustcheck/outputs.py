@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from robustcheck.report import FinishedRun
 
 
-_REPORTS = ("artifacts", "full-paths", "json", "records", "refresh", "report", "save", "store")
+_REPORTS = ("artifacts", "full-paths", "json", "records", "refresh", "report", "save", "store", "store-limit")
 """Options that don't bear on numbers."""
 
 

@@ -334,6 +334,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     complete = exitstatus not in {pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR}
     if not complete:
         ours.facts["interrupted"] = "the run was interrupted: what is here is what there was by then"
+    ours.prune_store()
     if stored := ours.stored():
         ours.facts["records"] = str(stored)
     saved = ours.save_baseline() if complete and not ours.is_empty else True
@@ -384,6 +385,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         from robustcheck.report.terminal import render
 
         for line in render(session.finished(), encoding=_encoding(terminalreporter)):
+            terminalreporter.line(line)
+    if "interrupted" in session.facts:
+        for line in session.where_it_stopped():
             terminalreporter.line(line)
     if stored := session.stored():
         terminalreporter.line(f"records: {stored}")

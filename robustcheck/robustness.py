@@ -114,6 +114,11 @@ class Robustness:
         return self._evaluation.provenance
 
     @property
+    def standing(self) -> tuple[int, int]:
+        """How many images have been evaluated under all views that were asked for, and of how many."""
+        return self._evaluation.standing, len(self.images)
+
+    @property
     def stored(self) -> Stored:
         """How many of the records came from the store, with those of second evaluations."""
         return sum((each.stored for each in self._again), self._evaluation.stored)

@@ -252,6 +252,30 @@ class Session:
             say=self.said.setdefault,
         )
 
+    def prune_store(self) -> None:
+        """Keep the store within its limit, where this run had one."""
+        store = vars(self).get("store") or (self.store if self.from_workers else None)
+        if store is not None:
+            from robustcheck.evaluation.store_care import prune, write_size
+
+            count, freed = prune(store.folder, self.settings.store_limit)
+            if count:
+                limit = write_size(self.settings.store_limit)
+                self.said[
+                    f"the record store is kept to {limit}: {count} parts, {write_size(freed)}, taken away"
+                ] = None
+
+    def where_it_stopped(self) -> Iterator[str]:
+        """Yield, for each evaluation that was interrupted, how far it had come, and how to go on."""
+        for *_, robustness in self._made:
+            done, count = robustness.standing
+            if done < count:
+                yield f"{robustness.classifier.name}: stopped at {done} of {count} images of {robustness.images.name}"
+                if self.store is None:
+                    yield "  nothing of that is kept: there is no record store (--robustcheck-store=DIR)"
+                else:
+                    yield f"  kept in {self.store.folder}: the same command goes on from there"
+
     def stored(self) -> Stored | None:
         """Return how many of the records came from the store; None where none did."""
         taken = [robustness.stored for *_, robustness in self._made] + self.stored_by_workers

@@ -39,6 +39,20 @@ def _share(text: str) -> float:
     return value
 
 
+def read_size(text: str) -> int:
+    """Return how many bytes are meant.
+
+    >>> read_size("1.5G"), read_size("200K")
+    (1500000000, 200000)
+
+    Raises ValueError that says what is allowed.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT])", text.strip().upper())
+    if match is None:
+        raise ValueError("it is a size with its unit, K, M, G or T, such as 500M or 1.5G")
+    return int(float(match[1]) * 1000 ** (1 + "KMGT".index(match[2])))
+
+
 def _one_of(*words: str) -> Callable[[str], str]:
     def read(text: str) -> str:
         if text not in words:
@@ -219,6 +233,13 @@ OPTIONS = (
         words=("off",),
     ),
     Option(
+        "store-limit",
+        "SIZE",
+        "how large the store may be, such as 500M: what was not used for longest is taken away (default: 1G)",
+        read_size,
+        10**9,
+    ),
+    Option(
         "refresh", None, "take no records from the store: compute them anew and replace them", default=False
     ),
     Option(
@@ -272,6 +293,7 @@ class Settings:
     records: Path | None
     artifacts: Path | None
     store: str | None
+    store_limit: int
     refresh: bool
     full_paths: bool
     on_command_line: frozenset[str]

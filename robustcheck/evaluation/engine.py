@@ -19,11 +19,13 @@ from robustcheck.evaluation.feasible import check_feasible
 from robustcheck.evaluation.keeping import Keeper, Shard, Stored, cut
 from robustcheck.evaluation.keys import study_facts, view_key
 from robustcheck.evaluation.measures import measure
+from robustcheck.evaluation.memory import give_back, split
 from robustcheck.evaluation.part import Part
 from robustcheck.evaluation.plan import Plan, make_plan
 from robustcheck.evaluation.provenance import describe
 from robustcheck.evaluation.running import Running
 from robustcheck.evaluation.steps import make
+from robustcheck.evaluation.stopping import stops_in_order
 from robustcheck.evaluation.store import RecordStore, open_store
 from robustcheck.images import Batch, ImageSet
 from robustcheck.models import Classifier, load_model
@@ -131,6 +133,8 @@ class Evaluation:
         self._told: set[str] = set()
         """The warnings that were given."""
         self._refusals: dict[View, RobustcheckError | None] = {}
+        self._at_once, self._is_short = self.batch_size, False
+        """How many images there is memory for, as far as is known."""
         self.store, self.take = store, take
         self._doubts: list[str] = []
         """What the first batch gave rise to."""
@@ -179,7 +183,7 @@ class Evaluation:
 
         It takes nothing from the store that this one could have kept there: under the same seed it is another take.
         """
-        return Evaluation(
+        fresh = Evaluation(
             self.classifier,
             self.images,
             seed=self.seed if seed is None else seed,
@@ -192,6 +196,8 @@ class Evaluation:
             shard_size=self.shard_size,
             take=self.take + 1 if seed in {None, self.seed} else 1,
         )
+        fresh._agreed = self._agreed
+        return fresh
 
     @cached_property
     def _running(self) -> Running:
@@ -219,6 +225,11 @@ class Evaluation:
         """Return on how many images, in order, a view has been evaluated."""
         return self._done.get(view, 0)
 
+    @property
+    def standing(self) -> int:
+        """On how many images, in order, all views have been evaluated that were ever asked for."""
+        return min((self.done(view) for view in self._columns), default=0)
+
     def columns(self, view: View) -> Mapping[str, Column]:
         """Return a view's columns, in image-set order."""
         return self._columns[view]
@@ -243,11 +254,12 @@ class Evaluation:
             if self.progress is not None:
                 self.progress(done, of or goal)
 
-        try:
-            for begin, stop, batches in self._legs(trees, start, goal):
-                self._compute(trees, begin, stop, batches, tell)
-        finally:
-            self._save()
+        with stops_in_order():
+            try:
+                for begin, stop, batches in self._legs(trees, start, goal):
+                    self._compute(trees, begin, stop, batches, tell)
+            finally:
+                self._save()
         if goal == len(self.images):
             self._look_back()
 
@@ -266,26 +278,22 @@ class Evaluation:
         plan = make_plan((X, *map(parse, views)))
         columns = {view: empty_columns(len(shard)) for view in plan.views}
         ids: list[str] = []
-        doubts: list[str] = []
         for batch in self.images.batches(self.batch_size, self.order[shard.start : shard.stop]):
-            run, measured = self._measured(plan, batch)
-            for view, rows in measured.items():
+            for view, rows in self._measured(plan, batch).items():
                 for name, values in zip(COLUMNS, rows, strict=True):
                     columns[view][name][len(ids) : len(ids) + len(batch)] = values
-            if not ids and shard.start == 0:
-                doubts = self._doubts_of(run)
             ids += batch.ids
-        return self._keeper.part(shard, ids, columns, doubts)
+        return self._keeper.part(shard, ids, columns, self._doubts)
 
     def commit(self, part: Part) -> None:
         """Put a part into the store, where there is one."""
         if self.store is not None:
-            self.store.commit(part, self._keeper.facts)
+            self.store.commit(part, {**self._keeper.facts, "images": self.images.name})
 
     def look(self, views: Iterable[str | View], rows: Iterable[int]) -> Iterator[Look]:
         """Yield some images of the set under some views, made and classified again; nothing is recorded."""
         plan = make_plan((X, *map(parse, views)))
-        for batch in self.images.batches(self.batch_size, np.array([*rows], dtype=np.int64)):
+        for batch in self.images.batches(self._at_once, np.array([*rows], dtype=np.int64)):
             run = self._start(plan, batch)
             for group in plan.steps:
                 make(run, group)
@@ -341,9 +349,9 @@ class Evaluation:
             for batch in source:
                 self._record(plan, batch)
                 for view in plan.views:
+                    self._done[view] = done + len(batch)
                     self._unsaved.setdefault(view, done)
                 done += len(batch)
-                self._done.update(dict.fromkeys(plan.views, done))
                 if done % self.shard_size == 0:
                     self._save()
                 tell(done)
@@ -358,18 +366,44 @@ class Evaluation:
                 start = stop
 
     def _record(self, plan: Plan, batch: Batch) -> None:
-        run, by_view = self._measured(plan, batch)
-        if not self._looked_at:
-            self._looked_at = True
-            self._doubt(self._doubts_of(run))
+        by_view = self._measured(plan, batch)
         for view, rows in by_view.items():
             for name, values in zip(COLUMNS, rows, strict=True):
                 self._columns[view][name][batch.indices] = values
         for index, image_id in zip(batch.indices, batch.ids, strict=True):
             self._ids[index] = image_id
 
-    def _measured(self, plan: Plan, batch: Batch) -> tuple[BatchRun, dict[View, Column]]:
-        """Return a batch that has gone through a plan, and the rows `COLUMNS` of each view."""
+    def _measured(self, plan: Plan, batch: Batch) -> dict[View, Column]:
+        """Return the rows `COLUMNS` of each view of a batch; where memory runs out, half of it at a time."""
+        while True:
+            try:
+                parts = [self._measured_at_once(plan, part) for part in split(batch, self._at_once)]
+            except torch.OutOfMemoryError as error:
+                problem = str(error).partition("\n")[0]
+            else:
+                return {view: np.concatenate([part[view] for part in parts], axis=1) for view in plan.views}
+            self._halve(
+                min(len(batch), self._at_once), problem
+            )  # out here: the error holds what was in memory
+
+    def _halve(self, size: int, problem: str) -> None:
+        """Have fewer images computed at once from now on; raises `RobustcheckError` where they are one already."""
+        if size == 1:
+            raise RobustcheckError(
+                f"{self.classifier.name}: {self.classifier.device} is out of memory with one image at a time "
+                f"({problem}); free memory there, name another --robustcheck-device, or ask for fewer views at once"
+            )
+        self._at_once = (size + 1) // 2
+        give_back(self.classifier.device)
+        if not self._is_short:
+            self._is_short = True
+            self._warn(
+                f"{self.classifier.device} ran out of memory with {size} images at once, and goes on with fewer. Numbers "
+                "may differ in the last digits from those of whole batches; a smaller --robustcheck-batch-size saves the "
+                "time that this takes"
+            )
+
+    def _measured_at_once(self, plan: Plan, batch: Batch) -> dict[View, Column]:
         run = self._start(plan, batch)
         for group in plan.steps:
             make(run, group)
@@ -380,7 +414,10 @@ class Evaluation:
         for view, rows in by_view.items():
             self._check_finite(view, batch, rows[0])
         run.check_gradients(batch.names)
-        return run, by_view
+        if not self._looked_at:
+            self._looked_at = True
+            self._doubt(self._doubts_of(run))
+        return by_view
 
     def _start(self, plan: Plan, batch: Batch) -> BatchRun:
         device = self.classifier.device
@@ -394,7 +431,7 @@ class Evaluation:
             labels=batch.labels.to(device),
             seed=self.seed,
             codec=self.codec,
-            batch_size=self.batch_size,
+            batch_size=self._at_once,
             top_labels=top_labels,
             other_model=self._other_model,
             running=self._running,
@@ -452,7 +489,7 @@ class Evaluation:
             shard = self._keeper.shard_at(min(self._unsaved.values()))
             views = [view for view, start in self._unsaved.items() if start < shard.stop]
             upto = {view: min(self.done(view), shard.stop) for view in views}
-            for stop in sorted(set(upto.values())):
+            for stop in sorted({*upto.values()} - {shard.start}):
                 rows = self.order[shard.start : stop]
                 columns = {view: cut(self._columns[view], rows) for view in views if upto[view] == stop}
                 self._keep(self._keeper.part(shard, [self._ids[row] for row in rows], columns, self._doubts))

@@ -26,9 +26,9 @@ import torch
 import robustcheck
 from robustcheck.attacks import HasLogits
 from robustcheck.attacks.libraries import LIBRARIES, version_of
-from robustcheck.evaluation import bytecode
 from robustcheck.evaluation.part import FORMAT
 from robustcheck.models import Classifier
+from robustcheck.models.bytecode import digest_of as digest_of_code
 from robustcheck.notation import View, parse, passages
 
 OtherModel = Callable[[str], HasLogits]
@@ -78,7 +78,7 @@ def _facts_of(view: View, other_model: OtherModel) -> Iterator[str | None]:
         step = inner.declared
         library = inner.step.partition(":")[0]
         if step.function is not None:
-            digest = bytecode.digest_of(step.function)
+            digest = digest_of_code(step.function)
             yield digest and f"{inner.step} is {digest}"
         elif library in LIBRARIES:
             yield version_of(library)
@@ -93,7 +93,7 @@ def _facts_of(view: View, other_model: OtherModel) -> Iterator[str | None]:
 
 
 def _model_facts(classifier: Classifier) -> dict[str, str]:
-    return {"weights": classifier.fingerprint, "code": bytecode.digest_of_module(classifier.module)}
+    return {"weights": classifier.fingerprint, "code": classifier.code}
 
 
 def _device_kind(device: torch.device) -> str:

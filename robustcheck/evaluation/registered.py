@@ -62,7 +62,7 @@ def _call(view: View, positional: tuple[object, ...], seeds: Sequence[int]) -> A
         named[SEEDS] = list(seeds)
     try:
         return step.function(*positional, **named)
-    except RobustcheckError:
+    except (RobustcheckError, torch.OutOfMemoryError):
         raise
     except Exception as error:
         raise RobustcheckError(

@@ -91,7 +91,7 @@ class RecordStore:
 
     def _read(self, path: Path) -> Part | None:
         try:
-            return _whole(path)
+            part = read_part(path)
         except FileNotFoundError:  # another process has put a larger one in its place
             return None
         except OSError as error:
@@ -102,6 +102,9 @@ class RecordStore:
             with suppress(OSError):
                 path.unlink()
             return None
+        with suppress(OSError):
+            os.utime(path)  # it was used
+        return part
 
     def _folder(self, study: str, slot: str) -> Path:
         return self.folder / study / slot[:2]
@@ -133,8 +136,8 @@ def open_store(where: RecordStore | Path | str | None) -> RecordStore | None:
     return RecordStore(folder)
 
 
-def _whole(path: Path) -> Part:
-    """Return the part of a file; raises `BadPart` where it is damaged, of another version, or another part."""
+def read_part(path: Path) -> Part:
+    """Return the part of a file; raises `BadPart` where it is damaged, of another version, or not what its name says."""
     part = Part.from_bytes(path.read_bytes(), str(path))
     if path.name != _name(part) or path.parts[-3:-1] != (part.study, part.slot[:2]):
         raise BadPart(f"{path} is not the part that its name says")

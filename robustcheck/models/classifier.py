@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from robustcheck.errors import RobustcheckError, RobustnessWarning
+from robustcheck.models.bytecode import digest_of_module
 from robustcheck.models.device import resolve_device
 from robustcheck.models.fingerprint import fingerprint
 from robustcheck.models.folding import fold_batch_norms
@@ -107,6 +108,11 @@ class Classifier:
     def fingerprint(self) -> str:
         """16 hex digits over layers, weights and preprocessing; equal on every device and in every process."""
         return fingerprint(self.module, self.preprocessing)
+
+    @cached_property
+    def code(self) -> str:
+        """16 hex digits over what the network's code does and its layers' settings, which no weight shows."""
+        return digest_of_module(self.module)
 
     def to(self, device: str | torch.device) -> Classifier:
         """This classifier on another device; as in PyTorch, the module itself moves."""

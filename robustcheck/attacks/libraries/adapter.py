@@ -80,7 +80,7 @@ def attack_by(
         warnings.simplefilter("ignore", FutureWarning)
         try:
             found = LIBRARIES[library].run(request, UnitPixels(classifier), images.float() / 255, labels)
-        except RobustcheckError:
+        except (RobustcheckError, torch.OutOfMemoryError):
             raise
         except Exception as error:
             raise RobustcheckError(f"{who} failed: {type(error).__name__}: {error}") from error
