@@ -62,7 +62,9 @@ class Net(nn.Module):
 
 
 def images() -> ImageSet:
-    return ImageSet.from_arrays(np.random.default_rng(0).integers(0, 256, (IMAGES, 3, 32, 32), dtype=np.uint8))
+    return ImageSet.from_arrays(
+        np.random.default_rng(0).integers(0, 256, (IMAGES, 3, 32, 32), dtype=np.uint8)
+    )
 
 
 def run(folder: Path | None, log: Path, breaks: Callable[[], bool] = lambda: False) -> None:
@@ -201,7 +203,9 @@ def try_it(disturb: Disturbance, outcome: Outcome, whole: str, seconds: float, c
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("times", type=int, nargs="?", default=100)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -216,8 +220,12 @@ def main() -> int:
         seconds, whole = time.monotonic() - began, told(log, "records")
     if whole is None:
         sys.exit("the run that nobody disturbed did not end")
-    print(f"a run that nobody disturbs: {seconds:.2f} s, {IMAGES} images, {len(VIEWS)} views, shards of {SHARD}")
-    print(f"{'what was done to it':<26}{'times':>6}{'ended by it':>13}{'lost':>6}{'most done again':>17}{'bad parts':>11}")
+    print(
+        f"a run that nobody disturbs: {seconds:.2f} s, {IMAGES} images, {len(VIEWS)} views, shards of {SHARD}"
+    )
+    print(
+        f"{'what was done to it':<26}{'times':>6}{'ended by it':>13}{'lost':>6}{'most done again':>17}{'bad parts':>11}"
+    )
     failed = False
     for name, (disturb, allowed) in WAYS.items():
         outcome = Outcome()
