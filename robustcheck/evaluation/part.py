@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -111,12 +111,29 @@ def _table(part: Part) -> Any:
     rows = np.tile(np.arange(count, dtype=np.int32), len(views))
     which = np.repeat(np.arange(len(views), dtype=np.int32), count)
     columns = {
-        "view": pa.DictionaryArray.from_arrays(pa.array(which), pa.array(views, pa.string())),
-        "id": pa.DictionaryArray.from_arrays(pa.array(rows), pa.array(part.ids, pa.string())),
+        "view": pa.DictionaryArray.from_arrays(_numbers(which), _texts(views)),
+        "id": pa.DictionaryArray.from_arrays(_numbers(rows), _texts(part.ids)),
     }
     for name in COLUMNS:
-        columns[name] = pa.array(np.concatenate([own[name] for own in part.columns.values()]))
+        columns[name] = _numbers(np.concatenate([own[name] for own in part.columns.values()]))
     return pa.table(columns).replace_schema_metadata({_KEY: json.dumps(part.header)})
+
+
+def _numbers(values: Column) -> Any:
+    """Return an Arrow array of numbers; `pyarrow.array` would import pandas first, which takes a second."""
+    import pyarrow as pa
+
+    kind = pa.from_numpy_dtype(values.dtype)
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(np.ascontiguousarray(values))])
+
+
+def _texts(texts: Sequence[str]) -> Any:
+    import pyarrow as pa
+
+    encoded = [text.encode() for text in texts]
+    ends = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))]
+    return pa.Array.from_buffers(pa.string(), len(encoded), buffers)
 
 
 def _part(table: Any, header: Mapping[str, Any]) -> Part:
