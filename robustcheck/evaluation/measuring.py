@@ -68,6 +68,8 @@ class Measurer:
         """How many images there is memory for, as far as is known."""
         self._warn, self._on_first = warn, on_first
         self._is_first = True
+        self._fetches_late = classifier.device.type == "cuda"
+        """Elsewhere what was sent is there at once."""
         self._other_models: dict[str, HasLogits] = {}
 
     @cached_property
@@ -90,20 +92,21 @@ class Measurer:
         `top_labels` gives l_x of a batch that was classified before, int64 (n,), or None. Where memory runs out,
         half a batch goes through at a time. Raises `RobustcheckError` for logits or gradients that are not finite.
         """
+        source = iter(batches)
         waiting: tuple[Batch, list[Sent]] | None = None
-        try:
-            for batch in batches:
-                ready, waiting = waiting, (batch, self._send(plan, batch, top_labels))
-                if self.classifier.device.type != "cuda":  # there it was computed when it was sent
-                    ready, waiting = waiting, None
-                if ready is not None:
-                    yield ready[0], self._fetched(plan, ready[1])
-        except Exception:  # of the batch after: what was computed before it is not lost
-            if waiting is not None:
-                yield waiting[0], self._fetched(plan, waiting[1])
-            raise
-        if waiting is not None:
-            yield waiting[0], self._fetched(plan, waiting[1])
+        while True:
+            try:
+                batch = next(source, None)
+                sent = None if batch is None else (batch, self._send(plan, batch, top_labels))
+            except Exception:  # of this batch: what was computed of the one before is not lost
+                if waiting is not None:
+                    yield waiting[0], self._fetched(plan, waiting[1])
+                raise
+            ready, waiting = (waiting, sent) if self._fetches_late else (sent, None)
+            if ready is not None:
+                yield ready[0], self._fetched(plan, ready[1])
+            elif batch is None:
+                return
 
     def gone_through(self, plan: Plan, batches: Iterable[Batch]) -> Iterator[tuple[Batch, BatchRun]]:
         """Yield each batch, as many images as there is memory for, with all images and logits of a plan."""
