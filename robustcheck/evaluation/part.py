@@ -68,7 +68,7 @@ class Part:
         from pyarrow import ArrowException, parquet
 
         try:
-            table = parquet.read_table(BytesIO(data))
+            table = parquet.ParquetFile(BytesIO(data)).read(use_threads=False)  # read_table imports pandas
             header = json.loads(table.schema.metadata[_KEY])
             written = header["format"]
             if written == FORMAT:
@@ -127,6 +127,15 @@ def _numbers(values: Column) -> Any:
     return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(np.ascontiguousarray(values))])
 
 
+def _values(array: Any, kind: str) -> Column:
+    """Return an Arrow array's numbers, without `to_numpy`, which would import pandas as well."""
+    import pyarrow as pa
+
+    if array.type != pa.from_numpy_dtype(np.dtype(kind)):
+        raise ValueError(f"a column is of type {array.type}")
+    return np.frombuffer(array.buffers()[1], kind, len(array), array.offset * np.dtype(kind).itemsize)
+
+
 def _texts(texts: Sequence[str]) -> Any:
     import pyarrow as pa
 
@@ -142,9 +151,7 @@ def _part(table: Any, header: Mapping[str, Any]) -> Part:
         raise ValueError(f"{table.num_rows} rows where {len(views)} views of {count} images belong")
     if any(table.column(name).null_count for name in table.column_names):
         raise ValueError("cells are empty")
-    read = {name: table.column(name).to_numpy() for name in COLUMNS}
-    if any(values.dtype != _kind(name) for name, values in read.items()):
-        raise ValueError("columns are of other types")
+    read = {name: _values(table.column(name).combine_chunks(), _kind(name)) for name in COLUMNS}
     ids = tuple(table.column("id").slice(0, count).to_pylist())
     columns = {
         view: {name: values[at * count : (at + 1) * count] for name, values in read.items()}
