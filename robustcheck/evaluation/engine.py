@@ -193,6 +193,21 @@ class Evaluation:
                     {view: probabilities[at] for view, probabilities in shown.items()},
                 )
 
+    def images_of(self, view: str | View, batch: Batch) -> torch.Tensor:
+        """Return a batch of the set under a view, made anew: uint8 (n, 3, H, W) on the classifier's device.
+
+        Nothing is recorded, and the classifier sees no more than making them takes.
+        """
+        tree = parse(view)
+        if refusal := self.refusal(tree):
+            raise refusal
+        plan = make_plan((X, tree))
+        run = self._start(plan, batch)
+        for group in plan.steps:
+            make(run, group)
+        run.check_gradients(batch.names)
+        return run.images[tree]
+
     def _stretches(self, views: tuple[View, ...], start: int, goal: int) -> Iterator[tuple[Plan, int]]:
         """Yield what to compute up to where: from image to image, the views that are not there yet."""
         whole_batches = -(-goal // self.batch_size) * self.batch_size
