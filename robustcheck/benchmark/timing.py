@@ -55,13 +55,15 @@ def unwatched(*, disable_gc: bool = False) -> Generator[None]:
     """Keep tracers and profilers away, as pytest-benchmark does of what it times itself, and the collector by option."""
     trace, profile, collects = sys.gettrace(), sys.getprofile(), gc.isenabled()
     sys.settrace(None)
-    sys.setprofile(None)
+    if callable(profile):  # cProfile's can't be put back from Python
+        sys.setprofile(None)
     if disable_gc:
         gc.disable()
     try:
         yield
     finally:
         sys.settrace(trace)
-        sys.setprofile(profile)
+        if callable(profile):
+            sys.setprofile(profile)
         if collects:
             gc.enable()
