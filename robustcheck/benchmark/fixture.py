@@ -103,15 +103,25 @@ class Benchmark:
         call = partial(jpeg.roundtrip, pixels, quality=quality, subsampling=subsampling, codec=codec)
         return self._measure(call, images=len(pixels), device=pixels.device)
 
-    def table(self, views: Iterable[str | View] = STUDY, *, rounds: int | None = None) -> Records:
-        """Measure the evaluation of views on all the run's images, and return the records.
+    def table(
+        self,
+        views: Iterable[str | View] = STUDY,
+        *,
+        images: int | None = None,
+        rounds: int | None = None,
+    ) -> Records:
+        """Measure the evaluation of views on the run's images, and return the records.
 
-        By default the views are the eight of arXiv 1608.00853's table. Images are decoded on the way, as in any
-        run. `rounds` is how often it is timed, after once to warm up; None leaves that to pytest-benchmark's
-        options. Raises `RobustcheckError` as an evaluation does.
+            robustcheck_benchmark.table(["Adv_1", "JPG(Adv_1)"], images=1000, rounds=3)
+
+        By default the views are the eight of arXiv 1608.00853's table, and it is all images; `images` are so many
+        of them, in whole batches. They are decoded on the way, as in any run. `rounds` is how often it is timed,
+        after once to warm up; None leaves that to pytest-benchmark's options. Raises `RobustcheckError` as an
+        evaluation does.
         """
         robustness, trees = self._robustness, tuple(map(parse, views))
-        count = len(robustness.images)
+        whole, size = len(robustness.images), robustness.batch_size
+        count = whole if images is None else min(whole, -(-images // size) * size)
         return self._measure(
             partial(robustness.evaluate_again, *trees, count=count),
             images=count,
@@ -169,8 +179,9 @@ class Benchmark:
         return result
 
     def note(self, text: str) -> None:
-        """Have a line stand under what this test measures, in the table and in what is saved; call it before."""
+        """Have a line stand under what this test measures, in the table and in what pytest-benchmark stores."""
         self._notes.append(text)
+        self._timed.extra_info["notes"] = self._notes
 
     @cached_property
     def _robustness(self) -> Robustness:
@@ -215,7 +226,7 @@ class Benchmark:
     ) -> None:
         """Add what was measured to the table, and to what pytest-benchmark stores."""
         seconds = median(self._timed.stats.stats.data)
-        row = Row(self._timed.name, in_words(facts), seconds, images, peak, ratio, tuple(self._notes))
+        row = Row(self._timed.name, in_words(facts), seconds, images, peak, ratio, self._notes)
         known = {
             "images": images,
             "images_per_second": row.images_per_second,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from robustcheck.benchmark.ratio import Ratio, in_units
@@ -25,7 +25,7 @@ class Row:
     peak_memory: int | None = None
     """In bytes."""
     ratio: Ratio | None = None
-    notes: tuple[str, ...] = ()
+    notes: Sequence[str] = ()
 
     @property
     def images_per_second(self) -> float | None:

@@ -103,17 +103,20 @@ def test_the_run_s_own_model_and_images_are_measured(repository):
             assert len(records.views) == 8
             assert len(records) == 40
 
+        def test_few_images(robustcheck_benchmark):
+            records = robustcheck_benchmark.table(["x"], images=9)
+            assert records.seen(records.views[0]).sum() == 16  # in batches of 8
+
         def test_few_views(robustcheck_benchmark):
             assert list(map(str, robustcheck_benchmark.table(["JPG(Adv_3)"], rounds=2).views)) == ["x", "JPG(Adv_3)"]
         """
     )
     result, _, benchmarks = saved(repository)
-    result.assert_outcomes(passed=4)
-    assert [benchmarks[f"test_{name}"]["extra_info"]["images"] for name in ("attack", "jpeg", "table")] == [
-        8,
-        8,
-        40,
-    ]
+    result.assert_outcomes(passed=5)
+    assert [
+        benchmarks[f"test_{name}"]["extra_info"]["images"]
+        for name in ("attack", "jpeg", "table", "few_images")
+    ] == [8, 8, 40, 16]
     assert benchmarks["test_few_views"]["stats"]["rounds"] == 2
     assert "= robustcheck =" not in result.stdout.str()  # measured, not claimed
 
