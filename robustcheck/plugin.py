@@ -408,8 +408,9 @@ def pytest_testnodedown(node: Any) -> None:
         node.config.stash[KEY].from_workers.append(Study.from_plain(plain))
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print the table, the claims and the findings."""
+    """Print the table, the claims and the findings, before a plugin's own summary that may end in an error."""
     session = config.stash[KEY]
     if session.is_empty and not session.written:
         return

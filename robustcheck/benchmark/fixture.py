@@ -72,7 +72,7 @@ class Benchmark:
         """Measure `function(*args, **kwargs)`, which takes `images` images, and return what it returns.
 
         `images`, if given, makes images per second of seconds; a function with a keyword of that name is given
-        as a `functools.partial`.
+        as a `functools.partial`. What it needs counts as that of the device that `--robustcheck-device` names.
         """
         return self._measure(partial(function, *args, **kwargs), images=images, device=self._device())
 

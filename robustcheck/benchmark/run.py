@@ -42,6 +42,8 @@ class BenchmarkRun:
 
         pytest-benchmark reads the closest marker alone, so what that says is said again.
         """
+        if not self._config.pluginmanager.has_plugin("pytest-benchmark"):
+            return
         ours = self._defaults()
         for item in items:
             if FIXTURE in getattr(item, "fixturenames", ()):

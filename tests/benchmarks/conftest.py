@@ -18,15 +18,16 @@ from PIL import Image
 
 from robustcheck.attacks import loss_gradient
 from robustcheck.benchmark.device import cpu_name
-from robustcheck.benchmark.nvidia import gpus
+from robustcheck.models.device import resolve_device
 
 
 def pytest_configure(config):
     """Save by device, and leave the columns that ours has to ours; each unless it is asked for otherwise."""
     option = config.option
-    names = [] if option.robustcheck_device == "cpu" else [gpu["name"] for gpu in gpus()]
+    device = resolve_device(option.robustcheck_device or "auto")
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu {cpu_name()}"
     if not (option.benchmark_save or option.benchmark_autosave or option.benchmark_json):
-        option.benchmark_save = re.sub(r"\W+", "-", names[0] if names else f"cpu {cpu_name()}")
+        option.benchmark_save = re.sub(r"\W+", "-", name)
     option.benchmark_columns = option.benchmark_columns or ["median", "iqr", "rounds"]
 
 

@@ -270,8 +270,18 @@ def test_skip_and_only_take_ours_for_benchmarks(repository):
 
 
 def test_without_pytest_benchmark_the_other_fixtures_work(repository):
-    repository.makepyfile("def test_it(robustness):\n    assert robustness['Noise_1'].kept >= 0.5")
-    repository.runpytest("-p", "no:benchmark").assert_outcomes(passed=1)
+    repository.makepyfile(
+        """
+        def test_claim(robustness):
+            assert robustness["Noise_1"].kept >= 0.5
+
+        def test_speed(robustcheck_benchmark):
+            robustcheck_benchmark.jpeg()
+        """
+    )
+    result = repository.runpytest("-p", "no:benchmark", "--strict-markers")
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["E       fixture 'benchmark' not found"])
 
 
 def test_collecting_a_benchmark_imports_no_library(pytester):
@@ -384,6 +394,7 @@ COMPARE = ("--benchmark-compare=0001", "--benchmark-compare-fail=median:10%")
 
 def test_compare_fail_is_green_and_red(timed, monkeypatch):
     write_ours(timed)
+    timed.makepyfile(test_claim="def test_claim(robustness):\n    assert robustness['Noise_1'].kept >= 0.5")
     same = timed.runpytest(*COMPARE)
     assert same.ret == pytest.ExitCode.OK
     same.stdout.fnmatch_lines(["test_codec (0001_base) *", "test_codec (NOW) *"])
@@ -391,7 +402,7 @@ def test_compare_fail_is_green_and_red(timed, monkeypatch):
     slower = timed.runpytest(*COMPARE)
     assert slower.ret != pytest.ExitCode.OK
     slower.stderr.fnmatch_lines(["*Performance has regressed:*", "*test_codec*'median' has failed*> 10.0*"])
-    slower.stdout.fnmatch_lines(["test_codec *30.0 ms *"])  # our table is there all the same
+    slower.stdout.fnmatch_lines(["test_codec *30.0 ms *", "Noise_1 *"])  # our tables are there all the same
 
 
 def test_a_baseline_of_another_device_is_not_compared_second_by_second(timed):
