@@ -2,6 +2,23 @@
 
 from __future__ import annotations
 
-from robustcheck.benchmark.ratio import Ratio
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Ratio"]
+if TYPE_CHECKING:
+    from robustcheck.benchmark.fixture import Benchmark
+    from robustcheck.benchmark.ratio import Ratio
+
+__all__ = ["Benchmark", "Ratio"]
+
+
+def __getattr__(name: str) -> Any:
+    """Fetch what measures when it is first used: every pytest run imports the hooks beside it."""
+    if name == "Benchmark":
+        from robustcheck.benchmark.fixture import Benchmark
+
+        return Benchmark
+    if name == "Ratio":
+        from robustcheck.benchmark.ratio import Ratio
+
+        return Ratio
+    raise AttributeError(f"module 'robustcheck.benchmark' has no attribute {name!r}")
