@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from robustcheck import outputs
+from robustcheck.benchmark.run import FIXTURE as BENCHMARK
+from robustcheck.benchmark.run import RUN, BenchmarkRun
 from robustcheck.claim_items import NAME as CLAIMS_FILE
 from robustcheck.claim_items import ClaimItem, ClaimModule
 from robustcheck.errors import ClaimFailed, RobustcheckError
@@ -28,12 +30,21 @@ from robustcheck.settings import Settings, add_options, mistyped
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from robustcheck.benchmark.fixture import Benchmark
     from robustcheck.models import Classifier
     from robustcheck.robustness import Robustness
 
 _PACKAGE = Path(__file__).parent
 _SUITES = _PACKAGE / "suites"
-_OURS = {"robustness", "robustcheck_model", "robustcheck_images", "robustcheck_classifier", "fgs", "jpeg"}
+_NAMES_VIEWS = {
+    "robustness",
+    "robustcheck_model",
+    "robustcheck_images",
+    "robustcheck_classifier",
+    "fgs",
+    "jpeg",
+}
+_OURS = _NAMES_VIEWS | {BENCHMARK}  # what a benchmark names is measured, not claimed
 
 
 # ------------------------------------------------------------------------------------------ options
@@ -65,6 +76,8 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     session.cache_folder = partial(_cache_folder, config)
     config.pluginmanager.register(session, "robustcheck_session")
+    config.stash[RUN] = benchmarks = BenchmarkRun(config)
+    config.pluginmanager.register(benchmarks, "robustcheck_benchmark_run")
     session.facts["command line"] = shlex.join(["pytest", *map(str, config.invocation_params.args)])
     session.facts["date"] = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     if not hasattr(config, "workerinput") and config.getoption("xmlpath", None):
@@ -149,6 +162,42 @@ def jpeg() -> Callable[..., Tensor]:
     return roundtrip
 
 
+@pytest.fixture
+def robustcheck_benchmark(request: pytest.FixtureRequest, benchmark: Any) -> Benchmark:
+    """Measure speed and memory, on top of pytest-benchmark; `.ratio` is for a gate that holds on any machine.
+
+    def test_my_codec_is_twice_as_fast(robustcheck_benchmark, images):
+        result = robustcheck_benchmark.ratio(lambda: mine(images), lambda: theirs(images))
+        assert result.ratio_low >= 2
+
+    `robustcheck_benchmark(function, *args, images=N)` measures anything; `.attack("Adv_1")`, `.jpeg(quality=75)`
+    and `.table()` measure the run's own model on its own images.
+    """
+    from robustcheck.benchmark.fixture import Benchmark
+    from robustcheck.benchmark.timing import device_seconds
+    from robustcheck.models.device import resolve_device
+
+    config = request.config
+    marker = request.node.get_closest_marker("benchmark")
+    with _told_plainly():
+        device = resolve_device(config.stash[KEY].settings.device)
+    return Benchmark(
+        benchmark,
+        config.stash[RUN],
+        timer=marker.kwargs.get("timer", device_seconds) if marker else device_seconds,
+        device=lambda: device,
+        robustness=lambda: request.getfixturevalue("robustness"),
+    )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
+    """Add the versions and devices that a time depends on to what pytest-benchmark stores."""
+    from robustcheck.benchmark.device import machine
+
+    machine_info["robustcheck"] = machine()
+
+
 # ---------------------------------------------------------------------------------------- collecting
 
 
@@ -195,7 +244,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     for item in session.items:
         if isinstance(item, ClaimItem):
             ours.planned.update(dict.fromkeys(item.declared.claim.views))
-        elif _uses_fixtures(item):
+        elif not _NAMES_VIEWS.isdisjoint(getattr(item, "fixturenames", ())):
             ours.planned.update(dict.fromkeys(views_named_by(item)))
 
 
@@ -375,8 +424,9 @@ def pytest_testnodedown(node: Any) -> None:
         ours.from_workers.append(Study.from_plain(plain))
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print the table, the claims and the findings."""
+    """Print the table, the claims and the findings, before a plugin's own summary that may end in an error."""
     session = config.stash[KEY]
     if session.is_empty and not session.written and not session.said:
         return

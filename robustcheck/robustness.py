@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 from robustcheck.baseline import Baseline
 from robustcheck.claims import (
@@ -35,7 +36,7 @@ from robustcheck.claims.wording import share, without_twin
 from robustcheck.errors import ClaimFailed, RobustcheckError, RobustnessWarning
 from robustcheck.evaluation import Evaluation, Look
 from robustcheck.evaluation.keeping import Stored
-from robustcheck.images import ImageSet
+from robustcheck.images import Batch, ImageSet
 from robustcheck.models import Classifier
 from robustcheck.notation import View, X, parse
 from robustcheck.records import MEASURE_OF, Records
@@ -230,6 +231,15 @@ class Robustness:
     def look(self, views: Iterable[str | View], rows: Iterable[int]) -> Iterator[Look]:
         """Yield some images, by their rows in the set, under some views, made again for someone to look at."""
         return self._evaluation.look(views, rows)
+
+    @property
+    def batch_size(self) -> int:
+        """How many images the model gets at once."""
+        return self._evaluation.batch_size
+
+    def images_of(self, view: str | View, batch: Batch) -> Tensor:
+        """Return a batch of the images under a view, made anew: uint8 (n, 3, H, W) on the classifier's device."""
+        return self._evaluation.images_of(view, batch)
 
     def evaluate_again(self, *views: str | View, count: int) -> Records:
         """Evaluate views on the first `count` images anew, sharing nothing with what was evaluated before.

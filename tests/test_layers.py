@@ -23,6 +23,7 @@ ORDER = [
         "places",
         "session",
         "claim_items",
+        "benchmark",
         "plugin",
         "suites",
         "__main__",

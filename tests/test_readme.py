@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import timm  # noqa: F401 - pytester forgets what is first imported inside, and torch can't be loaded twice
 
+import robustcheck.benchmark.fixture
 import robustcheck.report.terminal
 import robustcheck.robustness  # noqa: F401
 from robustcheck import evaluate
@@ -61,6 +62,12 @@ def test_baseline_example(pytester):
     some = ["--robustcheck-limit=4", "--robustcheck-seed=1"]
     pytester.runpytest("--robustcheck-save=v1", "robustcheck.toml", *some).assert_outcomes(passed=1)
     pytester.runpytest("--robustcheck-compare=v1", *some).assert_outcomes(passed=2)
+
+
+def test_gate_on_speed(pytester):
+    pytester.makepyfile(holding("python", "robustcheck_benchmark.ratio"))
+    result = pytester.runpytest("--robustcheck-limit=4", "--benchmark-disable")
+    result.assert_outcomes(passed=2, skipped=1)
 
 
 def test_own_attack_and_defence(toy_classifier, toy_images):

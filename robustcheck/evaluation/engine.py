@@ -291,6 +291,16 @@ class Evaluation:
                     {view: probabilities[at] for view, probabilities in shown.items()},
                 )
 
+    def images_of(self, view: str | View, batch: Batch) -> torch.Tensor:
+        """Return a batch of the set under a view, made anew: uint8 (n, 3, H, W) on the classifier's device.
+
+        Nothing is recorded, and the classifier sees no more than making them takes.
+        """
+        tree = parse(view)
+        if refusal := self.refusal(tree):
+            raise refusal
+        return self._measurer.images_of(tree, batch)
+
     def _legs(
         self, views: tuple[View, ...], start: int, goal: int
     ) -> Iterator[tuple[int, int, list[Batch] | None]]:

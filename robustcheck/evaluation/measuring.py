@@ -21,12 +21,12 @@ from robustcheck.evaluation.batch import BatchRun
 from robustcheck.evaluation.batch_size import default_batch_size, measure_batch_sizes
 from robustcheck.evaluation.measures import measure
 from robustcheck.evaluation.memory import give_back, split
-from robustcheck.evaluation.plan import Plan
+from robustcheck.evaluation.plan import Plan, make_plan
 from robustcheck.evaluation.running import Running
 from robustcheck.evaluation.steps import make
 from robustcheck.images import Batch
 from robustcheck.models import Classifier, load_model, send
-from robustcheck.notation import View
+from robustcheck.notation import View, X
 from robustcheck.records import Column
 
 Rows = dict[View, Column]
@@ -115,6 +115,13 @@ class Measurer:
                 with self.running.precision.arithmetic():
                     yield part, self._run(plan, part, None)
 
+    def images_of(self, view: View, batch: Batch) -> Tensor:
+        """Return a batch under a view: uint8 (n, 3, H, W) on the classifier's device."""
+        with self.running.precision.arithmetic():
+            run = self._made(make_plan((X, view)), batch, None)
+        self._check_gradients(batch.names, *run.finite_gradients)
+        return run.images[view]
+
     def _batch_size(self, asked: int | str | None) -> int:
         if asked == "auto":
             with self.running.precision.arithmetic():
@@ -161,6 +168,13 @@ class Measurer:
         return Sent(batch.names, values, attacks, finite, arrived, run if first else None)
 
     def _run(self, plan: Plan, batch: Batch, top_labels: Tensor | None) -> BatchRun:
+        """Return a batch with all images and logits of a plan."""
+        run = self._made(plan, batch, top_labels)
+        run.classify(plan.views)
+        return run
+
+    def _made(self, plan: Plan, batch: Batch, top_labels: Tensor | None) -> BatchRun:
+        """Return a batch with all images of a plan."""
         device = self.classifier.device
         run = BatchRun(
             self.running.attacked,
@@ -178,7 +192,6 @@ class Measurer:
             run.find_clean_gradient()  # first, since it classifies the clean images on the way
         for group in plan.steps:
             make(run, group)
-        run.classify(plan.views)
         return run
 
     def _fetched(self, plan: Plan, parts: list[Sent]) -> Rows:
@@ -191,13 +204,16 @@ class Measurer:
         values = part.values.numpy()
         for view, rows in zip(plan.views, values, strict=True):
             self._check_finite(view, part.names, rows[0])
-        for attack, finite in zip(part.attacks, part.finite.tolist(), strict=True):
-            if not finite:
-                where = f"on the way to {attack.alone}, from some of the images {part.names[0]} to {part.names[-1]}"
-                raise not_finite(self.classifier, where)
+        self._check_gradients(part.names, part.attacks, part.finite)
         if part.first is not None:
             self._on_first(part.first)
         return values
+
+    def _check_gradients(self, names: tuple[str, ...], attacks: tuple[View, ...], finite: Tensor) -> None:
+        for attack, is_finite in zip(attacks, finite.tolist(), strict=True):
+            if not is_finite:
+                where = f"on the way to {attack.alone}, from some of the images {names[0]} to {names[-1]}"
+                raise not_finite(self.classifier, where)
 
     def _check_finite(self, view: View, names: tuple[str, ...], predictions: Column) -> None:
         bad = np.flatnonzero(np.isnan(predictions))

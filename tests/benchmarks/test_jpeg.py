@@ -1,22 +1,13 @@
-"""The codecs against their peers, on the same batch in one run.
+"""The codecs alone, and `auto` against its peers in turns, on batches of photographs.
 
-    pytest tests/benchmarks/test_jpeg.py -s
-
-On the CPU each takes and gives uint8 (N, 3, H, W), Pillow's pool and torchvision.io with as many threads as
-torch has; `pillow pool, interleaved` spares Pillow that and takes and gives a list of (H, W, 3) arrays. On a
-CUDA device, where there is one, the batch is of 256 images and stays there. Every codec's pixels are compared
-with Pillow's. At the end comes a table of images per second, by the fastest of the rounds, of the ratio to the
-interleaved pool, and of the peak memory beside batch and result, over the size of the batch.
+On the CPU each takes and gives uint8 (N, 3, H, W), Pillow's pool and torchvision.io with as many threads as torch has;
+`pillow pool, interleaved` spares Pillow that and takes and gives (H, W, 3) arrays. On a CUDA device, where the run
+has one, batches are there.
 """
 
-from __future__ import annotations
-
-import subprocess
-import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from io import BytesIO
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,22 +16,30 @@ from PIL import Image
 from skimage import data
 
 from robustcheck import jpeg
+from robustcheck.models.device import resolve_device
 
 QUALITY = 75
 SIZES = {"cifar": (256, 32), "imagenet": (32, 224)}  # images, side
-REFERENCE = "pillow pool, interleaved"
-ROWS = []
+# torchvision.io warns that it will go; it is a peer here, and warnings are errors elsewhere.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
-def photographs(n, side):
-    """`n` cuts of four photographs, uint8 (n, 3, side, side)."""
+@pytest.fixture(scope="module")
+def device(pytestconfig):
+    return resolve_device(pytestconfig.getoption("robustcheck_device") or "auto")
+
+
+@pytest.fixture(params=SIZES)
+def images(request, device):
+    """Cuts of four photographs, uint8 (n, 3, side, side)."""
+    count, side = SIZES[request.param]
     sources = [getattr(data, name)() for name in ("astronaut", "chelsea", "coffee", "rocket")]
     cuts = []
-    for index in range(n):
+    for index in range(count * (8 if device.type == "cuda" else 1)):
         pixels = sources[index % 4]
         top, left = (index * 7) % (pixels.shape[0] - side), (index * 11) % (pixels.shape[1] - side)
         cuts.append(pixels[top : top + side, left : left + side])
-    return torch.from_numpy(np.stack(cuts)).permute(0, 3, 1, 2).contiguous()
+    return torch.from_numpy(np.stack(cuts)).permute(0, 3, 1, 2).contiguous().to(device)
 
 
 def by_pillow(pixels):
@@ -86,143 +85,52 @@ def nvjpeg(images):
     return torch.stack(decode_jpeg(encode_jpeg(list(images), QUALITY), device=images.device))
 
 
-def codec(name):
-    return lambda images: jpeg.roundtrip(images, quality=QUALITY, codec=name)
+PEERS = {
+    "cpu": {
+        "pillow pool, interleaved": interleaved_pool,
+        "pillow pool": pillow_pool,
+        "torchvision.io": torchvision_io,
+        "torchvision v2.JPEG": torchvision_transform,
+        "kornia": kornia,
+    },
+    "cuda": {"nvJPEG": nvjpeg, "kornia": kornia},
+}
 
 
 def gradient(images):
     levels = images.float().requires_grad_()
     jpeg.differentiable(levels, quality=QUALITY).sum().backward()
-    return levels.detach()
+    return levels.grad
 
 
-ON_CPU = {
-    REFERENCE: interleaved_pool,
-    "pillow pool": pillow_pool,
-    "torchvision.io": torchvision_io,
-    "torchvision v2.JPEG": torchvision_transform,
-    "kornia": kornia,
-    "auto": codec("auto"),
-    "pillow": codec("pillow"),
-    "tensor": codec("tensor"),
-    "differentiable, both ways": gradient,
-}
-ON_CUDA = {
-    "kornia": kornia,
-    "nvJPEG": nvjpeg,
-    "auto": codec("auto"),
-    "tensor": codec("tensor"),
-    "triton": codec("triton"),
-    "differentiable, both ways": gradient,
-}
+@pytest.mark.parametrize("codec", ["pillow", "tensor", "triton"])
+def test_codec(robustcheck_benchmark, images, codec):
+    if codec == "triton" and not images.is_cuda:
+        pytest.skip("Triton needs a CUDA device")
+    call = partial(jpeg.roundtrip, images, quality=QUALITY, codec=codec)
+    found = robustcheck_benchmark(call, images=len(images))
+    assert torch.equal(found.cpu(), pillow_pool(images.cpu()))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def table(request):
-    """Print what was measured once the module is through."""
-    yield
-    if not ROWS:
-        return
-    capture = request.config.pluginmanager.getplugin("capturemanager")
-    with capture.global_and_fixture_disabled():
-        sys.stdout.write(
-            f"\n{'':26}{'size':>10}{'images/s':>12}{'x Pillow':>10}{'differ':>9}{'MB extra':>10}\n"
-        )
-        pools = {row[1]: row[2] for row in ROWS if row[0] == REFERENCE}
-        for name, size, speed, differing, memory in ROWS:
-            ratio = f"{speed / pools[size]:.2f}" if size in pools else "-"
-            sys.stdout.write(f"{name:26}{size:>10}{speed:>12,.0f}{ratio:>10}{differing:>9}{memory:>10}\n")
+def test_there_and_the_gradient_back(robustcheck_benchmark, images):
+    robustcheck_benchmark(lambda: gradient(images), images=len(images))
 
 
-@pytest.fixture
-def quiet_deprecation(recwarn):
-    """torchvision.io warns that it will go; it is a peer here, and warnings are errors elsewhere."""
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        yield
-
-
-@pytest.mark.parametrize("name", ON_CPU)
-@pytest.mark.parametrize("size", SIZES)
-def test_on_the_cpu(benchmark, quiet_deprecation, size, name):
-    n, side = SIZES[size]
-    benchmark.group = f"cpu, {n} x {side}x{side}, {torch.get_num_threads()} threads"
-    images = photographs(n, side)
-    given = list(images.permute(0, 2, 3, 1).contiguous().numpy()) if name == REFERENCE else images
-    call = ON_CPU[name]
-    result = call(given)  # what is only paid once is paid here
-    benchmark.pedantic(call, (given,), rounds=3)
-    differing = "" if name in {REFERENCE, "differentiable, both ways"} else share_differing(result, images)
-    report(benchmark, name, f"{n}x{side}", n, differing, memory_on_cpu(name, size))
-
-
-def share_differing(result, images):
-    different = (
-        (result.cpu() != jpeg.roundtrip(images.cpu(), quality=QUALITY, codec="pillow")).double().mean()
+@pytest.mark.parametrize(
+    "peer", [(kind, name) for kind, peers in PEERS.items() for name in peers], ids="-".join
+)
+def test_against(robustcheck_benchmark, images, peer):
+    kind, name = peer
+    if kind != images.device.type:
+        pytest.skip(f"on {kind} alone")
+    theirs = PEERS[kind][name]
+    given = (
+        [*images.permute(0, 2, 3, 1).contiguous().numpy()] if name == "pillow pool, interleaved" else images
     )
-    return f"{100 * different:.1f}%" if different else "none"
-
-
-def report(benchmark, name, size, n, differing, memory):
-    if benchmark.disabled:
-        return
-    speed = n / benchmark.stats.stats.min
-    benchmark.extra_info.update(images_per_second=round(speed), differing=differing, extra_memory=memory)
-    ROWS.append((name, size, speed, differing, memory))
-
-
-MEASURE = """
-import importlib.util, pathlib, sys
-spec = importlib.util.spec_from_file_location("bench", sys.argv[1])
-bench = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(bench)
-call, images = bench.ON_CPU[sys.argv[2]], bench.photographs(int(sys.argv[3]), int(sys.argv[4]))
-
-def kilobytes(field):
-    lines = pathlib.Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith(field)).split()[1])
-
-call(images[:2])
-pathlib.Path("/proc/self/clear_refs").write_text("5")
-before = kilobytes("VmRSS")
-result = call(images)
-print((kilobytes("VmHWM") - before) / 1024, result.numel() / 2**20)
-"""
-
-
-def memory_on_cpu(name, size):
-    """By how much a fresh process grew at its peak, less the result, over the size of a batch of eight times."""
-    n, side = SIZES[size]
-    if name not in {"pillow", "tensor"} or side < 100 or not Path("/proc/self/clear_refs").exists():
-        return ""
-    found = subprocess.run(
-        [sys.executable, "-c", MEASURE, __file__, name, str(8 * n), str(side)],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    grown, result = (float(value) for value in found.stdout.split())
-    return f"{max(0.0, grown - result):.0f}/{result:.0f}"
-
-
-def seconds_on_device():
-    torch.cuda.synchronize()
-    return time.perf_counter()
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("name", ON_CUDA)
-@pytest.mark.benchmark(timer=seconds_on_device)
-def test_on_cuda(benchmark, quiet_deprecation, name):
-    n, side = 256, 224
-    benchmark.group = f"{torch.cuda.get_device_name()}, {n} x {side}x{side}"
-    images = photographs(n, side).cuda()
-    call = ON_CUDA[name]
-    result = call(images)
-    torch.cuda.reset_peak_memory_stats()
-    before = torch.cuda.memory_allocated()
-    call(images)
-    extra = torch.cuda.max_memory_allocated() - before - images.numel()
-    benchmark.pedantic(call, (images,), rounds=20, iterations=1 if name == "nvJPEG" else 5)
-    differing = "" if name == "differentiable, both ways" else share_differing(result, images)
-    report(benchmark, name, f"{n}x{side}", n, differing, f"{extra / 2**20:.0f}/{images.numel() / 2**20:.0f}")
+    found = theirs(given)
+    if name != "pillow pool, interleaved":
+        exact = jpeg.roundtrip(images, quality=QUALITY)
+        robustcheck_benchmark.note(f"{(found != exact).double().mean():.2%} of its samples are not Pillow's")
+    robustcheck_benchmark.ratio(
+        lambda: jpeg.roundtrip(images, quality=QUALITY), lambda: theirs(given), images=len(images)
+    )

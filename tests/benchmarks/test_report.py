@@ -32,7 +32,7 @@ def run():
 
 
 @pytest.mark.parametrize("render", [html.render, data.render], ids=["page", "json"])
-def test_large_run(benchmark, run, render):
-    text = benchmark.pedantic(lambda: render(facts_of(run)), rounds=3)
-    benchmark.extra_info["bytes"] = len(text.encode())
+def test_large_run(robustcheck_benchmark, run, render):
+    text = robustcheck_benchmark(lambda: render(facts_of(run)), images=IMAGES)
+    robustcheck_benchmark.note(f"{len(text.encode()):,} bytes")
     assert len(text.encode()) < 1_000_000

@@ -1,0 +1,258 @@
+"""The value of the fixture `robustcheck_benchmark`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property, partial
+from statistics import median
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import pytest
+
+from robustcheck import jpeg
+from robustcheck.benchmark.baselines import KEY
+from robustcheck.benchmark.device import facts_of, in_words, versions
+from robustcheck.benchmark.memory import peak_memory
+from robustcheck.benchmark.ratio import ROUNDS, Ratio, check_rounds
+from robustcheck.benchmark.reference import reference_seconds
+from robustcheck.benchmark.run import BenchmarkRun
+from robustcheck.benchmark.table import Row
+from robustcheck.benchmark.timing import Timer, calls_a_round, seconds_a_call, unwatched
+from robustcheck.errors import RobustcheckError
+from robustcheck.notation import View, parse
+from robustcheck.report.facts import PAPER
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from robustcheck.images import Batch
+    from robustcheck.records import Records
+    from robustcheck.robustness import Robustness
+
+Result = TypeVar("Result")
+
+STUDY = tuple(PAPER)
+"""The views of arXiv 1608.00853's table."""
+
+
+class Benchmark:
+    """Measures one thing in a test: seconds, images per second, peak memory, or a ratio of two ways in turns.
+
+        def test_my_preprocessing(robustcheck_benchmark):
+            robustcheck_benchmark(preprocess, images, images=len(images))
+
+    A call is made once to warm up, once more to see how much memory it needs, and then by pytest-benchmark as
+    often as its options and marker say, timed with a clock that waits for the device. Where pytest-benchmark is
+    disabled (`--benchmark-disable`, pytest-xdist) it is made once and nothing is measured. As with
+    `benchmark` itself, a test measures once.
+    """
+
+    def __init__(
+        self,
+        timed: Any,
+        run: BenchmarkRun,
+        *,
+        timer: Timer,
+        device: Callable[[], torch.device],
+        robustness: Callable[[], Robustness],
+    ) -> None:
+        self._timed, self._run, self._timer = timed, run, timer
+        self._device, self._ask_robustness = device, robustness
+        self._notes: list[str] = []
+
+    def __repr__(self) -> str:
+        return f"<robustcheck_benchmark of {self._timed.name}>"
+
+    def __call__(
+        self, function: Callable[..., Result], *args: Any, images: int | None = None, **kwargs: Any
+    ) -> Result:
+        """Measure `function(*args, **kwargs)`, which takes `images` images, and return what it returns.
+
+        `images`, if given, makes images per second of seconds; a function with a keyword of that name is given
+        as a `functools.partial`. What it needs counts as that of the device that `--robustcheck-device` names.
+        """
+        return self._measure(partial(function, *args, **kwargs), images=images, device=self._device())
+
+    def attack(self, view: str | View) -> Tensor:
+        """Measure how long it takes to attack one batch of the run's images, and return the images.
+
+            robustcheck_benchmark.attack("PGD_8[steps=20]")
+
+        The batch is as large as the run's, and on the model's device before. Returns uint8 (n, 3, H, W).
+        Raises `RobustcheckError` for a view that can't be read, is no attack, or can't be made here.
+        """
+        tree = parse(view)
+        if tree.kind != "attack":
+            raise RobustcheckError(
+                f"{tree} is no attack; give one such as Adv_1, or measure whole views with .table(['{tree}'])"
+            )
+        batch = self._batch
+        return self._measure(
+            partial(self._robustness.images_of, tree, batch), images=len(batch), device=batch.pixels.device
+        )
+
+    def jpeg(self, quality: int = 75, *, subsampling: str = "4:2:0", codec: str = "auto") -> Tensor:
+        """Measure `robustcheck.jpeg.roundtrip` on one batch of the run's images, and return what it returns.
+
+        The batch is on the model's device. Raises `RobustcheckError` as `roundtrip` does.
+        """
+        pixels = self._batch.pixels
+        call = partial(jpeg.roundtrip, pixels, quality=quality, subsampling=subsampling, codec=codec)
+        return self._measure(call, images=len(pixels), device=pixels.device)
+
+    def table(
+        self,
+        views: Iterable[str | View] = STUDY,
+        *,
+        images: int | None = None,
+        rounds: int | None = None,
+    ) -> Records:
+        """Measure the evaluation of views on the run's images, and return the records.
+
+            robustcheck_benchmark.table(["Adv_1", "JPG(Adv_1)"], images=1000, rounds=3)
+
+        By default the views are the eight of arXiv 1608.00853's table, and it is all images; `images` are so many
+        of them, in whole batches. They are decoded on the way, as in any run. `rounds` is how often it is timed,
+        after once to warm up; None leaves that to pytest-benchmark's options. Raises `RobustcheckError` as an
+        evaluation does.
+        """
+        robustness, trees = self._robustness, tuple(map(parse, views))
+        whole, size = len(robustness.images), robustness.batch_size
+        count = whole if images is None else min(whole, -(-images // size) * size)
+        return self._measure(
+            partial(robustness.evaluate_again, *trees, count=count),
+            images=count,
+            device=robustness.classifier.device,
+            rounds=rounds,
+        )
+
+    def ratio(
+        self,
+        ours: Callable[[], object],
+        theirs: Callable[[], object],
+        *,
+        rounds: int = ROUNDS,
+        images: int | None = None,
+    ) -> Ratio:
+        """Time two functions without arguments in turns, and return how many times as fast ours is.
+
+            result = robustcheck_benchmark.ratio(ours, theirs)
+            assert result.ratio_low >= 2
+
+        Each is called once to warm up, and then in each of the `rounds` (at least 6): ours, then theirs, several
+        times where one call is too short to time. `ratio` is the median over the rounds of theirs / ours;
+        from `ratio_low` to `ratio_high` is an interval of that median at 95 %, by order statistics. pytest-benchmark
+        stores the times of ours. Where it is disabled each is called once, and the test is skipped, since there
+        is nothing to assert on.
+        """
+        check_rounds(rounds)
+        if self._timed.disabled:
+            ours(), theirs()
+            pytest.skip(f"robustcheck_benchmark: both were called once, not timed: {self._run.why_untimed}")
+        device = self._device()
+        with _raised_by(self._timed):
+            ours(), theirs()
+            with unwatched():
+                our_calls, their_calls = (calls_a_round(call, self._timer) for call in (ours, theirs))
+        their_seconds: list[float] = []
+
+        def their_turn() -> None:
+            options = self._timed.stats.options
+            with unwatched(disable_gc=options["disable_gc"]):
+                their_seconds.append(seconds_a_call(theirs, their_calls, options["timer"]))
+
+        # What pytest-benchmark calls a teardown comes after each round: so the other's turn.
+        self._timed.pedantic(ours, rounds=rounds, iterations=our_calls, teardown=their_turn)
+        our_seconds = tuple(self._timed.stats.stats.data)
+        facts = facts_of(device)
+        result = Ratio(our_seconds, tuple(their_seconds[:rounds]), in_words(facts))
+        told = {
+            "ratio": result.ratio,
+            "ratio_low": result.ratio_low,
+            "ratio_high": result.ratio_high,
+            "theirs": list(result.theirs),
+        }
+        self._keep(device, facts, images=images, peak=None, ratio=result, told=told)
+        return result
+
+    def note(self, text: str) -> None:
+        """Have a line stand under what this test measures, in the table and in what pytest-benchmark stores."""
+        self._notes.append(text)
+        self._timed.extra_info["notes"] = self._notes
+
+    @cached_property
+    def _robustness(self) -> Robustness:
+        return self._ask_robustness()
+
+    @cached_property
+    def _batch(self) -> Batch:
+        """One batch of the run's images, on the model's device."""
+        robustness = self._robustness
+        batch = next(iter(robustness.images.batches(robustness.batch_size)))
+        device = robustness.classifier.device
+        return replace(batch, pixels=batch.pixels.to(device), labels=batch.labels.to(device))
+
+    def _measure(
+        self,
+        call: Callable[[], Result],
+        *,
+        images: int | None,
+        device: torch.device,
+        rounds: int | None = None,
+    ) -> Result:
+        if self._timed.disabled:
+            self._run.untimed += 1
+            return self._timed(call)  # type: ignore[no-any-return]
+        with _raised_by(self._timed):
+            if rounds is None:
+                call()  # what is paid once only is paid here: compiling, loading, caches
+            peak = peak_memory(call, device)
+        result: Result = self._timed(call) if rounds is None else self._timed.pedantic(call, rounds=rounds)
+        self._keep(device, facts_of(device), images=images, peak=peak)
+        return result
+
+    def _keep(
+        self,
+        device: torch.device,
+        facts: dict[str, Any],
+        *,
+        images: int | None,
+        peak: int | None,
+        ratio: Ratio | None = None,
+        told: dict[str, Any] | None = None,
+    ) -> None:
+        """Add what was measured to the table, and to what pytest-benchmark stores."""
+        seconds = median(self._timed.stats.stats.data)
+        row = Row(self._timed.name, in_words(facts), seconds, images, peak, ratio, self._notes)
+        known = {
+            "images": images,
+            "images_per_second": row.images_per_second,
+            "peak_memory_bytes": peak,
+            **(told or {}),
+            "notes": self._notes,
+        }
+        self._timed.extra_info.update(
+            {name: value for name, value in known.items() if value not in (None, [])}
+        )
+        self._timed.extra_info[KEY] = {
+            "device": facts,
+            "versions": versions(),
+            "reference_seconds": reference_seconds(device),
+        }
+        self._run.rows.append(row)
+
+
+@contextmanager
+def _raised_by(timed: Any) -> Generator[None]:
+    """Have pytest-benchmark raise what is raised: or it would warn, too, that it was not used at all."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - it is raised again
+        timed.pedantic(_raise, (error,))
+
+
+def _raise(error: Exception) -> NoReturn:
+    raise error

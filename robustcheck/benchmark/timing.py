@@ -1,0 +1,69 @@
+"""What seconds are: those of a device that has done its work, with nobody watching each line of it."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from math import ceil
+from typing import Any
+
+Timer = Callable[[], float]
+
+SHORTEST_ROUND = 0.005
+"""Seconds. What is shorter is called several times a round."""
+_MOST_CALLS = 100_000
+
+
+def device_seconds() -> float:
+    """Return a clock's seconds, once every CUDA device that this process uses has done what it was given.
+
+    PyTorch returns from a call on CUDA before the device has done it. Importing torch is left to whoever uses it.
+    """
+    torch: Any = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        for index in range(torch.cuda.device_count()):
+            if torch.cuda.memory_reserved(index):  # others do nothing, and waiting for one would set it up
+                torch.cuda.synchronize(index)
+    return time.perf_counter()
+
+
+def seconds_a_call(call: Callable[[], object], calls: int, timer: Timer) -> float:
+    """Return how long a call takes, over some calls as one measurement."""
+    start = timer()
+    for _ in range(calls):
+        call()
+    return (timer() - start) / calls
+
+
+def calls_a_round(call: Callable[[], object], timer: Timer) -> int:
+    """Return how many calls make a round that is long beside the clock's own noise; it makes about as many."""
+    calls = 1
+    while calls < _MOST_CALLS:
+        seconds = seconds_a_call(call, calls, timer) * calls
+        if seconds >= SHORTEST_ROUND:
+            return calls
+        wanted = ceil(calls * SHORTEST_ROUND / max(seconds, 1e-9))
+        calls = max(calls + 1, min(wanted, 10 * calls))
+    return _MOST_CALLS
+
+
+@contextmanager
+def unwatched(*, disable_gc: bool = False) -> Generator[None]:
+    """Keep tracers and profilers away, as pytest-benchmark does of what it times itself, and the collector by option."""
+    trace, profile, collects = sys.gettrace(), sys.getprofile(), gc.isenabled()
+    sys.settrace(None)
+    if callable(profile):  # cProfile's can't be put back from Python
+        sys.setprofile(None)
+    if disable_gc:
+        gc.disable()
+    try:
+        yield
+    finally:
+        sys.settrace(trace)
+        if callable(profile):
+            sys.setprofile(profile)
+        if collects:
+            gc.enable()
