@@ -103,3 +103,13 @@ def test_twice(robustness):
     cold, warm = (images_seen(repository.runpytest("-s")) for _ in range(2))
     assert cold > 4 * 40 + 2 * 8
     assert warm == 1  # the spot check, once for both
+
+
+def test_the_store_is_kept_to_its_limit_and_that_is_said(repository):
+    repository.makepyfile(TESTS)
+    result = repository.runpytest("--robustcheck-store=kept", "--robustcheck-store-limit=1K")
+    result.stdout.fnmatch_lines(["the record store is kept to 1.0 kB: 1 parts, * kB, taken away"])
+    assert not list((repository.path / "kept").rglob("*.parquet"))
+    wrong = repository.runpytest("--robustcheck-store-limit=1000")
+    assert wrong.ret == pytest.ExitCode.USAGE_ERROR
+    wrong.stderr.fnmatch_lines(["*K, M, G or T, such as 500M*"])
