@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from robustcheck import outputs
+from robustcheck import outputs, workers
 from robustcheck.claim_items import NAME as CLAIMS_FILE
 from robustcheck.claim_items import ClaimItem, ClaimModule
 from robustcheck.errors import ClaimFailed, RobustcheckError
@@ -61,7 +61,10 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(problem)
     settings = Settings.of(config)
     config.stash[KEY] = session = Session(
-        settings, root=config.rootpath, new_progress=partial(_progress, config)
+        settings,
+        root=config.rootpath,
+        new_progress=partial(_progress, config),
+        worker=workers.Worker.of(config),
     )
     session.cache_folder = partial(_cache_folder, config)
     config.pluginmanager.register(session, "robustcheck_session")
@@ -327,8 +330,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
         output["robustcheck"] = [study.to_plain() for study in ours.studies()]
-        stored = ours.stored()
-        output["robustcheck_store"] = [[*ours.said], stored.to_plain() if stored else None]
+        taken = {name: stored.to_plain() for name, stored in ours.stored_by_view().items()}
+        output["robustcheck_store"] = [[*ours.said], taken]
         return
     complete = exitstatus not in {pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR}
     if not complete:
@@ -356,14 +359,21 @@ def _suite_properties(config: pytest.Config) -> Callable[[str, object], None] | 
 
 
 @pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker of pytest-xdist by what it shares the work with the others."""
+    workers.tell(node, node.config)
+
+
+@pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """Take in what a worker of pytest-xdist evaluated."""
-    said, stored = getattr(node, "workeroutput", {}).get("robustcheck_store", ([], None))
+    said, taken = getattr(node, "workeroutput", {}).get("robustcheck_store", ([], {}))
     node.config.stash[KEY].said.update(dict.fromkeys(said))
-    if stored is not None:
+    if taken:
         from robustcheck.evaluation.keeping import Stored
 
-        node.config.stash[KEY].stored_by_workers.append(Stored(*stored))
+        stored = {name: Stored(*plain) for name, plain in taken.items()}
+        node.config.stash[KEY].stored_by_workers.append(stored)
     for plain in getattr(node, "workeroutput", {}).get("robustcheck", ()):
         from robustcheck.report import Study
 

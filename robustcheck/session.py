@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from robustcheck.baseline import Baseline
     from robustcheck.claims import Verdict
     from robustcheck.evaluation.keeping import Stored
+    from robustcheck.evaluation.sharing import Sharing
     from robustcheck.evaluation.store import RecordStore
     from robustcheck.images import ImageSet
     from robustcheck.models import Classifier
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from robustcheck.report import Check, Finding, FinishedRun, ReportedClaim, Study, Trouble
     from robustcheck.report.panel import Panel
     from robustcheck.robustness import Robustness, Subject
+    from robustcheck.workers import Worker
 
 Progress = Callable[[int, int], None]
 INTEGRITY = "test_trust_"
@@ -43,10 +46,18 @@ class Session:
     """What one pytest run knows of robustness; nothing is imported or computed before it is asked."""
 
     def __init__(
-        self, settings: Settings, *, root: Path, new_progress: Callable[[], Progress | None]
+        self,
+        settings: Settings,
+        *,
+        root: Path,
+        new_progress: Callable[[], Progress | None],
+        worker: Worker | None = None,
     ) -> None:
         self.settings = settings
         self.root = root
+        self.worker = worker
+        """The worker of pytest-xdist that this process is."""
+        self.began = time.time() if worker is None else worker.began
         self.new_progress = new_progress
         self.planned: dict[View, None] = {}
         self.current_test: pytest.Item | None = None
@@ -75,7 +86,7 @@ class Session:
         """Where the record store is, unless the options name a place."""
         self.said: dict[str, None] = {}
         """What the record store had to say, each line once."""
-        self.stored_by_workers: list[Stored] = []
+        self.stored_by_workers: list[dict[str, Stored]] = []
         self.failed_integrity: list[str] = []
         self._failed: set[str] = set()
         self._asked: set[str] = set()
@@ -98,11 +109,19 @@ class Session:
         settings = self.settings
         self._asked.add("robustcheck_model")
         try:
-            return load_model(settings.model or "sample", weights=settings.weights, device=settings.device)
+            return load_model(settings.model or "sample", weights=settings.weights, device=self.device)
         except RobustcheckError as error:
             if settings.model:
                 raise
             raise RobustcheckError(f"{error}\nor name a model: --robustcheck-model=resnet50") from None
+
+    @cached_property
+    def device(self) -> str:
+        """Where to compute, by the options; workers of pytest-xdist share the cores and the GPUs of a machine."""
+        if self.worker is None:
+            return self.settings.device
+        self.worker.share_cores()
+        return self.worker.device(self.settings.device)
 
     def images_spec(self) -> str:
         """Return the images that the options name: the sample where they name none."""
@@ -126,7 +145,7 @@ class Session:
         for known, classifier in self._classifiers:
             if known is model:
                 return classifier
-        classifier = as_classifier(model, name="robustcheck_model", device=self.settings.device)
+        classifier = as_classifier(model, name="robustcheck_model", device=self.device)
         self._classifiers.append((model, classifier))
         return classifier
 
@@ -180,6 +199,7 @@ class Session:
             order=order,
             progress=self.new_progress(),
             store=self.store,
+            sharing=self.sharing,
         )
         deciding = Deciding(settings.stop_early, settings.alpha, settings.budget, settings.require_adaptive)
 
@@ -199,7 +219,7 @@ class Session:
         `--cache-clear`, turned off with the cache, kept out of version control, and not there in a fresh checkout: a
         gate in CI computes what it gates, unless someone chose to carry a folder from run to run.
         """
-        from robustcheck.evaluation.keeping import now
+        from robustcheck.evaluation.keeping import written
         from robustcheck.evaluation.store import open_store
 
         named = self.settings.store
@@ -207,23 +227,50 @@ class Session:
         if named is None:
             folder = self.cache_folder()
         try:
-            store = open_store(folder)
+            store = open_store(folder) or self._store_of_workers()
         except RobustcheckError as error:
-            if named is not None:
+            if named not in {None, "off"}:
                 raise
-            self.said[f"records are not kept for the next run: {error}"] = None
-            return None
+            store, lost = None, "records are not kept for the next run"
+            if self.worker is not None:
+                lost += " and not shared: each worker of pytest-xdist computes what its own tests need"
+            self.said[f"{lost}: {error}"] = None
         if store is None:
             return None
+        began = written(self.began)
         return replace(
             store,
-            since=now() if self.settings.refresh else "",
+            since=began if self.settings.refresh else "",
+            began=began,
             say=self.said.setdefault,
         )
 
+    def _store_of_workers(self) -> RecordStore | None:
+        """Return a store for this run alone, by which workers of pytest-xdist share what they compute."""
+        from robustcheck.evaluation.store import open_store
+
+        return None if self.worker is None else open_store(self.worker.folder / "records")
+
+    @cached_property
+    def sharing(self) -> Sharing | None:
+        """How a worker of pytest-xdist shares the work with the others; None where there are none."""
+        if self.worker is None or self.store is None:
+            return None
+        from robustcheck.evaluation.sharing import Sharing
+
+        return Sharing(self.worker.folder / "locks", ahead=self.worker.count)
+
+    def stored_by_view(self) -> dict[str, Stored]:
+        """Return how many of the records came from the store, by study and view, here and in workers."""
+        merged: dict[str, Stored] = {}
+        for taken in [*(robustness.stored for *_, robustness in self._made), *self.stored_by_workers]:
+            for name, stored in taken.items():
+                merged[name] = merged.get(name, stored) | stored
+        return merged
+
     def stored(self) -> Stored | None:
         """Return how many of the records came from the store; None where none did."""
-        taken = [robustness.stored for *_, robustness in self._made] + self.stored_by_workers
+        taken = self.stored_by_view().values()
         if not any(each.records for each in taken):
             return None
         from robustcheck.evaluation.keeping import Stored

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar, Literal
@@ -229,6 +230,9 @@ def _merged(one: Study, other: Study) -> Study:
     told = [study.records.provenance.get("libraries", "") for study in (one, other)]
     libraries = ", ".join(sorted({name for text in told for name in text.split(", ") if name}))
     provenance = dict(records.provenance) | ({"libraries": libraries} if libraries else {})
+    devices = {text for study in (one, other) for text in _devices(study)}
+    if devices:
+        provenance["device"] = ", ".join(sorted(devices))
     return replace(
         one,
         records=replace(records, provenance=provenance),
@@ -240,7 +244,19 @@ def _merged(one: Study, other: Study) -> Study:
 def _same_subject(one: Study, other: Study) -> bool:
     mine, theirs = one.records, other.records
     # The fingerprint of the images can only a worker tell that saw all of them, and each names the libraries it used.
-    kept = mine.provenance.keys() - {"images", "libraries"}
-    return mine.names == theirs.names and all(
-        mine.provenance[name] == theirs.provenance.get(name) for name in kept
+    kept = mine.provenance.keys() - {"images", "libraries", "device"}
+    return (
+        mine.names == theirs.names
+        and _kinds_of_device(one) == _kinds_of_device(other)
+        and all(mine.provenance[name] == theirs.provenance.get(name) for name in kept)
     )
+
+
+def _devices(study: Study) -> list[str]:
+    """Return the devices that a study names: workers that share several GPUs have one each."""
+    return [text for text in study.records.provenance.get("device", "").split(", ") if text]
+
+
+def _kinds_of_device(study: Study) -> set[str]:
+    """Return what devices of a study are, whichever of several of a kind."""
+    return {re.sub(r"^cuda:\d+ ", "cuda ", text) for text in _devices(study)}
