@@ -365,6 +365,12 @@ def pytest_configure_node(node: Any) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:
+    """Learn the order of the tests, which is that of a serial run."""
+    node.config.stash[KEY].position.update({test: at for at, test in enumerate(ids)})
+
+
+@pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """Take in what a worker of pytest-xdist evaluated."""
     said, taken = getattr(node, "workeroutput", {}).get("robustcheck_store", ([], {}))
@@ -411,8 +417,8 @@ def _encoding(terminalreporter: pytest.TerminalReporter) -> str:
     return getattr(terminalreporter._tw._file, "encoding", None) or "ascii"  # noqa: SLF001 - there is no public way
 
 
-def _progress(config: pytest.Config) -> Callable[[int, int], None] | None:
-    """Return what tells how far an evaluation has come, for the first time that there is one."""
+def _progress(config: pytest.Config, detail: Callable[[], str]) -> Callable[[int, int], None] | None:
+    """Return what tells how far an evaluation has come; None in a worker of pytest-xdist, and by -q."""
     reporter: Any = config.pluginmanager.getplugin("terminalreporter")
     if reporter is None or config.get_verbosity() < 0:
         return None
@@ -424,4 +430,4 @@ def _progress(config: pytest.Config) -> Callable[[int, int], None] | None:
         with capture.global_and_fixture_disabled():
             reporter.write(text, flush=True)
 
-    return Progress(write, rewrites=reporter.isatty and "CI" not in os.environ)
+    return Progress(write, rewrites=reporter.isatty and "CI" not in os.environ, detail=detail)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from bisect import insort
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -10,7 +11,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import CodeType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from robustcheck.workers import Worker
 
 Progress = Callable[[int, int], None]
+Reported = TypeVar("Reported")
 INTEGRITY = "test_trust_"
 """How the names of a suite's integrity tests begin: where one fails, the numbers can't be trusted."""
 CHANCE = "clean_accuracy_is_far_above_chance"
@@ -50,7 +52,7 @@ class Session:
         settings: Settings,
         *,
         root: Path,
-        new_progress: Callable[[], Progress | None],
+        new_progress: Callable[[Callable[[], str]], Progress | None],
         worker: Worker | None = None,
     ) -> None:
         self.settings = settings
@@ -88,6 +90,9 @@ class Session:
         """What the record store had to say, each line once."""
         self.stored_by_workers: list[dict[str, Stored]] = []
         self.failed_integrity: list[str] = []
+        self.position: dict[str, int] = {}
+        """Where a test stands among those collected: from workers of pytest-xdist they come in any order."""
+        self._positions: dict[int, int] = {}
         self._failed: set[str] = set()
         self._asked: set[str] = set()
         """The fixtures whose own bodies ran, rather than those that override them."""
@@ -197,7 +202,7 @@ class Session:
             precision=settings.precision,
             optimize=settings.optimize,
             order=order,
-            progress=self.new_progress(),
+            progress=self.new_progress(lambda: evaluation.underway),
             store=self.store,
             sharing=self.sharing,
         )
@@ -380,22 +385,27 @@ class Session:
             return
         for name, text in report.user_properties:
             if name.startswith("robustcheck_"):
-                self._take_in(name, str(text), failed=report.nodeid in self._failed)
+                self._take_in(name, str(text), report.nodeid)
         self.on_properties(report)
 
-    def _take_in(self, name: str, text: str, *, failed: bool) -> None:
-        """Note what a test's property reports; `failed` is whether the test did."""
+    def _take_in(self, name: str, text: str, test: str) -> None:
+        """Note what a test's property reports, in the order of the tests."""
         from robustcheck.report import Check, Finding, ReportedClaim, Trouble
 
         if name == Finding.PROPERTY:
-            self.findings.append(Finding.from_json(text))
+            self._add(self.findings, Finding.from_json(text), test)
         elif name == Check.PROPERTY:
-            self.checks.append(Check.from_json(text))
+            self._add(self.checks, Check.from_json(text), test)
         elif name == ReportedClaim.PROPERTY:
             claim = ReportedClaim.from_json(text)
-            self.claims.append(replace(claim, failed=failed and claim.state != "holds"))
+            failed = test in self._failed and claim.state != "holds"
+            self._add(self.claims, replace(claim, failed=failed), test)
         elif name == Trouble.PROPERTY:
-            self.troubles.append(Trouble.from_json(text))
+            self._add(self.troubles, Trouble.from_json(text), test)
+
+    def _add(self, others: list[Reported], reported: Reported, test: str) -> None:
+        self._positions[id(reported)] = self.position.get(test, 0)
+        insort(others, reported, key=lambda each: self._positions[id(each)])
 
     def studies(self) -> list[Study]:
         """Return what was evaluated in this process."""

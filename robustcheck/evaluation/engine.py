@@ -137,6 +137,8 @@ class Evaluation:
         """The warnings that were given."""
         self._refusals: dict[View, RobustcheckError | None] = {}
         self.store, self.take, self.sharing = store, take, sharing
+        self._asked: tuple[tuple[View, ...], int] = (), 0
+        """The views and the number of images that are on the way."""
         self._doubts: list[str] = []
         """What the first batch gave rise to."""
         self._unsaved: dict[View, int] = {}
@@ -235,6 +237,16 @@ class Evaluation:
         """Return on how many images, in order, a view has been evaluated."""
         return self._done.get(view, 0)
 
+    @property
+    def underway(self) -> str:
+        """Which of how many shards is being evaluated, and under how many views."""
+        views, count = self._asked
+        if not views:
+            return ""
+        of = -(-count // self.shard_size)
+        shard = min(min(map(self.done, views)) // self.shard_size + 1, of)
+        return f"shard {shard} of {of}, {len(views)} {'view' if len(views) == 1 else 'views'}"
+
     def columns(self, view: View) -> Mapping[str, Column]:
         """Return a view's columns, in image-set order."""
         return self._columns[view]
@@ -254,6 +266,7 @@ class Evaluation:
         for view in trees:
             self._columns.setdefault(view, empty_columns(len(self.images)))
         start = min(self.done(view) for view in trees)
+        self._asked = trees, of or goal
 
         def tell(done: int) -> None:
             if self.progress is not None:

@@ -166,3 +166,13 @@ def test_a_store_that_takes_nothing_more_is_said_once_and_each_computes_on(proce
     with pytest.warns(UserWarning, match="no space left. The run goes on without the record store"):
         evaluation.run(VIEWS)
     assert_same(evaluation.records, alone)
+
+
+def test_what_is_under_way_is_told_by_shard_and_views(process):
+    told = []
+    evaluation = process()
+    assert evaluation.underway == ""
+    evaluation.progress = lambda done, of: told.append((done, of, evaluation.underway))
+    evaluation.run(["Adv_5"])
+    assert told[-1] == (44, 44, "shard 3 of 3, 2 views")
+    assert told[0] == (16, 44, "shard 2 of 3, 2 views")
