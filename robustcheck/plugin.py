@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from robustcheck import outputs
+from robustcheck import outputs, workers
 from robustcheck.benchmark.run import FIXTURE as BENCHMARK
 from robustcheck.benchmark.run import RUN, BenchmarkRun
 from robustcheck.claim_items import NAME as CLAIMS_FILE
@@ -72,7 +72,10 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(problem)
     settings = Settings.of(config)
     config.stash[KEY] = session = Session(
-        settings, root=config.rootpath, new_progress=partial(_progress, config)
+        settings,
+        root=config.rootpath,
+        new_progress=partial(_progress, config),
+        worker=workers.Worker.of(config),
     )
     session.cache_folder = partial(_cache_folder, config)
     config.pluginmanager.register(session, "robustcheck_session")
@@ -376,8 +379,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
         output["robustcheck"] = [study.to_plain() for study in ours.studies()]
-        stored = ours.stored()
-        output["robustcheck_store"] = [[*ours.said], stored.to_plain() if stored else None]
+        taken = {name: stored.to_plain() for name, stored in ours.stored_by_view().items()}
+        output["robustcheck_store"] = [[*ours.said], taken]
         output["robustcheck_cache"] = ours.close_cache()
         return
     complete = exitstatus not in {pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR}
@@ -408,15 +411,27 @@ def _suite_properties(config: pytest.Config) -> Callable[[str, object], None] | 
 
 
 @pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker of pytest-xdist by what it shares the work with the others."""
+    workers.tell(node, node.config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:
+    """Learn the order of the tests, which is that of a serial run."""
+    node.config.stash[KEY].position.update({test: at for at, test in enumerate(ids)})
+
+
+@pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """Take in what a worker of pytest-xdist evaluated."""
     ours = node.config.stash[KEY]
-    said, stored = getattr(node, "workeroutput", {}).get("robustcheck_store", ([], None))
+    said, taken = getattr(node, "workeroutput", {}).get("robustcheck_store", ([], {}))
     ours.said.update(dict.fromkeys(said))
-    if stored is not None:
+    if taken:
         from robustcheck.evaluation.keeping import Stored
 
-        ours.stored_by_workers.append(Stored(*stored))
+        ours.stored_by_workers.append({name: Stored(*plain) for name, plain in taken.items()})
     ours.cache_counts += getattr(node, "workeroutput", {}).get("robustcheck_cache", ())
     for plain in getattr(node, "workeroutput", {}).get("robustcheck", ()):
         from robustcheck.report import Study
@@ -459,8 +474,8 @@ def _encoding(terminalreporter: pytest.TerminalReporter) -> str:
     return getattr(terminalreporter._tw._file, "encoding", None) or "ascii"  # noqa: SLF001 - there is no public way
 
 
-def _progress(config: pytest.Config) -> Callable[[int, int], None] | None:
-    """Return what tells how far an evaluation has come, for the first time that there is one."""
+def _progress(config: pytest.Config, detail: Callable[[], str]) -> Callable[[int, int], None] | None:
+    """Return what tells how far an evaluation has come; None in a worker of pytest-xdist, and by -q."""
     reporter: Any = config.pluginmanager.getplugin("terminalreporter")
     if reporter is None or config.get_verbosity() < 0:
         return None
@@ -472,4 +487,4 @@ def _progress(config: pytest.Config) -> Callable[[int, int], None] | None:
         with capture.global_and_fixture_disabled():
             reporter.write(text, flush=True)
 
-    return Progress(write, rewrites=reporter.isatty and "CI" not in os.environ)
+    return Progress(write, rewrites=reporter.isatty and "CI" not in os.environ, detail=detail)

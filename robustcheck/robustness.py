@@ -120,9 +120,13 @@ class Robustness:
         return self._evaluation.standing, len(self.images)
 
     @property
-    def stored(self) -> Stored:
-        """How many of the records came from the store, with those of second evaluations."""
-        return sum((each.stored for each in self._again), self._evaluation.stored)
+    def stored(self) -> Mapping[str, Stored]:
+        """How many of the records came from the store, by study and view, with those of second evaluations."""
+        taken: dict[str, Stored] = {}
+        for evaluation in (self._evaluation, *self._again):
+            for name, stored in evaluation.stored_by_view.items():
+                taken[name] = taken.get(name, stored) | stored
+        return taken
 
     def __getitem__(self, view: str | View) -> ViewEstimates:
         """Return a view's estimates; raises `RobustcheckError` for a view that can't be read."""
@@ -354,9 +358,10 @@ class Robustness:
     def _draws(self, terms: Sequence[Term]) -> Iterator[Columns]:
         """Yield measures of batch after batch, in the evaluation's random order, evaluated as they are drawn."""
         views = [view for _, view in terms]
+        most = min(len(self.images), self._deciding.budget or len(self.images))
         for start in range(0, len(self.images), self._evaluation.batch_size):
             stop = min(start + self._evaluation.batch_size, len(self.images))
-            self._evaluation.run(views, count=stop, of=len(self.images))
+            self._evaluation.run(views, count=stop, of=max(stop, most))
             yield _table(self._evaluation, terms, self._evaluation.order[start:stop])
 
     def _require_labels(self, terms: Sequence[Term]) -> None:

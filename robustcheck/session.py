@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import time
 import warnings
+from bisect import insort
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -11,7 +12,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import CodeType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from robustcheck.baseline import Baseline
     from robustcheck.claims import Verdict
     from robustcheck.evaluation.keeping import Stored
+    from robustcheck.evaluation.sharing import Sharing
     from robustcheck.evaluation.store import RecordStore
     from robustcheck.images import ImageSet, PixelCache
     from robustcheck.models import Classifier
@@ -32,8 +34,10 @@ if TYPE_CHECKING:
     from robustcheck.report import Check, Finding, FinishedRun, ReportedClaim, Study, Trouble
     from robustcheck.report.panel import Panel
     from robustcheck.robustness import Robustness, Subject
+    from robustcheck.workers import Worker
 
 Progress = Callable[[int, int], None]
+Reported = TypeVar("Reported")
 INTEGRITY = "test_trust_"
 """How the names of a suite's integrity tests begin: where one fails, the numbers can't be trusted."""
 CHANCE = "clean_accuracy_is_far_above_chance"
@@ -45,10 +49,18 @@ class Session:
     """What one pytest run knows of robustness; nothing is imported or computed before it is asked."""
 
     def __init__(
-        self, settings: Settings, *, root: Path, new_progress: Callable[[], Progress | None]
+        self,
+        settings: Settings,
+        *,
+        root: Path,
+        new_progress: Callable[[Callable[[], str]], Progress | None],
+        worker: Worker | None = None,
     ) -> None:
         self.settings = settings
         self.root = root
+        self.worker = worker
+        """The worker of pytest-xdist that this process is."""
+        self.began = time.time() if worker is None else worker.began
         self.new_progress = new_progress
         self.planned: dict[View, None] = {}
         self.current_test: pytest.Item | None = None
@@ -79,8 +91,11 @@ class Session:
         """Where the record store is, unless the options name a place."""
         self.said: dict[str, None] = {}
         """What the record store had to say, each line once."""
-        self.stored_by_workers: list[Stored] = []
+        self.stored_by_workers: list[dict[str, Stored]] = []
         self.failed_integrity: list[str] = []
+        self.position: dict[str, int] = {}
+        """Where a test stands among those collected: from workers of pytest-xdist they come in any order."""
+        self._positions: dict[int, int] = {}
         self._failed: set[str] = set()
         self._asked: set[str] = set()
         """The fixtures whose own bodies ran, rather than those that override them."""
@@ -102,11 +117,19 @@ class Session:
         settings = self.settings
         self._asked.add("robustcheck_model")
         try:
-            return load_model(settings.model or "sample", weights=settings.weights, device=settings.device)
+            return load_model(settings.model or "sample", weights=settings.weights, device=self.device)
         except RobustcheckError as error:
             if settings.model:
                 raise
             raise RobustcheckError(f"{error}\nor name a model: --robustcheck-model=resnet50") from None
+
+    @cached_property
+    def device(self) -> str:
+        """Where to compute, by the options; workers of pytest-xdist share the cores and the GPUs of a machine."""
+        if self.worker is None:
+            return self.settings.device
+        self.worker.share_cores()
+        return self.worker.device(self.settings.device)
 
     def images_spec(self) -> str:
         """Return the images that the options name: the sample where they name none."""
@@ -130,7 +153,7 @@ class Session:
         for known, classifier in self._classifiers:
             if known is model:
                 return classifier
-        classifier = as_classifier(model, name="robustcheck_model", device=self.settings.device)
+        classifier = as_classifier(model, name="robustcheck_model", device=self.device)
         self._classifiers.append((model, classifier))
         return classifier
 
@@ -196,7 +219,7 @@ class Session:
     def batch_size(self) -> int | str | None:
         """What to give the model at once; workers of pytest-xdist, which would time each other, measure nothing."""
         asked = self.settings.batch_size
-        if asked == "auto" and "PYTEST_XDIST_WORKER" in os.environ:
+        if asked == "auto" and self.worker is not None:
             self.said["--robustcheck-batch-size=auto measures nothing under pytest-xdist: by device"] = None
             return None
         return asked
@@ -219,8 +242,9 @@ class Session:
             precision=settings.precision,
             optimize=settings.optimize,
             order=order,
-            progress=self.new_progress(),
+            progress=self.new_progress(lambda: evaluation.underway),
             store=self.store,
+            sharing=self.sharing,
         )
         deciding = Deciding(settings.stop_early, settings.alpha, settings.budget, settings.require_adaptive)
 
@@ -240,7 +264,7 @@ class Session:
         `--cache-clear`, turned off with the cache, kept out of version control, and not there in a fresh checkout: a
         gate in CI computes what it gates, unless someone chose to carry a folder from run to run.
         """
-        from robustcheck.evaluation.keeping import now
+        from robustcheck.evaluation.keeping import written
         from robustcheck.evaluation.store import open_store
 
         named = self.settings.store
@@ -248,17 +272,21 @@ class Session:
         if named is None:
             folder = self.cache_folder()
         try:
-            store = open_store(folder)
+            store = open_store(folder) or self._store_of_workers()
         except RobustcheckError as error:
-            if named is not None:
+            if named not in {None, "off"}:
                 raise
-            self.said[f"records are not kept for the next run: {error}"] = None
-            return None
+            store, lost = None, "records are not kept for the next run"
+            if self.worker is not None:
+                lost += " and not shared: each worker of pytest-xdist computes what its own tests need"
+            self.said[f"{lost}: {error}"] = None
         if store is None:
             return None
+        began = written(self.began)
         return replace(
             store,
-            since=now() if self.settings.refresh else "",
+            since=began if self.settings.refresh else "",
+            began=began,
             say=self.said.setdefault,
         )
 
@@ -286,9 +314,32 @@ class Session:
                 else:
                     yield f"  kept in {self.store.folder}: the same command goes on from there"
 
+    def _store_of_workers(self) -> RecordStore | None:
+        """Return a store for this run alone, by which workers of pytest-xdist share what they compute."""
+        from robustcheck.evaluation.store import open_store
+
+        return None if self.worker is None else open_store(self.worker.folder / "records")
+
+    @cached_property
+    def sharing(self) -> Sharing | None:
+        """How a worker of pytest-xdist shares the work with the others; None where there are none."""
+        if self.worker is None or self.store is None:
+            return None
+        from robustcheck.evaluation.sharing import Sharing
+
+        return Sharing(self.worker.folder / "locks", ahead=self.worker.count)
+
+    def stored_by_view(self) -> dict[str, Stored]:
+        """Return how many of the records came from the store, by study and view, here and in workers."""
+        merged: dict[str, Stored] = {}
+        for taken in [*(robustness.stored for *_, robustness in self._made), *self.stored_by_workers]:
+            for name, stored in taken.items():
+                merged[name] = merged.get(name, stored) | stored
+        return merged
+
     def stored(self) -> Stored | None:
         """Return how many of the records came from the store; None where none did."""
-        taken = [robustness.stored for *_, robustness in self._made] + self.stored_by_workers
+        taken = self.stored_by_view().values()
         if not any(each.records for each in taken):
             return None
         from robustcheck.evaluation.keeping import Stored
@@ -398,22 +449,27 @@ class Session:
             return
         for name, text in report.user_properties:
             if name.startswith("robustcheck_"):
-                self._take_in(name, str(text), failed=report.nodeid in self._failed)
+                self._take_in(name, str(text), report.nodeid)
         self.on_properties(report)
 
-    def _take_in(self, name: str, text: str, *, failed: bool) -> None:
-        """Note what a test's property reports; `failed` is whether the test did."""
+    def _take_in(self, name: str, text: str, test: str) -> None:
+        """Note what a test's property reports, in the order of the tests."""
         from robustcheck.report import Check, Finding, ReportedClaim, Trouble
 
         if name == Finding.PROPERTY:
-            self.findings.append(Finding.from_json(text))
+            self._add(self.findings, Finding.from_json(text), test)
         elif name == Check.PROPERTY:
-            self.checks.append(Check.from_json(text))
+            self._add(self.checks, Check.from_json(text), test)
         elif name == ReportedClaim.PROPERTY:
             claim = ReportedClaim.from_json(text)
-            self.claims.append(replace(claim, failed=failed and claim.state != "holds"))
+            failed = test in self._failed and claim.state != "holds"
+            self._add(self.claims, replace(claim, failed=failed), test)
         elif name == Trouble.PROPERTY:
-            self.troubles.append(Trouble.from_json(text))
+            self._add(self.troubles, Trouble.from_json(text), test)
+
+    def _add(self, others: list[Reported], reported: Reported, test: str) -> None:
+        self._positions[id(reported)] = self.position.get(test, 0)
+        insort(others, reported, key=lambda each: self._positions[id(each)])
 
     def studies(self) -> list[Study]:
         """Return what was evaluated in this process."""

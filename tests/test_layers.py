@@ -21,6 +21,7 @@ ORDER = [
         "settings",
         "outputs",
         "places",
+        "workers",
         "session",
         "claim_items",
         "benchmark",

@@ -21,6 +21,7 @@ from robustcheck.evaluation.measuring import HowToRun, Measurer, Rows
 from robustcheck.evaluation.part import Part
 from robustcheck.evaluation.plan import Plan, make_plan
 from robustcheck.evaluation.provenance import describe
+from robustcheck.evaluation.sharing import Sharing
 from robustcheck.evaluation.stopping import stops_in_order
 from robustcheck.evaluation.store import RecordStore, open_store
 from robustcheck.images import Batch, ImageSet
@@ -33,6 +34,8 @@ Progress = Callable[[int, int], None]
 
 CPU_SHARD, CUDA_SHARD = 64, 512
 """About how many images are committed to the store at once: seconds of work."""
+_LEAST_SHARD, _CPU_PIXELS = 16, 800_000
+"""On a CPU large images take longer: a shard has fewer of them, as many as have so many pixels together."""
 _SHARDS_AHEAD = 16
 """In so many shards is looked for parts before images are read, so that reading goes on from one to the next."""
 _APART, _APART_BELOW = {"fp32": 1e-3}, 2e-2
@@ -94,7 +97,8 @@ class Evaluation:
 
     Images are taken in a fixed order; each view has been evaluated on some number of the first of them. With a
     `store`, shards of about `shard_size` images are taken from it where they are there, and kept in it; `take` 2 is
-    a second evaluation of the same, which takes nothing from the first.
+    a second evaluation of the same, which takes nothing from the first. By `sharing`, several processes with one
+    store compute each shard once.
     """
 
     def __init__(
@@ -112,6 +116,7 @@ class Evaluation:
         store: RecordStore | None = None,
         shard_size: int | None = None,
         take: int = 1,
+        sharing: Sharing | None = None,
     ) -> None:
         self.classifier, self.images, self.seed, self.codec = classifier, images, seed, codec
         self.precision, self.optimize = precision, optimize
@@ -131,14 +136,16 @@ class Evaluation:
         self._told: set[str] = set()
         """The warnings that were given."""
         self._refusals: dict[View, RobustcheckError | None] = {}
-        self.store, self.take = store, take
+        self.store, self.take, self.sharing = store, take, sharing
+        self._asked: tuple[tuple[View, ...], int] = (), 0
+        """The views and the number of images that are on the way."""
         self._doubts: list[str] = []
         """What the first batch gave rise to."""
         self._unsaved: dict[View, int] = {}
         """From where in the order a view's records are not in the store."""
         self._agreed = False
         """Whether the model was found to give what the store says."""
-        wanted = shard_size or (CUDA_SHARD if classifier.device.type == "cuda" else CPU_SHARD)
+        wanted = shard_size or (CUDA_SHARD if classifier.device.type == "cuda" else _cpu_shard(classifier))
         self.shard_size = -(-wanted // self.batch_size) * self.batch_size
         self._keeper = Keeper(
             images,
@@ -152,6 +159,17 @@ class Evaluation:
     def stored(self) -> Stored:
         """How much came from the store."""
         return replace(self._keeper.stored, of=sum(self._done.values()))
+
+    @property
+    def stored_by_view(self) -> dict[str, Stored]:
+        """How much came from the store, by study and view: what several processes took can be told to be the same."""
+        if self.store is None:
+            return {}
+        taken = self._keeper.taken
+        return {
+            f"{self._keeper.study} {view}": replace(taken.get(view, Stored()), of=done)
+            for view, done in self._done.items()
+        }
 
     @property
     def records(self) -> Records:
@@ -215,6 +233,16 @@ class Evaluation:
         """On how many images, in order, all views have been evaluated that were ever asked for."""
         return min((self.done(view) for view in self._columns), default=0)
 
+    @property
+    def underway(self) -> str:
+        """Which of how many shards is being evaluated, and under how many views."""
+        views, count = self._asked
+        if not views:
+            return ""
+        of = -(-count // self.shard_size)
+        shard = min(min(map(self.done, views)) // self.shard_size + 1, of)
+        return f"shard {shard} of {of}, {len(views)} {'view' if len(views) == 1 else 'views'}"
+
     def columns(self, view: View) -> Mapping[str, Column]:
         """Return a view's columns, in image-set order."""
         return self._columns[view]
@@ -234,12 +262,15 @@ class Evaluation:
         for view in trees:
             self._columns.setdefault(view, empty_columns(len(self.images)))
         start = min(self.done(view) for view in trees)
+        self._asked = trees, of or goal
 
         def tell(done: int) -> None:
             if self.progress is not None:
                 self.progress(done, of or goal)
 
         with stops_in_order():
+            if self.sharing is not None and self.store is not None:
+                self.sharing.fill(self, trees, start=start, goal=goal, furthest=of or goal)
             try:
                 for begin, stop, batches in self._legs(trees, start, goal):
                     self._compute(trees, begin, stop, batches, tell)
@@ -251,12 +282,26 @@ class Evaluation:
     def missing(self, views: Iterable[str | View]) -> Iterator[tuple[Shard, tuple[View, ...]]]:
         """Yield the shards of which the store lacks something, in order, and the views that it lacks."""
         trees = tuple(dict.fromkeys((X, *map(parse, views))))
-        for start in range(0, len(self.order), self.shard_size):
-            shard = self._keeper.shard_at(start)
-            parts = self._keeper.parts(self.store, shard) if self.store is not None else []
-            whole = {key for part in parts if len(part) == len(shard) for key in part.columns}
-            if lacking := tuple(view for view in trees if self._keeper.key(view) not in whole):
+        for shard in self.shards(0, len(self.order)):
+            if lacking := self.lacking(trees, shard):
                 yield shard, lacking
+
+    def lacking(self, views: Sequence[View], shard: Shard) -> tuple[View, ...]:
+        """Return of which views the store has not all of a shard, as it is now."""
+        parts = [] if self.store is None else self._keeper.look_up(self.store, shard)
+        whole = {key for part in parts if len(part) == len(shard) for key in part.columns}
+        return tuple(view for view in views if self._keeper.key(view) not in whole)
+
+    def shards(self, start: int, stop: int) -> Iterator[Shard]:
+        """Yield the shards that have any of the images from `start` to `stop` of the order."""
+        while start < min(stop, len(self.order)):
+            shard = self._keeper.shard_at(start)
+            yield shard
+            start = shard.stop
+
+    def slot(self, shard: Shard) -> str:
+        """Return the shard's digest, over all that its numbers depend on but the views."""
+        return self._keeper.slot(shard)
 
     def compute(self, views: Iterable[str | View], shard: Shard) -> Part:
         """Return what is measured of a shard under some views, and the clean images; nothing is recorded or kept."""
@@ -379,7 +424,7 @@ class Evaluation:
         ids += [image_id for batch in batches for image_id in batch.ids]
         found = {view: best for view in views if (best := self._keeper.best(self._parts(shard), view, ids))}
         ahead = {view: best for view, best in found.items() if shard.start + best[1] > self.done(view)}
-        if not ahead or not self._agrees(found.get(X), start - shard.start, batches[0]):
+        if not ahead or self.store is None or not self._agrees(found.get(X), start - shard.start, batches[0]):
             return
         for view, (part, count) in ahead.items():
             have = max(0, self.done(view) - shard.start)
@@ -389,7 +434,8 @@ class Evaluation:
             for row, image_id in zip(rows, ids[have:count], strict=True):
                 self._ids[row] = image_id
             self._done[view] = shard.start + count
-            self._keeper.note_taken(part, count - have)
+            if not self.store.began or part.computed < self.store.began:
+                self._keeper.note_taken(view, part, count - have)
             self._doubt(part.doubts)
 
     def _agrees(self, clean: tuple[Part, int] | None, at: int, batch: Batch) -> bool:
@@ -479,3 +525,8 @@ class Evaluation:
     def _check_labels(self) -> None:
         if self.images.has_labels and (self.images.labels >= 0).any():
             self.images.check_labels(self.classifier.probe())
+
+
+def _cpu_shard(classifier: Classifier) -> int:
+    height, width = classifier.input_size
+    return min(max(_CPU_PIXELS // (height * width), _LEAST_SHARD), CPU_SHARD)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -47,6 +48,11 @@ class Stored:
         first = min(filter(None, (self.first, other.first)), default="")
         return Stored(self.records + other.records, self.of + other.of, first, max(self.last, other.last))
 
+    def __or__(self, other: Stored) -> Stored:
+        """Return what two processes took of the same."""
+        both = self + other
+        return replace(both, records=max(self.records, other.records), of=max(self.of, other.of))
+
     def __str__(self) -> str:
         first, last = (text[:16].replace("T", " ") for text in (self.first, self.last))
         when = f"{first} UTC" if first == last else f"{first} to {last} UTC"
@@ -73,7 +79,8 @@ class Keeper:
         view_key: Callable[[View], str | None],
     ) -> None:
         self.images, self.order, self.shard_size = images, order, shard_size
-        self.stored = Stored()
+        self.taken: dict[View, Stored] = {}
+        """What came from the store."""
         self._facts, self._view_key = facts, view_key
         self._keys: dict[View, str | None] = {}
         self._found: tuple[Shard, list[Part]] | None = None
@@ -111,6 +118,11 @@ class Keeper:
             self._found = shard, store.find(self.study, self.slot(shard))
         return self._found[1]
 
+    def look_up(self, store: RecordStore, shard: Shard) -> list[Part]:
+        """Return what the store has of a shard now: another process may have put it there."""
+        self._found = None
+        return store.find(self.study, self.slot(shard))
+
     def part(
         self,
         shard: Shard,
@@ -136,14 +148,24 @@ class Keeper:
         self._found = None
         return replace(store, since=now())
 
-    def note_taken(self, part: Part, records: int) -> None:
+    @property
+    def stored(self) -> Stored:
+        """How many records came from the store."""
+        return sum(self.taken.values(), Stored())
+
+    def note_taken(self, view: View, part: Part, records: int) -> None:
         """Count records that came from the store."""
-        self.stored += Stored(records, 0, part.computed, part.computed)
+        self.taken[view] = self.taken.get(view, Stored()) + Stored(records, 0, part.computed, part.computed)
 
 
 def now() -> str:
     """Return the time in UTC, as in `Part.computed`."""
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return written(time.time())
+
+
+def written(seconds: float) -> str:
+    """Return a time, in seconds since 1970, as in `Part.computed`."""
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def cut(columns: Columns, rows: npt.NDArray[np.int64]) -> dict[str, Column]:

@@ -50,6 +50,8 @@ class RecordStore:
     folder: Path
     since: str = ""
     """Parts that were computed before it are not taken, and are replaced: a time as in `Part.computed`."""
+    began: str = ""
+    """When the run began: what one of its processes has computed since is not said to come from the store."""
     say: Callable[[str], None] = _warn
     """Told, in a line, what a user should know: a part that is damaged."""
 

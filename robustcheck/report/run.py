@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+
 from robustcheck.baseline import Baseline
 from robustcheck.claims import Verdict
 from robustcheck.claims.wording import numbers
-from robustcheck.notation import View
-from robustcheck.record_files import dumps, loads
-from robustcheck.records import Records
+from robustcheck.notation import View, parse
+from robustcheck.records import COLUMNS, Records
 from robustcheck.report.panel import Panel
 
 
@@ -184,15 +186,38 @@ class Study:
     panels: tuple[Panel, ...] = ()
     """Pictures of some of its images, where a report that shows them was asked for."""
 
-    def to_plain(self) -> tuple[str, int | None, list[dict[str, Any]]]:
-        """Return strings and numbers alone, for `from_plain` in another process."""
-        return dumps(self.records), self.classes, [panel.to_plain() for panel in self.panels]
+    def to_plain(self) -> dict[str, Any]:
+        """Return text, numbers and bytes alone, exact to the bit, for `from_plain` in another process."""
+        records = self.records
+        columns = {str(view): {name: own[name] for name in COLUMNS} for view, own in records.columns.items()}
+        header = {
+            "ids": records.ids,
+            "names": records.names,
+            "provenance": dict(records.provenance),
+            "types": {name: column.dtype.str for own in columns.values() for name, column in own.items()},
+            "labels": records.labels.tolist(),
+        }
+        return {
+            "header": json.dumps(header),  # in ASCII, whatever a file's name is made of
+            "columns": {
+                view: {name: column.tobytes() for name, column in own.items()}
+                for view, own in columns.items()
+            },
+            "classes": self.classes,
+            "panels": [panel.to_plain() for panel in self.panels],
+        }
 
     @classmethod
-    def from_plain(cls, plain: tuple[str, int | None, list[dict[str, Any]]]) -> Study:
+    def from_plain(cls, plain: Mapping[str, Any]) -> Study:
         """Return the study that `to_plain` was asked of."""
-        text, classes, panels = plain
-        return cls(loads(text)[0], classes, tuple(map(Panel.from_plain, panels)))
+        header = json.loads(plain["header"])
+        columns = {
+            parse(view): {name: np.frombuffer(own[name], header["types"][name]) for name in COLUMNS}
+            for view, own in plain["columns"].items()
+        }
+        labels = np.array(header["labels"], dtype=np.int64)
+        records = Records(tuple(header["ids"]), tuple(header["names"]), labels, columns, header["provenance"])
+        return cls(records, plain["classes"], tuple(map(Panel.from_plain, plain["panels"])))
 
 
 @dataclass(frozen=True)
@@ -229,6 +254,9 @@ def _merged(one: Study, other: Study) -> Study:
     told = [study.records.provenance.get("libraries", "") for study in (one, other)]
     libraries = ", ".join(sorted({name for text in told for name in text.split(", ") if name}))
     provenance = dict(records.provenance) | ({"libraries": libraries} if libraries else {})
+    devices = {text for study in (one, other) for text in _devices(study)}
+    if devices:
+        provenance["device"] = ", ".join(sorted(devices))
     return replace(
         one,
         records=replace(records, provenance=provenance),
@@ -240,7 +268,19 @@ def _merged(one: Study, other: Study) -> Study:
 def _same_subject(one: Study, other: Study) -> bool:
     mine, theirs = one.records, other.records
     # The fingerprint of the images can only a worker tell that saw all of them, and each names the libraries it used.
-    kept = mine.provenance.keys() - {"images", "libraries"}
-    return mine.names == theirs.names and all(
-        mine.provenance[name] == theirs.provenance.get(name) for name in kept
+    kept = mine.provenance.keys() - {"images", "libraries", "device"}
+    return (
+        mine.names == theirs.names
+        and _kinds_of_device(one) == _kinds_of_device(other)
+        and all(mine.provenance[name] == theirs.provenance.get(name) for name in kept)
     )
+
+
+def _devices(study: Study) -> list[str]:
+    """Return the devices that a study names: workers that share several GPUs have one each."""
+    return [text for text in study.records.provenance.get("device", "").split(", ") if text]
+
+
+def _kinds_of_device(study: Study) -> set[str]:
+    """Return what devices of a study are, whichever of several of a kind."""
+    return {re.sub(r"^cuda:\d+ ", "cuda ", text) for text in _devices(study)}

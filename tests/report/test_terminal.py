@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -85,3 +87,15 @@ def test_what_workers_send_arrives(toy_classifier, toy_images):
         render(FinishedRun((merged,)))[:4]
         == render(FinishedRun((study(toy_classifier, toy_images, "Adv_9", "Noise_9"),)))[:4]
     )
+
+
+def test_what_workers_send_is_exact(toy_classifier, toy_images):
+    one = study(toy_classifier, toy_images, "Adv_9")
+    odd = replace(one.records, names=("caf\udce9.png", *one.records.names[1:]))
+    sent = Study.from_plain(replace(one, records=odd).to_plain()).records
+    assert (sent.ids, sent.names, sent.provenance) == (odd.ids, odd.names, odd.provenance)
+    assert sent.labels.tobytes() == odd.labels.tobytes()
+    for view in odd.views:
+        for name, column in odd.columns[view].items():
+            assert sent.columns[view][name].tobytes() == column.tobytes()
+            assert sent.columns[view][name].dtype == column.dtype
