@@ -90,7 +90,7 @@ def section(result):
     lines = result.outlines
     start = next(index for index, line in enumerate(lines) if "= robustcheck =" in line)
     end = next(index for index, line in enumerate(lines) if index > start and line.startswith("===="))
-    return lines[start + 1 : end]
+    return [line for line in lines[start + 1 : end] if not line.startswith("- generated xml file")]
 
 
 def lines_of(path):
