@@ -25,7 +25,8 @@ def section(result):
 
 def test_section_is_that_of_a_serial_run(repository):
     repository.makepyfile(TESTS)
-    serial, parallel = repository.runpytest(), repository.runpytest("-n", "2")
+    off = "--robustcheck-store=off"  # or the second would tell what it took from the first
+    serial, parallel = repository.runpytest(off), repository.runpytest(off, "-n", "2")
     for result in (serial, parallel):
         result.assert_outcomes(passed=2, failed=1)
         assert any("worst images" in line for line in result.outlines)
