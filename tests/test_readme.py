@@ -108,7 +108,11 @@ def test_every_prefix_of_a_spec_is_described(kind):
 
 def test_every_option_is_listed_with_its_help():
     for option in OPTIONS:
-        (row,) = [line for line in README.splitlines() if line.startswith(f"| `{option.flag}")]
+        (row,) = [
+            line
+            for line in README.splitlines()
+            if line.startswith((f"| `{option.flag}=", f"| `{option.flag}`"))
+        ]
         assert option.help in row
     listed = re.findall(r"^\| `(--robustcheck-[a-z-]+)", README, re.MULTILINE)
     assert listed == [option.flag for option in OPTIONS]
