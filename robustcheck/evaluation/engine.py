@@ -309,7 +309,8 @@ class Evaluation:
         columns = {view: empty_columns(len(shard)) for view in plan.views}
         ids: list[str] = []
         batches = self.images.batches(self.batch_size, self.order[shard.start : shard.stop])
-        for batch, by_view in self._measurer.measured(plan, batches, lambda _batch: None):
+        is_first = shard.start == 0
+        for batch, by_view in self._measurer.measured(plan, batches, lambda _batch: None, look=is_first):
             for view, rows in by_view.items():
                 for name, values in zip(COLUMNS, rows, strict=True):
                     columns[view][name][len(ids) : len(ids) + len(batch)] = values

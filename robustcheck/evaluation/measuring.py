@@ -85,19 +85,25 @@ class Measurer:
         return self._other_models[spec]
 
     def measured(
-        self, plan: Plan, batches: Iterable[Batch], top_labels: Callable[[Batch], Tensor | None]
+        self,
+        plan: Plan,
+        batches: Iterable[Batch],
+        top_labels: Callable[[Batch], Tensor | None],
+        *,
+        look: bool = True,
     ) -> Iterator[tuple[Batch, Rows]]:
         """Yield each batch, gone through a plan, with what was measured of it.
 
         `top_labels` gives l_x of a batch that was classified before, int64 (n,), or None. Where memory runs out,
-        half a batch goes through at a time. Raises `RobustcheckError` for logits or gradients that are not finite.
+        half a batch goes through at a time. `look` is whether the first batch that was ever measured may be one of
+        these. Raises `RobustcheckError` for logits or gradients that are not finite.
         """
         source = iter(batches)
         waiting: tuple[Batch, list[Sent]] | None = None
         while True:
             try:
                 batch = next(source, None)
-                sent = None if batch is None else (batch, self._send(plan, batch, top_labels))
+                sent = None if batch is None else (batch, self._send(plan, batch, top_labels, look=look))
             except Exception:  # of this batch: what was computed of the one before is not lost
                 if waiting is not None:
                     yield waiting[0], self._fetched(plan, waiting[1])
@@ -133,7 +139,8 @@ class Measurer:
     def _send(self, plan: Plan, batch: Batch, top_labels: Callable[[Batch], Tensor | None]) -> list[Sent]:
         while True:
             try:
-                return [self._sent(plan, part, top_labels(part)) for part in split(batch, self._at_once)]
+                parts = split(batch, self._at_once)
+                return [self._sent(plan, part, top_labels(part), look=look) for part in parts]
             except torch.OutOfMemoryError as error:
                 problem = str(error).partition("\n")[0]
             self._halve(
@@ -157,12 +164,13 @@ class Measurer:
                 "time that this takes"
             )
 
-    def _sent(self, plan: Plan, batch: Batch, top_labels: Tensor | None) -> Sent:
+    def _sent(self, plan: Plan, batch: Batch, top_labels: Tensor | None, *, look: bool) -> Sent:
         with self.running.precision.arithmetic():
             run = self._run(plan, batch, top_labels)
             with torch.inference_mode():
                 values = torch.stack([measure(run, view) for view in plan.views])  # (views, rows, n)
-        first, self._is_first = self._is_first, False
+        first = look and self._is_first
+        self._is_first &= not first
         attacks, finite = run.finite_gradients
         (values, finite), arrived = _on_its_way(values, finite)
         return Sent(batch.names, values, attacks, finite, arrived, run if first else None)

@@ -15,10 +15,10 @@ def late(monkeypatch):
     steps = []
     sent, fetched = Measurer._send, Measurer._fetched
 
-    def send(self, plan, batch, top_labels):
+    def send(self, plan, batch, top_labels, **how):
         self._fetches_late = True
         steps.append(f"send {batch.names[0]}")
-        return sent(self, plan, batch, top_labels)
+        return sent(self, plan, batch, top_labels, **how)
 
     def fetch(self, plan, parts):
         steps.append(f"fetch {parts[0].names[0]}")

@@ -34,11 +34,11 @@ def strict(monkeypatch):
     sent = Measurer._send
     batches = []
 
-    def send(self, plan, batch, top_labels):
+    def send(self, plan, batch, top_labels, **how):
         batches.append(batch)
         torch.cuda.set_sync_debug_mode("error" if len(batches) > 1 else "default")
         try:
-            return sent(self, plan, batch, top_labels)
+            return sent(self, plan, batch, top_labels, **how)
         finally:
             torch.cuda.set_sync_debug_mode("default")
 
