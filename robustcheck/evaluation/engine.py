@@ -287,10 +287,10 @@ class Evaluation:
                 yield shard, lacking
 
     def lacking(self, views: Sequence[View], shard: Shard) -> tuple[View, ...]:
-        """Return of which views the store has not all of a shard, as it is now."""
+        """Return of which views the store has not all of a shard, as it is now; those that can't be kept are left out."""
         parts = [] if self.store is None else self._keeper.look_up(self.store, shard)
         whole = {key for part in parts if len(part) == len(shard) for key in part.columns}
-        return tuple(view for view in views if self._keeper.key(view) not in whole)
+        return tuple(view for view in views if self._keeper.key(view) not in {None, *whole})
 
     def shards(self, start: int, stop: int) -> Iterator[Shard]:
         """Yield the shards that have any of the images from `start` to `stop` of the order."""

@@ -16,6 +16,8 @@ same part twice is there once.
         evaluation.commit(part)                       # by one or by all; idempotent
     evaluation.run(views)                             # then reads all of it, and computes what is still missing
 
+Processes of one machine share the work by locks, a shard each: `robustcheck.evaluation.sharing`.
+
 `compute` changes nothing in the evaluation and needs no store, so one that was made without a store will do on a
 worker. A shard is a run of whole batches at a fixed place in the order, and its numbers depend on nothing outside it.
 """

@@ -14,7 +14,7 @@ from robustcheck import Classifier, ImageSet, RobustcheckError
 from robustcheck.evaluation import Evaluation
 from robustcheck.evaluation.sharing import Sharing
 from robustcheck.evaluation.store import RecordStore
-from robustcheck.notation import parse
+from robustcheck.notation import STEPS, parse, register_defence
 from robustcheck.records import COLUMNS
 
 VIEWS = ["x", "Adv_5", "JPG(Adv_5)", "Noise_3"]
@@ -176,3 +176,23 @@ def test_what_is_under_way_is_told_by_shard_and_views(process):
     evaluation.run(["Adv_5"])
     assert told[-1] == (44, 44, "shard 3 of 3, 2 views")
     assert told[0] == (16, 44, "shard 2 of 3, 2 views")
+
+
+def test_a_view_that_can_not_be_kept_is_computed_by_each_and_once_by_each(process):
+    of_no_known_kind = iter([])  # so that what the function does can't be known
+
+    try:
+
+        @register_defence("Unknown")
+        def unknown(images):
+            return images.clone() if of_no_known_kind else images
+
+        both = process(), process()
+        for evaluation in both:
+            evaluation.run(["Noise_3", "Unknown"])
+    finally:
+        STEPS.pop("Unknown", None)
+    first, second = both
+    assert first.seen == FIRST_LOOK + 3 * 44 + SPOT_CHECK
+    assert second.seen == 1 * 44 + SPOT_CHECK
+    assert_same(first.records, second.records)
