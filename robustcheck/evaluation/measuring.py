@@ -136,16 +136,19 @@ class Measurer:
             return found.best
         return int(asked or default_batch_size(self.classifier.device))
 
-    def _send(self, plan: Plan, batch: Batch, top_labels: Callable[[Batch], Tensor | None]) -> list[Sent]:
+    def _send(
+        self, plan: Plan, batch: Batch, top_labels: Callable[[Batch], Tensor | None], *, look: bool
+    ) -> list[Sent]:
+        was_first = self._is_first
         while True:
             try:
                 parts = split(batch, self._at_once)
                 return [self._sent(plan, part, top_labels(part), look=look) for part in parts]
             except torch.OutOfMemoryError as error:
                 problem = str(error).partition("\n")[0]
-            self._halve(
-                min(len(batch), self._at_once), problem
-            )  # out here: the error holds what was in memory
+            self._is_first = was_first
+            # Out here, since the error holds what was in memory.
+            self._halve(min(len(batch), self._at_once), problem)
 
     def _halve(self, size: int, problem: str) -> None:
         """Have fewer images computed at once from now on; raises `RobustcheckError` where they are one already."""
