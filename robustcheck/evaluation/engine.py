@@ -15,6 +15,7 @@ import torch
 from robustcheck.attacks import HasLogits, transfer_from
 from robustcheck.errors import RobustcheckError, RobustnessWarning
 from robustcheck.evaluation.batch import BatchRun
+from robustcheck.evaluation.elsewhere import run_elsewhere
 from robustcheck.evaluation.feasible import check_feasible
 from robustcheck.evaluation.keeping import Keeper, Shard, Stored, cut
 from robustcheck.evaluation.keys import study_facts, view_key
@@ -27,6 +28,7 @@ from robustcheck.evaluation.running import Running
 from robustcheck.evaluation.steps import make
 from robustcheck.evaluation.stopping import stops_in_order
 from robustcheck.evaluation.store import RecordStore, open_store
+from robustcheck.evaluation.workers import Measured, Workers
 from robustcheck.images import Batch, ImageSet
 from robustcheck.models import Classifier, load_model
 from robustcheck.notation import View, X, parse
@@ -101,7 +103,8 @@ class Evaluation:
 
     Images are taken in a fixed order; each view has been evaluated on some number of the first of them. With a
     `store`, shards of about `shard_size` images are taken from it where they are there, and kept in it; `take` 2 is
-    a second evaluation of the same, which takes nothing from the first.
+    a second evaluation of the same, which takes nothing from the first. `workers` compute the shards that the store
+    lacks, where there are any; this process then computes no records.
     """
 
     def __init__(
@@ -119,6 +122,7 @@ class Evaluation:
         store: RecordStore | None = None,
         shard_size: int | None = None,
         take: int = 1,
+        workers: Workers | None = None,
     ) -> None:
         self.classifier, self.images, self.seed, self.codec = classifier, images, seed, codec
         self.precision, self.optimize = precision, optimize
@@ -136,6 +140,9 @@ class Evaluation:
         self._at_once, self._is_short = self.batch_size, False
         """How many images there is memory for, as far as is known."""
         self.store, self.take = store, take
+        self.workers = workers
+        self._there: dict[str, str] = {}
+        """What is said of the workers where this process would speak of itself: device and precision."""
         self._doubts: list[str] = []
         """What the first batch gave rise to."""
         self._unsaved: dict[View, int] = {}
@@ -144,8 +151,13 @@ class Evaluation:
         """Whether the model was found to give what the store says."""
         wanted = shard_size or (CUDA_SHARD if classifier.device.type == "cuda" else CPU_SHARD)
         self.shard_size = -(-wanted // self.batch_size) * self.batch_size
-        self._keeper = Keeper(
-            images,
+        self._kind = ""
+        """The kind of device that workers have, where it is known."""
+        self._keeper = self._new_keeper()
+
+    def _new_keeper(self) -> Keeper:
+        return Keeper(
+            self.images,
             self.order,
             self.shard_size,
             facts=self._facts,
@@ -167,7 +179,7 @@ class Evaluation:
     def provenance(self) -> dict[str, str]:
         """Everything that the numbers depend on, in words."""
         complete = self.done(X) == len(self.images)
-        return describe(
+        described = describe(
             self.classifier,
             self.images,
             complete=complete,
@@ -177,6 +189,7 @@ class Evaluation:
             optimize=self.optimize,
             views=self._columns,
         )
+        return {**described, **self._there}
 
     def fresh(self, *, seed: int | None = None) -> Evaluation:
         """Return one with the same classifier, images and options that has evaluated nothing.
@@ -195,6 +208,7 @@ class Evaluation:
             store=self.store,
             shard_size=self.shard_size,
             take=self.take + 1 if seed in {None, self.seed} else 1,
+            workers=self.workers,
         )
         fresh._agreed = self._agreed
         return fresh
@@ -256,8 +270,11 @@ class Evaluation:
 
         with stops_in_order():
             try:
-                for begin, stop, batches in self._legs(trees, start, goal):
-                    self._compute(trees, begin, stop, batches, tell)
+                if self.workers is not None:
+                    run_elsewhere(self, self.workers, trees, (start, goal, of or goal), tell)
+                else:
+                    for begin, stop, batches in self._legs(trees, start, goal):
+                        self._compute(trees, begin, stop, batches, tell)
             finally:
                 self._save()
         if goal == len(self.images):
@@ -267,14 +284,28 @@ class Evaluation:
         """Yield the shards of which the store lacks something, in order, and the views that it lacks."""
         trees = tuple(dict.fromkeys((X, *map(parse, views))))
         for start in range(0, len(self.order), self.shard_size):
-            shard = self._keeper.shard_at(start)
-            parts = self._keeper.parts(self.store, shard) if self.store is not None else []
-            whole = {key for part in parts if len(part) == len(shard) for key in part.columns}
-            if lacking := tuple(view for view in trees if self._keeper.key(view) not in whole):
+            shard = self.shard_at(start)
+            if lacking := self.lacking(trees, shard):
                 yield shard, lacking
+
+    def shard_at(self, position: int) -> Shard:
+        """Return the shard that an image of the order is in."""
+        return self._keeper.shard_at(position)
+
+    def lacking(self, views: Iterable[View], shard: Shard) -> tuple[View, ...]:
+        """Return the views that the store lacks of a shard, or has of some of its images only."""
+        whole = {key for part in self._parts(shard) if len(part) == len(shard) for key in part.columns}
+        return tuple(view for view in views if self._keeper.key(view) not in whole)
 
     def compute(self, views: Iterable[str | View], shard: Shard) -> Part:
         """Return what is measured of a shard under some views, and the clean images; nothing is recorded or kept."""
+        ids, columns = self.measure(views, shard)
+        return self._keeper.part(shard, ids, columns, self._doubts)
+
+    def measure(
+        self, views: Iterable[str | View], shard: Shard
+    ) -> tuple[list[str], dict[View, dict[str, Column]]]:
+        """Return the ids of a shard's images, and the columns of some views and the clean images."""
         plan = make_plan((X, *map(parse, views)))
         columns = {view: empty_columns(len(shard)) for view in plan.views}
         ids: list[str] = []
@@ -283,7 +314,60 @@ class Evaluation:
                 for name, values in zip(COLUMNS, rows, strict=True):
                     columns[view][name][len(ids) : len(ids) + len(batch)] = values
             ids += batch.ids
-        return self._keeper.part(shard, ids, columns, self._doubts)
+        return ids, columns
+
+    @property
+    def warned(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The warnings that were given: of the model, by the first batch, and others."""
+        return tuple(self._doubts), tuple(sorted(self._told - {*self._doubts}))
+
+    def work_as(self, there: Mapping[str, str]) -> None:
+        """Know what workers say of themselves: `device` and `precision` as in `provenance`, and `kind` of device."""
+        self._there = {name: there[name] for name in ("device", "precision")}
+        if there["kind"] != self._kind:
+            self._kind = there["kind"]
+            self._keeper = self._new_keeper()
+
+    def receive(self, shard: Shard, measured: Measured) -> None:
+        """Keep in the store what a worker measured, once its images are found to be those that are here.
+
+        Raises `RobustcheckError` where they are not.
+        """
+        rows = self.order[shard.start : shard.stop]
+        try:
+            self.images.expect(rows, measured.ids)
+            next(self.images.batches(1, rows[:1]))
+        except RobustcheckError as error:
+            raise RobustcheckError(
+                f"{error}. The worker on {measured.where} read other pixels than are here: see that the same files are under "
+                "the same paths there, and the same Pillow, or send it the images (--robustcheck-worker-options=images:pixels)"
+            ) from None
+        if measured.device == self._keeper.facts["device"]:
+            columns = {parse(text): own for text, own in measured.columns.items()}
+            self._keep(self._keeper.part(shard, measured.ids, columns, measured.doubts))
+
+    def absorb(self, shard: Shard, measured: Measured) -> None:
+        """Take in what was measured of the shard that is next."""
+        rows = self.order[shard.start : shard.stop]
+        for text, own in measured.columns.items():
+            view = parse(text)
+            target = self._columns.setdefault(view, empty_columns(len(self.images)))
+            if self.done(view) < shard.stop:
+                for name in COLUMNS:
+                    target[name][rows] = own[name]
+                self._done[view] = shard.stop
+        for row, image_id in zip(rows, measured.ids, strict=True):
+            self._ids[row] = image_id
+        self._doubt(measured.doubts)
+        for text in measured.warnings:
+            self._warn(text)
+
+    def take_stored(self, views: tuple[View, ...], start: int) -> None:
+        """Take from the store what it has of the shard in which `start` is, from there on."""
+        shard = self.shard_at(start)
+        if self._parts(shard):
+            batches = [*self.images.batches(self.batch_size, self.order[start : shard.stop])]
+            self._take_in(views, shard, start, batches)
 
     def commit(self, part: Part) -> None:
         """Put a part into the store, where there is one."""
@@ -519,7 +603,10 @@ class Evaluation:
             precision=self.precision,
             optimize=self.optimize,
         )
-        return study_facts(self.classifier, provenance, batch_size=self.batch_size, take=self.take)
+        facts = study_facts(
+            self.classifier, {**provenance, **self._there}, batch_size=self.batch_size, take=self.take
+        )
+        return {**facts, **({"device": self._kind} if self._kind else {})}
 
     def _doubts_of(self, run: BatchRun) -> list[str]:
         """Return what the first batch shows to be wrong with the model."""
