@@ -72,6 +72,7 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         outputs.check(settings)
         session.check_baselines()
+        session.check_workers(is_spread=_is_spread(config))
     except RobustcheckError as error:
         raise pytest.UsageError(str(error)) from None
     if settings.suite is not None and config.args_source is not pytest.Config.ArgsSource.ARGS:
@@ -334,6 +335,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     complete = exitstatus not in {pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR}
     if not complete:
         ours.facts["interrupted"] = "the run was interrupted: what is here is what there was by then"
+    ours.close_workers()
     ours.prune_store()
     if stored := ours.stored():
         ours.facts["records"] = str(stored)
@@ -403,6 +405,11 @@ def _cache_folder(config: pytest.Config) -> Path | None:
     """Return a folder of ours in pytest's cache; None where the cache is turned off."""
     cache: pytest.Cache | None = getattr(config, "cache", None)
     return None if cache is None else cache.mkdir("robustcheck")
+
+
+def _is_spread(config: pytest.Config) -> bool:
+    """Return whether pytest-xdist runs tests in processes of its own."""
+    return hasattr(config, "workerinput") or bool(config.getoption("numprocesses", None))
 
 
 def _encoding(terminalreporter: pytest.TerminalReporter) -> str:

@@ -288,6 +288,11 @@ class Evaluation:
             if lacking := self.lacking(trees, shard):
                 yield shard, lacking
 
+    def rest(self) -> None:
+        """Have workers begin nothing more until more is asked for."""
+        if self.workers is not None:
+            self.workers.rest()
+
     def shard_at(self, position: int) -> Shard:
         """Return the shard that an image of the order is in."""
         return self._keeper.shard_at(position)

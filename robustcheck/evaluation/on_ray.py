@@ -53,8 +53,7 @@ class _Flight:
     """What was asked of a worker: a piece of a job, or, without one, to make ready."""
 
     member: _Member
-    job: Job | None = None
-    piece: Shard | None = None
+    task: tuple[Job, Shard] | None = None
 
 
 class RayWorkers:
@@ -180,7 +179,11 @@ class RayWorkers:
         ray = import_ray()
         shipment = pack(evaluation, self.options, ray.cloudpickle, self.load)
         classifier = next(
-            (sent for other, (sent, *_) in self._shipments.items() if other.classifier is evaluation.classifier),
+            (
+                sent
+                for other, (sent, *_) in self._shipments.items()
+                if other.classifier is evaluation.classifier
+            ),
             None,
         )
         return classifier or ray.put(shipment.classifier), ray.put(shipment.rest), shipment.sends_pixels
@@ -254,7 +257,7 @@ class RayWorkers:
         views = [str(view) for view in job.views_of(piece)]
         ref = member.actor.compute.remote(views, piece.start, piece.stop, pixels)
         member.work[ref] = piece
-        self._flights[ref] = _Flight(member, job, piece)
+        self._flights[ref] = _Flight(member, (job, piece))
 
     def _collect(self, evaluation: Evaluation) -> None:
         """Take in what comes, after a second at the latest."""
@@ -290,12 +293,14 @@ class RayWorkers:
         flight.member.work.pop(ref, None)
         if isinstance(result, Failure):
             raise RobustcheckError(f"{result.message}\n(told by a worker of Ray on {result.where})")
-        if flight.job is None or flight.piece is None:
+        if flight.task is None:
             self._welcome(flight.member, result)
-        elif result is None:
-            flight.job.put_back([flight.piece])
+            return
+        job, piece = flight.task
+        if result is None:
+            job.put_back([piece])
         else:
-            flight.job.add(flight.piece, result)
+            job.add(piece, result)
 
     def _welcome(self, member: _Member, told: Mapping[str, str]) -> None:
         """Give work to a worker that is ready, once it is found to be like this process, and like the others."""
@@ -322,6 +327,7 @@ class RayWorkers:
     def _lose(self, member: _Member, error: Exception) -> None:
         """Give the work of a worker that is lost to others."""
         flights = [flight for flight in self._flights.values() if flight.member is member]
+        given = [flight.task for flight in flights if flight.task is not None]
         started = member.is_ready
         self._dismiss(member)
         self._looked = 0.0
@@ -332,18 +338,18 @@ class RayWorkers:
                 raise RobustcheckError(f"workers of Ray are lost as they start: {str(error).strip()}")
             return
         self.say(f"a worker of Ray was lost ({why[:150]}); what it had was given to others")
-        given = [(flight.job, flight.piece) for flight in flights if flight.job and flight.piece]
-        if given and given[0][0] is not None and given[0][1] is not None:
-            self._blame(given[0][0], given[0][1])
+        if given:
+            self._blame(*given[0])
         for job, piece in reversed(given):
-            if job is not None and piece is not None:
-                job.put_back([piece])
+            job.put_back([piece])
 
     def _blame(self, job: Job, piece: Shard) -> None:
         """Count the loss of a worker against what it was at."""
         job.losses[piece.start] += 1
         if job.losses[piece.start] >= _MOST_LOSSES:
-            names = [job.evaluation.images.names[row] for row in job.evaluation.order[piece.start : piece.stop]]
+            names = [
+                job.evaluation.images.names[row] for row in job.evaluation.order[piece.start : piece.stop]
+            ]
             raise RobustcheckError(
                 f"{_MOST_LOSSES} workers of Ray were lost while they were at the images {names[0]} to {names[-1]} "
                 f"({len(names)} of them, from {piece.start} in the order): something in them, or their size in memory, ends the "

@@ -68,6 +68,7 @@ def pack(evaluation: Evaluation, options: WorkerOptions, pickler: ModuleType, lo
     Raises `RobustcheckError` for a classifier that can't be had elsewhere.
     """
     with _by_value(pickler):
+        classifier: bytes | Load
         try:
             classifier = saved(evaluation.classifier, pickler)
         except Exception as error:  # noqa: BLE001 - pickling fails in every way there is

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from robustcheck.errors import RobustcheckError, unknown
 
@@ -43,7 +43,7 @@ class Workers(Protocol):
     def prepare(self, evaluation: Evaluation) -> None:
         """Start, and have the evaluation know on what device."""
 
-    def expects(self, evaluation: Evaluation, views: Sequence[View], shard: Shard) -> bool:
+    def expects(self, evaluation: Evaluation, views: tuple[View, ...], shard: Shard) -> bool:
         """Return whether a shard was given out on the way to an earlier one."""
 
     def fetch(
@@ -91,7 +91,9 @@ def read_address(text: str) -> str | None:
     if system != SYSTEM:
         raise unknown("kind of workers", system, [SYSTEM])
     if colon and not address.strip("/"):
-        raise RobustcheckError("an address is missing behind the colon: ray:auto, ray:HOST:6379, ray:ray://HOST:10001")
+        raise RobustcheckError(
+            "an address is missing behind the colon: ray:auto, ray:HOST:6379, ray:ray://HOST:10001"
+        )
     return address or None
 
 
@@ -103,8 +105,13 @@ def read_worker_options(text: str) -> WorkerOptions:
 
     Raises `RobustcheckError` for a name or a value that is not allowed.
     """
-    read = {"count": _whole, "cpus": _whole, "gpus": _share, "images": _way}
-    values = {}
+    read: dict[str, Callable[[str, str], Any]] = {
+        "count": _whole,
+        "cpus": _whole,
+        "gpus": _share,
+        "images": _way,
+    }
+    values: dict[str, Any] = {}
     for word in text.split(","):
         name, _, value = word.strip().partition(":")
         if name not in read:
