@@ -292,7 +292,8 @@ class RayWorkers:
         del self._flights[ref]
         flight.member.work.pop(ref, None)
         if isinstance(result, Failure):
-            raise RobustcheckError(f"{result.message}\n(told by a worker of Ray on {result.where})")
+            self._fail(flight, result)
+            return
         if flight.task is None:
             self._welcome(flight.member, result)
             return
@@ -301,6 +302,16 @@ class RayWorkers:
             job.put_back([piece])
         else:
             job.add(piece, result)
+
+    def _fail(self, flight: _Flight, failure: Failure) -> None:
+        """Raise what a worker says went wrong, unless nobody asks for it any more."""
+        job = flight.task[0] if flight.task else None
+        if job is self._job or (job is None and flight.member.evaluation in self._shipments):
+            self.rest()
+            self._job = None
+            if job is None:
+                flight.member.evaluation = None
+            raise RobustcheckError(f"{failure.message}\n(told by a worker of Ray on {failure.where})")
 
     def _welcome(self, member: _Member, told: Mapping[str, str]) -> None:
         """Give work to a worker that is ready, once it is found to be like this process, and like the others."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
@@ -14,6 +15,8 @@ from typing import Any
 from robustcheck.errors import RobustcheckError
 
 CPU, GPU = "CPU", "GPU"
+_ANSWERS_IN = 5.0
+"""Seconds in which a cluster is to answer."""
 
 
 def import_ray() -> Any:
@@ -37,7 +40,13 @@ def join(address: str | None) -> bool:
     """
     ray = import_ray()
     if ray.is_initialized():
+        there = ray.get_runtime_context().gcs_address
+        if address not in {None, "auto", there}:
+            raise RobustcheckError(
+                f"Ray is in use in this process, at {there}: name that, or leave out {address}"
+            )
         return False
+    _knock(address)
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -46,11 +55,7 @@ def join(address: str | None) -> bool:
         try:
             ray.init(address=address or "local", **quiet)
         except (OSError, RuntimeError, ValueError, ImportError, AssertionError) as error:
-            where = "on this machine" if address is None else f"at {address}"
-            raise RobustcheckError(
-                f"there is no Ray {where} ({type(error).__name__}: {_first_line(error)}): start one with `ray start --head` "
-                "and name its address, ray:HOST:6379, or leave it out to have one started here"
-            ) from None
+            raise _nobody(address, error) from None
     return True
 
 
@@ -71,6 +76,26 @@ def is_free(needs: Mapping[str, float]) -> bool:
     return all(free.get(name, 0.0) >= amount for name, amount in needs.items() if amount)
 
 
+def _knock(address: str | None) -> None:
+    """Raise `RobustcheckError` where nobody answers at HOST:PORT: Ray itself would try for minutes."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWERS_IN).close()
+    except (OSError, OverflowError) as error:
+        raise _nobody(address, error) from None
+
+
+def _nobody(address: str | None, error: Exception) -> RobustcheckError:
+    where = "on this machine" if address is None else f"at {address}"
+    why = (str(error).strip().splitlines() or ["no message"])[0][:200]
+    return RobustcheckError(
+        f"there is no Ray {where} ({type(error).__name__}: {why}): start one with `ray start --head` and name its address, "
+        "--robustcheck-workers=ray:HOST:6379, or none to have one started here"
+    )
+
+
 @contextmanager
 def _undisturbed() -> Iterator[None]:
     """Keep warnings as errors, and SIGTERM, from what Ray does as it starts."""
@@ -87,7 +112,3 @@ def _undisturbed() -> Iterator[None]:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or ["no message"])[0][:200]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import traceback
 import warnings
@@ -58,6 +59,10 @@ class Worker:
     def where(self) -> str:
         """Return the machine's name."""
         return self._where
+
+    def pid(self) -> int:
+        """Return the number of its process."""
+        return os.getpid()
 
     def set_up(self, classifier: bytes | Load, rest: bytes) -> Mapping[str, str] | Failure:
         """Make the evaluation, and return its identity."""
