@@ -70,7 +70,7 @@ def room_for(needs: Mapping[str, float]) -> tuple[int, str]:
     return room, "; ".join(told) or "no node"
 
 
-def is_free(needs: Mapping[str, float]) -> bool:
+def has_free(needs: Mapping[str, float]) -> bool:
     """Return whether what one worker needs is free in all, so that one that has not started is about to."""
     free = import_ray().available_resources()
     return all(free.get(name, 0.0) >= amount for name, amount in needs.items() if amount)
