@@ -6,7 +6,7 @@ of a worker that is lost is given to others, and a new worker is started where t
 
 On paper, for 50 million images under 20 views on 100 GPUs, the first bottleneck is this process: it holds 48 bytes a
 record (48 GB), and takes in some 20 shards of 512 images a second (45 ms each, of which 28 ms are the commit), which is
-what 100 GPUs give that do a hundred such images a second each. Beyond that, or with `images:pixels` beyond two such GPUs
+what 100 GPUs give that do a hundred such images a second each. Beyond that, or with `images:pixels` beyond one such GPU
 for each of its cores (8 ms to decode an image), several runs share the images by rank through one store.
 """
 
