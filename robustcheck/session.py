@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -193,6 +194,15 @@ class Session:
             found, decoded = (sum(numbers) for numbers in zip(*self.cache_counts, strict=True))
             yield f"pixel cache {self.settings.cache_dir}: {found} images read from it, {decoded} decoded"
 
+    @property
+    def batch_size(self) -> int | str | None:
+        """What to give the model at once; workers of pytest-xdist, which would time each other, measure nothing."""
+        asked = self.settings.batch_size
+        if asked == "auto" and "PYTEST_XDIST_WORKER" in os.environ:
+            self.said["--robustcheck-batch-size=auto measures nothing under pytest-xdist: by device"] = None
+            return None
+        return asked
+
     def _make(self, classifier: Classifier, images: ImageSet) -> Robustness:
         import numpy as np
 
@@ -207,7 +217,7 @@ class Session:
             classifier,
             images,
             seed=settings.seed,
-            batch_size=settings.batch_size,
+            batch_size=self.batch_size,
             precision=settings.precision,
             optimize=settings.optimize,
             order=order,

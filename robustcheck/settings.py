@@ -30,6 +30,15 @@ def _whole(low: int) -> Callable[[str], int]:
     return read
 
 
+def _batch_size(text: str) -> int | str:
+    if text.strip() == "auto":
+        return "auto"
+    try:
+        return _whole(1)(text)
+    except ValueError:
+        raise ValueError("it is a whole number from 1 up, or auto") from None
+
+
 def _share(text: str) -> float:
     try:
         value = float(text)
@@ -166,7 +175,12 @@ OPTIONS = (
     ),
     Option("limit", "N", "take N of the images, a seeded random subset", _whole(1)),
     Option("stratify", None, "with a limit: take of each class its share", default=False),
-    Option("batch-size", "N", "images that the model gets at once (default: by device)", _whole(1)),
+    Option(
+        "batch-size",
+        "N|auto",
+        "images that the model gets at once; auto: as many as make it fastest here (default: by device)",
+        _batch_size,
+    ),
     Option("device", "auto|cpu|cuda[:i]", "where to compute (default: auto)", default="auto"),
     Option(
         "precision",
@@ -293,7 +307,7 @@ class Settings:
     cache_verify: bool
     limit: int | None
     stratify: bool
-    batch_size: int | None
+    batch_size: int | str | None
     device: str
     precision: str
     optimize: str

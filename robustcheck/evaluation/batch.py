@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
 
 from robustcheck.attacks import Ball, HasLogits, Objective, loss_gradient
-from robustcheck.attacks.gradient import not_finite
 from robustcheck.attacks.noise import image_seeds
 from robustcheck.evaluation.passing import passage
 from robustcheck.evaluation.plan import CLEAN_GRADIENT, GradientOf
@@ -112,12 +111,12 @@ class BatchRun:
         finite = values.isfinite().all()
         self._finite[attack] = self._finite[attack] & finite if attack in self._finite else finite
 
-    def check_gradients(self, names: Sequence[str]) -> None:
-        """Raise `RobustcheckError` where a gradient was not finite; `names` are those of the images."""
-        for attack, finite in self._finite.items():
-            if not bool(finite):
-                where = f"on the way to {attack.alone}, from some of the images {names[0]} to {names[-1]}"
-                raise not_finite(self.classifier, where)
+    @property
+    def finite_gradients(self) -> tuple[tuple[View, ...], Tensor]:
+        """The attacks that gradients were computed for, and whether all of each were finite: bool (attacks,)."""
+        attacks = tuple(self._finite)
+        flags = [self._finite[attack] for attack in attacks]
+        return attacks, torch.stack(flags) if flags else torch.empty(0, dtype=torch.bool)
 
     @property
     def clean_direction(self) -> Tensor | None:

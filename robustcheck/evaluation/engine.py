@@ -5,40 +5,33 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
-from robustcheck.attacks import HasLogits, transfer_from
 from robustcheck.errors import RobustcheckError, RobustnessWarning
 from robustcheck.evaluation.batch import BatchRun
 from robustcheck.evaluation.elsewhere import run_elsewhere
 from robustcheck.evaluation.feasible import check_feasible
 from robustcheck.evaluation.keeping import Keeper, Shard, Stored, cut
 from robustcheck.evaluation.keys import study_facts, view_key
-from robustcheck.evaluation.measures import measure
-from robustcheck.evaluation.memory import give_back, split
+from robustcheck.evaluation.measuring import HowToRun, Measurer, Rows
 from robustcheck.evaluation.part import Part
 from robustcheck.evaluation.plan import Plan, make_plan
 from robustcheck.evaluation.provenance import describe
-from robustcheck.evaluation.running import Running
-from robustcheck.evaluation.steps import make
 from robustcheck.evaluation.stopping import stops_in_order
 from robustcheck.evaluation.store import RecordStore, open_store
 from robustcheck.evaluation.workers import Measured, Workers
 from robustcheck.images import Batch, ImageSet
-from robustcheck.models import Classifier, load_model
+from robustcheck.models import Classifier
 from robustcheck.notation import View, X, parse
 from robustcheck.records import COLUMNS, Column, Records, empty_columns
 
 Progress = Callable[[int, int], None]
 """Told how many images are done, and of how many."""
-
-CPU_BATCH, CUDA_BATCH = 8, 128
-"""On a CPU small batches win: their activations stay in the caches."""
 
 CPU_SHARD, CUDA_SHARD = 64, 512
 """About how many images are committed to the store at once: seconds of work."""
@@ -63,7 +56,7 @@ def evaluate(
     views: Iterable[str | View],
     *,
     seed: int = 0,
-    batch_size: int | None = None,
+    batch_size: int | str | None = None,
     codec: str = "auto",
     precision: str = "fp32",
     optimize: str = "fold",
@@ -73,7 +66,7 @@ def evaluate(
     """Return records of some views of all images.
 
     `seed` is the master seed of everything random. `batch_size` is how many images the model gets at
-    once; None chooses by device. `codec` is the JPEG codec; all give the same images. `precision` is one of
+    once; None chooses by device, "auto" by a measurement. `codec` is the JPEG codec; all give the same images. `precision` is one of
     `robustcheck.models.PRECISIONS`; `optimize` is "none" (the network as it is), "fold" (batch normalisations
     folded into convolutions: logits differ by rounding, some 1e-5) or "compile" (that, and `torch.compile` for
     classification). Memory does not grow with the number of images, but for the records. `store` is a folder in
@@ -113,7 +106,7 @@ class Evaluation:
         images: ImageSet,
         *,
         seed: int = 0,
-        batch_size: int | None = None,
+        batch_size: int | str | None = None,
         codec: str = "auto",
         precision: str = "fp32",
         optimize: str = "fold",
@@ -126,19 +119,22 @@ class Evaluation:
     ) -> None:
         self.classifier, self.images, self.seed, self.codec = classifier, images, seed, codec
         self.precision, self.optimize = precision, optimize
-        self.batch_size = batch_size or (CUDA_BATCH if classifier.device.type == "cuda" else CPU_BATCH)
+        self._measurer = Measurer(
+            classifier,
+            HowToRun(seed, codec, precision, optimize),
+            batch_size=batch_size,
+            warn=self._warn,
+            on_first=self._look_at,
+        )
+        self.batch_size = self._measurer.batch_size
         self.order = np.arange(len(images)) if order is None else order
         self.progress = progress
         self._ids = [""] * len(images)
         self._columns: dict[View, dict[str, Column]] = {}
         self._done: dict[View, int] = {}
-        self._other_models: dict[str, HasLogits] = {}
-        self._looked_at = False
         self._told: set[str] = set()
         """The warnings that were given."""
         self._refusals: dict[View, RobustcheckError | None] = {}
-        self._at_once, self._is_short = self.batch_size, False
-        """How many images there is memory for, as far as is known."""
         self.store, self.take = store, take
         self.workers = workers
         self._there: dict[str, str] = {}
@@ -161,7 +157,7 @@ class Evaluation:
             self.order,
             self.shard_size,
             facts=self._facts,
-            view_key=lambda view: view_key(view, self._other_model),
+            view_key=lambda view: view_key(view, self._measurer.other_model),
         )
 
     @property
@@ -189,7 +185,8 @@ class Evaluation:
             optimize=self.optimize,
             views=self._columns,
         )
-        return {**described, **self._there}
+        noted = {"batch size": note} if (note := self._measurer.batch_size_note) else {}
+        return {**described, **noted, **self._there}
 
     def fresh(self, *, seed: int | None = None) -> Evaluation:
         """Return one with the same classifier, images and options that has evaluated nothing.
@@ -213,27 +210,16 @@ class Evaluation:
         fresh._agreed = self._agreed
         return fresh
 
-    @cached_property
-    def _running(self) -> Running:
-        return Running.prepared(self.classifier, precision=self.precision, optimize=self.optimize)
-
     def refusal(self, view: View) -> RobustcheckError | None:
         """Return why a view can't be evaluated here, or None: a library, a model or labels that are not there."""
         if view not in self._refusals:
             try:
-                check_feasible(view, self.classifier, self.images, self._other_model)
+                check_feasible(view, self.classifier, self.images, self._measurer.other_model)
             except RobustcheckError as error:
                 self._refusals[view] = error
             else:
                 self._refusals[view] = None
         return self._refusals[view]
-
-    def _other_model(self, spec: str) -> HasLogits:
-        """Return the model that a view's `from=SPEC` names, loaded once, on the classifier's device."""
-        if spec not in self._other_models:
-            source = load_model(spec, device=self.classifier.device)
-            self._other_models[spec] = transfer_from(source, self.classifier)
-        return self._other_models[spec]
 
     def done(self, view: View) -> int:
         """Return on how many images, in order, a view has been evaluated."""
@@ -314,8 +300,9 @@ class Evaluation:
         plan = make_plan((X, *map(parse, views)))
         columns = {view: empty_columns(len(shard)) for view in plan.views}
         ids: list[str] = []
-        for batch in self.images.batches(self.batch_size, self.order[shard.start : shard.stop]):
-            for view, rows in self._measured(plan, batch).items():
+        batches = self.images.batches(self.batch_size, self.order[shard.start : shard.stop])
+        for batch, by_view in self._measurer.measured(plan, batches, lambda _batch: None):
+            for view, rows in by_view.items():
                 for name, values in zip(COLUMNS, rows, strict=True):
                     columns[view][name][len(ids) : len(ids) + len(batch)] = values
             ids += batch.ids
@@ -329,9 +316,9 @@ class Evaluation:
     def work_as(self, there: Mapping[str, str]) -> None:
         """Know what workers say of themselves: `device` and `precision` as in `provenance`, and `kind` of device."""
         self._there = {name: there[name] for name in ("device", "precision")}
-        if there["kind"] != self._kind:
+        if there["kind"] != self._keeper.facts["device"]:
             self._kind = there["kind"]
-            self._keeper = self._new_keeper()
+            self._keeper = self._new_keeper()  # nothing was taken yet by what it goes under here
 
     def receive(self, shard: Shard, measured: Measured) -> None:
         """Keep in the store what a worker measured, once its images are found to be those that are here.
@@ -347,7 +334,7 @@ class Evaluation:
                 f"{error}. The worker on {measured.where} read other pixels than are here: see that the same files are under "
                 "the same paths there, and the same Pillow, or send it the images (--robustcheck-worker-options=images:pixels)"
             ) from None
-        if measured.device == self._keeper.facts["device"]:
+        if self.store is not None and measured.device == self._keeper.facts["device"]:
             columns = {parse(text): own for text, own in measured.columns.items()}
             self._keep(self._keeper.part(shard, measured.ids, columns, measured.doubts))
 
@@ -382,11 +369,8 @@ class Evaluation:
     def look(self, views: Iterable[str | View], rows: Iterable[int]) -> Iterator[Look]:
         """Yield some images of the set under some views, made and classified again; nothing is recorded."""
         plan = make_plan((X, *map(parse, views)))
-        for batch in self.images.batches(self._at_once, np.array([*rows], dtype=np.int64)):
-            run = self._start(plan, batch)
-            for group in plan.steps:
-                make(run, group)
-            run.classify(plan.views)
+        batches = self.images.batches(self.batch_size, np.array([*rows], dtype=np.int64))
+        for batch, run in self._measurer.gone_through(plan, batches):
             with torch.inference_mode():
                 shown = {view: run.logits[view].double().softmax(dim=1).cpu().numpy() for view in plan.views}
             images = {view: run.images[view].cpu().numpy() for view in plan.views}
@@ -435,8 +419,9 @@ class Evaluation:
                 source = iter(
                     batches[(done - begin) // self.batch_size : -(-(until - begin) // self.batch_size)]
                 )
-            for batch in source:
-                self._record(plan, batch)
+            top_labels = self._known_top_labels if X not in plan.views else lambda _batch: None
+            for batch, by_view in self._measurer.measured(plan, source, top_labels):
+                self._record(batch, by_view)
                 for view in plan.views:
                     self._done[view] = done + len(batch)
                     self._unsaved.setdefault(view, done)
@@ -454,80 +439,16 @@ class Evaluation:
                 yield make_plan(view for view in views if self.done(view) <= start), stop
                 start = stop
 
-    def _record(self, plan: Plan, batch: Batch) -> None:
-        by_view = self._measured(plan, batch)
+    def _known_top_labels(self, batch: Batch) -> Tensor:
+        """Return l_x of images that were classified before: int64 (n,)."""
+        return torch.from_numpy(self._columns[X]["prediction"][batch.indices])
+
+    def _record(self, batch: Batch, by_view: Rows) -> None:
         for view, rows in by_view.items():
             for name, values in zip(COLUMNS, rows, strict=True):
                 self._columns[view][name][batch.indices] = values
         for index, image_id in zip(batch.indices, batch.ids, strict=True):
             self._ids[index] = image_id
-
-    def _measured(self, plan: Plan, batch: Batch) -> dict[View, Column]:
-        """Return the rows `COLUMNS` of each view of a batch; where memory runs out, half of it at a time."""
-        while True:
-            try:
-                parts = [self._measured_at_once(plan, part) for part in split(batch, self._at_once)]
-            except torch.OutOfMemoryError as error:
-                problem = str(error).partition("\n")[0]
-            else:
-                return {view: np.concatenate([part[view] for part in parts], axis=1) for view in plan.views}
-            self._halve(
-                min(len(batch), self._at_once), problem
-            )  # out here: the error holds what was in memory
-
-    def _halve(self, size: int, problem: str) -> None:
-        """Have fewer images computed at once from now on; raises `RobustcheckError` where they are one already."""
-        if size == 1:
-            raise RobustcheckError(
-                f"{self.classifier.name}: {self.classifier.device} is out of memory with one image at a time "
-                f"({problem}); free memory there, name another --robustcheck-device, or ask for fewer views at once"
-            )
-        self._at_once = (size + 1) // 2
-        give_back(self.classifier.device)
-        if not self._is_short:
-            self._is_short = True
-            self._warn(
-                f"{self.classifier.device} ran out of memory with {size} images at once, and goes on with fewer. Numbers "
-                "may differ in the last digits from those of whole batches; a smaller --robustcheck-batch-size saves the "
-                "time that this takes"
-            )
-
-    def _measured_at_once(self, plan: Plan, batch: Batch) -> dict[View, Column]:
-        run = self._start(plan, batch)
-        for group in plan.steps:
-            make(run, group)
-        run.classify(plan.views)
-        with torch.inference_mode():
-            measured = torch.stack([measure(run, view) for view in plan.views])  # (views, rows, n)
-        by_view = dict(zip(plan.views, measured.cpu().numpy(), strict=True))
-        for view, rows in by_view.items():
-            self._check_finite(view, batch, rows[0])
-        run.check_gradients(batch.names)
-        if not self._looked_at:
-            self._looked_at = True
-            self._doubt(self._doubts_of(run))
-        return by_view
-
-    def _start(self, plan: Plan, batch: Batch) -> BatchRun:
-        device = self.classifier.device
-        top_labels = None
-        if X not in plan.views:  # then the clean images have been classified before
-            top_labels = torch.from_numpy(self._columns[X]["prediction"][batch.indices]).to(device)
-        run = BatchRun(
-            self._running.attacked,
-            batch.pixels.to(device),
-            ids=batch.ids,
-            labels=batch.labels.to(device),
-            seed=self.seed,
-            codec=self.codec,
-            batch_size=self._at_once,
-            top_labels=top_labels,
-            other_model=self._other_model,
-            running=self._running,
-        )
-        if plan.clean_gradient:
-            run.find_clean_gradient()  # first, since it classifies the clean images on the way
-        return run
 
     def _parts(self, shard: Shard) -> list[Part]:
         return [] if self.store is None else self._keeper.parts(self.store, shard)
@@ -613,11 +534,11 @@ class Evaluation:
         )
         return {**facts, **({"device": self._kind} if self._kind else {})}
 
-    def _doubts_of(self, run: BatchRun) -> list[str]:
-        """Return what the first batch shows to be wrong with the model."""
+    def _look_at(self, run: BatchRun) -> None:
+        """Warn of what the first batch shows to be wrong with the model."""
         from robustcheck.evaluation.sanity.first_batch import doubts
 
-        return [*doubts(run)]
+        self._doubt(doubts(run))
 
     def _doubt(self, doubts: Iterable[str]) -> None:
         """Warn of what a first batch has shown, in this run or in that which the store has it from."""
@@ -641,12 +562,3 @@ class Evaluation:
     def _check_labels(self) -> None:
         if self.images.has_labels and (self.images.labels >= 0).any():
             self.images.check_labels(self.classifier.probe())
-
-    def _check_finite(self, view: View, batch: Batch, predictions: Column) -> None:
-        bad = np.flatnonzero(np.isnan(predictions))
-        if len(bad):
-            raise RobustcheckError(
-                f"{self.classifier.name} gave logits that are not finite for {len(bad)} of {len(predictions)} "
-                f"images of {view}, the first being {batch.names[bad[0]]}: nothing can be said of such a model; "
-                "look for overflow (half precision?), a division by zero, or damaged weights"
-            )

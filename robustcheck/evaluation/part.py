@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -68,7 +68,7 @@ class Part:
         from pyarrow import ArrowException, parquet
 
         try:
-            table = parquet.read_table(BytesIO(data))
+            table = parquet.ParquetFile(BytesIO(data)).read(use_threads=False)  # read_table imports pandas
             header = json.loads(table.schema.metadata[_KEY])
             written = header["format"]
             if written == FORMAT:
@@ -111,12 +111,38 @@ def _table(part: Part) -> Any:
     rows = np.tile(np.arange(count, dtype=np.int32), len(views))
     which = np.repeat(np.arange(len(views), dtype=np.int32), count)
     columns = {
-        "view": pa.DictionaryArray.from_arrays(pa.array(which), pa.array(views, pa.string())),
-        "id": pa.DictionaryArray.from_arrays(pa.array(rows), pa.array(part.ids, pa.string())),
+        "view": pa.DictionaryArray.from_arrays(_numbers(which), _texts(views)),
+        "id": pa.DictionaryArray.from_arrays(_numbers(rows), _texts(part.ids)),
     }
     for name in COLUMNS:
-        columns[name] = pa.array(np.concatenate([own[name] for own in part.columns.values()]))
+        columns[name] = _numbers(np.concatenate([own[name] for own in part.columns.values()]))
     return pa.table(columns).replace_schema_metadata({_KEY: json.dumps(part.header)})
+
+
+def _numbers(values: Column) -> Any:
+    """Return an Arrow array of numbers; `pyarrow.array` would import pandas first, which takes a second."""
+    import pyarrow as pa
+
+    kind = pa.from_numpy_dtype(values.dtype)
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(np.ascontiguousarray(values))])
+
+
+def _values(array: Any, kind: str) -> Column:
+    """Return an Arrow array's numbers, without `to_numpy`, which would import pandas as well."""
+    import pyarrow as pa
+
+    if array.type != pa.from_numpy_dtype(np.dtype(kind)):
+        raise ValueError(f"a column is of type {array.type}")
+    return np.frombuffer(array.buffers()[1], kind, len(array), array.offset * np.dtype(kind).itemsize)
+
+
+def _texts(texts: Sequence[str]) -> Any:
+    import pyarrow as pa
+
+    encoded = [text.encode() for text in texts]
+    ends = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))]
+    return pa.Array.from_buffers(pa.string(), len(encoded), buffers)
 
 
 def _part(table: Any, header: Mapping[str, Any]) -> Part:
@@ -125,9 +151,7 @@ def _part(table: Any, header: Mapping[str, Any]) -> Part:
         raise ValueError(f"{table.num_rows} rows where {len(views)} views of {count} images belong")
     if any(table.column(name).null_count for name in table.column_names):
         raise ValueError("cells are empty")
-    read = {name: table.column(name).to_numpy() for name in COLUMNS}
-    if any(values.dtype != _kind(name) for name, values in read.items()):
-        raise ValueError("columns are of other types")
+    read = {name: _values(table.column(name).combine_chunks(), _kind(name)) for name in COLUMNS}
     ids = tuple(table.column("id").slice(0, count).to_pylist())
     columns = {
         view: {name: values[at * count : (at + 1) * count] for name, values in read.items()}

@@ -196,7 +196,7 @@ def other_model(monkeypatch):
         loaded.append(spec)
         return another(4 if spec == "my.module:net" else 7)
 
-    monkeypatch.setattr("robustcheck.evaluation.engine.load_model", load)
+    monkeypatch.setattr("robustcheck.evaluation.measuring.load_model", load)
     return loaded
 
 

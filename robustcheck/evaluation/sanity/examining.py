@@ -28,7 +28,7 @@ def examine(
     only: Iterable[str] | None = None,
     count: int = 64,
     seed: int = 0,
-    batch_size: int | None = None,
+    batch_size: int | str | None = None,
 ) -> tuple[CheckResult, ...]:
     """Run the checks on a classifier and images, and return what each found.
 

@@ -31,7 +31,7 @@ class Subject:
         transfer: str | None = None,
         count: int = 64,
         seed: int = 0,
-        batch_size: int | None = None,
+        batch_size: int | str | None = None,
     ) -> None:
         self.classifier, self.attack, self.transfer, self.seed = classifier, attack, transfer, seed
         self.images = images.sample(count, seed=seed)
