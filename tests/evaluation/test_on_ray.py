@@ -133,7 +133,7 @@ def assert_same(one, other):
 
 def both_ready(workers, classifier):
     """Have the workers work until there are two of them, as after one was lost in an earlier test."""
-    while not (len(workers._members) == 2 and all(member.is_ready for member in workers._members)):
+    while not (len(workers.members) == 2 and all(member.is_ready for member in workers.members)):
         run(classifier, images_of(classifier, 32), workers)
 
 
@@ -202,7 +202,7 @@ def test_a_worker_that_is_killed_loses_nothing(workers, classifier, images, stor
     both_ready(workers, classifier)
 
     def kill():
-        pid = ray.get(workers._members[0].actor.pid.remote())
+        pid = ray.get(workers.members[0].actor.pid.remote())
         os.kill(pid, signal.SIGKILL)
 
     workers.said.clear()
@@ -226,6 +226,19 @@ def test_what_kills_every_worker_is_an_error_that_names_the_images(workers, clas
     finally:
         STEPS.clear()
         STEPS.update(before)
+
+
+class Deadly(Net):
+    """It can't be had in another process, and ends that."""
+
+    def __setstate__(self, state):
+        os._exit(1)
+
+
+def test_what_kills_every_worker_as_it_starts_is_an_error(workers, images, monkeypatch):
+    monkeypatch.setattr("robustcheck.evaluation.on_ray._MOST_LOSSES", 1)
+    with pytest.raises(RobustcheckError, match="workers of Ray are lost as they start"):
+        run(classifier_of(Deadly()), images, workers)
 
 
 def test_what_the_model_raises_is_told(workers, classifier, images):
