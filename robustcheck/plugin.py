@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from robustcheck import outputs, workers
+from robustcheck import outputs, xdist_worker
 from robustcheck.benchmark.run import FIXTURE as BENCHMARK
 from robustcheck.benchmark.run import RUN, BenchmarkRun
 from robustcheck.claim_items import NAME as CLAIMS_FILE
@@ -75,7 +75,7 @@ def pytest_configure(config: pytest.Config) -> None:
         settings,
         root=config.rootpath,
         new_progress=partial(_progress, config),
-        worker=workers.Worker.of(config),
+        worker=xdist_worker.Worker.of(config),
     )
     session.cache_folder = partial(_cache_folder, config)
     config.pluginmanager.register(session, "robustcheck_session")
@@ -88,6 +88,7 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         outputs.check(settings)
         session.check_baselines()
+        session.check_workers(is_spread=_is_spread(config))
     except RobustcheckError as error:
         raise pytest.UsageError(str(error)) from None
     if settings.suite is not None and config.args_source is not pytest.Config.ArgsSource.ARGS:
@@ -386,6 +387,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     complete = exitstatus not in {pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR}
     if not complete:
         ours.facts["interrupted"] = "the run was interrupted: what is here is what there was by then"
+    ours.close_workers()
     ours.prune_store()
     if stored := ours.stored():
         ours.facts["records"] = str(stored)
@@ -413,7 +415,7 @@ def _suite_properties(config: pytest.Config) -> Callable[[str, object], None] | 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Tell a worker of pytest-xdist by what it shares the work with the others."""
-    workers.tell(node, node.config)
+    xdist_worker.tell(node, node.config)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -468,6 +470,11 @@ def _cache_folder(config: pytest.Config) -> Path | None:
     """Return a folder of ours in pytest's cache; None where the cache is turned off."""
     cache: pytest.Cache | None = getattr(config, "cache", None)
     return None if cache is None else cache.mkdir("robustcheck")
+
+
+def _is_spread(config: pytest.Config) -> bool:
+    """Return whether pytest-xdist runs tests in processes of its own."""
+    return hasattr(config, "workerinput") or bool(config.getoption("numprocesses", None))
 
 
 def _encoding(terminalreporter: pytest.TerminalReporter) -> str:

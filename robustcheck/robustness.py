@@ -359,10 +359,13 @@ class Robustness:
         """Yield measures of batch after batch, in the evaluation's random order, evaluated as they are drawn."""
         views = [view for _, view in terms]
         most = min(len(self.images), self._deciding.budget or len(self.images))
-        for start in range(0, len(self.images), self._evaluation.batch_size):
-            stop = min(start + self._evaluation.batch_size, len(self.images))
-            self._evaluation.run(views, count=stop, of=max(stop, most))
-            yield _table(self._evaluation, terms, self._evaluation.order[start:stop])
+        try:
+            for start in range(0, len(self.images), self._evaluation.batch_size):
+                stop = min(start + self._evaluation.batch_size, len(self.images))
+                self._evaluation.run(views, count=stop, of=max(stop, most))
+                yield _table(self._evaluation, terms, self._evaluation.order[start:stop])
+        finally:  # decided: whoever computes ahead need not any more
+            self._evaluation.rest()
 
     def _require_labels(self, terms: Sequence[Term]) -> None:
         missing = int((self.images.labels < 0).sum())

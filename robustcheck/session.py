@@ -9,7 +9,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
+from importlib.util import find_spec
 from pathlib import Path
 from types import CodeType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from robustcheck.baseline import Baseline
     from robustcheck.claims import Verdict
     from robustcheck.evaluation.keeping import Stored
+    from robustcheck.evaluation.on_ray import RayWorkers
     from robustcheck.evaluation.sharing import Sharing
     from robustcheck.evaluation.store import RecordStore
     from robustcheck.images import ImageSet, PixelCache
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from robustcheck.report import Check, Finding, FinishedRun, ReportedClaim, Study, Trouble
     from robustcheck.report.panel import Panel
     from robustcheck.robustness import Robustness, Subject
-    from robustcheck.workers import Worker
+    from robustcheck.xdist_worker import Worker
 
 Progress = Callable[[int, int], None]
 Reported = TypeVar("Reported")
@@ -245,6 +247,7 @@ class Session:
             progress=self.new_progress(lambda: evaluation.underway),
             store=self.store,
             sharing=self.sharing,
+            workers=self.workers,
         )
         deciding = Deciding(settings.stop_early, settings.alpha, settings.budget, settings.require_adaptive)
 
@@ -289,6 +292,48 @@ class Session:
             began=began,
             say=self.said.setdefault,
         )
+
+    @cached_property
+    def workers(self) -> RayWorkers | None:
+        """Those who compute for this process, as `--robustcheck-workers` says; None where it computes itself."""
+        settings = self.settings
+        if settings.workers is None:
+            return None
+        from robustcheck.evaluation.on_ray import RayWorkers
+        from robustcheck.evaluation.workers import read_address
+        from robustcheck.models import load_model
+
+        load = None
+        if "robustcheck_model" in self._asked:
+            load = partial(load_model, settings.model or "sample", weights=settings.weights, device="cpu")
+        return RayWorkers(
+            read_address(settings.workers), settings.worker_options, load=load, say=self.said.setdefault
+        )
+
+    def check_workers(self, *, is_spread: bool) -> None:
+        """Raise `RobustcheckError` where workers can't be had; `is_spread` is whether tests run in several processes."""
+        settings = self.settings
+        if settings.workers is None:
+            if settings.worker_options is not None:
+                raise RobustcheckError(
+                    "--robustcheck-worker-options needs workers: --robustcheck-workers=ray"
+                )
+            return
+        if find_spec("ray") is None:
+            raise RobustcheckError(
+                "--robustcheck-workers=ray needs Ray, which is not installed: pip install 'pytest-robustcheck[ray]'"
+            )
+        if is_spread:
+            raise RobustcheckError(
+                "--robustcheck-workers and pytest-xdist's -n do not go together, since each of its processes would ask Ray "
+                "for all of the cluster: leave out the one or the other"
+            )
+
+    def close_workers(self) -> None:
+        """End the workers, where there are any."""
+        workers = vars(self).get("workers")
+        if workers is not None:
+            workers.close()
 
     def prune_store(self) -> None:
         """Keep the store within its limit, where this run had one."""

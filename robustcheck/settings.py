@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from robustcheck.errors import unknown
+from robustcheck.evaluation.workers import WorkerOptions, read_address, read_worker_options
 
 SUITES = ("jpeg-study", "sanity")
 _GROUP = "robustcheck"
@@ -81,6 +82,11 @@ def _size(text: str) -> int:
     if size < _LEAST_SIZE:
         raise ValueError("it is a size from 16M up, such as 500M or 20G")
     return size
+
+
+def _workers(text: str) -> str:
+    read_address(text)
+    return text
 
 
 def _path(*suffixes: str) -> Callable[[str], Path]:
@@ -257,6 +263,19 @@ OPTIONS = (
         "refresh", None, "take no records from the store: compute them anew and replace them", default=False
     ),
     Option(
+        "workers",
+        "ray[:ADDRESS]",
+        "have workers of Ray compute: on this machine, or on the cluster at ADDRESS (auto, HOST:PORT, ray://HOST:PORT)",
+        _workers,
+    ),
+    Option(
+        "worker-options",
+        "cpus:N,...",
+        "what each worker gets, cpus:N (default: 1) and gpus:N, how many there are, count:N, and how it gets images, "
+        "images:paths or images:pixels",
+        read_worker_options,
+    ),
+    Option(
         "full-paths",
         None,
         "name files outside the rootdir by their whole path in what is written",
@@ -309,6 +328,8 @@ class Settings:
     store: str | None
     store_limit: int
     refresh: bool
+    workers: str | None
+    worker_options: WorkerOptions | None
     full_paths: bool
     on_command_line: frozenset[str]
     """The names of the options that were given there."""

@@ -21,7 +21,7 @@ ORDER = [
         "settings",
         "outputs",
         "places",
-        "workers",
+        "xdist_worker",
         "session",
         "claim_items",
         "benchmark",

@@ -1,8 +1,12 @@
 """The README's examples, run; its commands and tables, held against the code."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import timm  # noqa: F401 - pytester forgets what is first imported inside, and torch can't be loaded twice
 
@@ -101,6 +105,48 @@ def test_property_test_finds_its_bug_and_passes_without_it(pytester):
         levels = {int(number) for number in re.findall(r"\d+", shown)}
         assert max(levels) < 20
         assert len(levels) <= 2
+
+
+TOY = """
+import torch
+from robustcheck import Classifier
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.randn(4, 768, generator=torch.Generator().manual_seed(0)) / 28)
+
+    def forward(self, images):
+        return images.flatten(1) @ self.weight.T
+
+def make():
+    return Classifier(Net().eval(), mean=(0.5,) * 3, std=(0.5,) * 3, input_size=16)
+"""
+
+
+def test_shards_by_rank_are_all_there_for_pytest(pytester):
+    """Two processes, as torchrun starts them."""
+    from PIL import Image
+
+    pytester.makepyfile(
+        toy=TOY,
+        shards=holding("python", "WORLD_SIZE")
+        .replace('"resnet50"', '"toy:make"')
+        .replace("imagenet:/data/", ""),
+        test_it="def test_it(robustness):\n    robustness.check('kept(JPG(Adv_1)) >= 1%')",
+    )
+    (pytester.path / "imagenet").mkdir()
+    for index in range(150):
+        noise = np.random.default_rng(index).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(pytester.path / "imagenet" / f"{index:03}.png")
+    for rank, parts in ((0, 2), (1, 3)):
+        environment = {**os.environ, "RANK": str(rank), "WORLD_SIZE": "2", "PYTHONPATH": str(pytester.path)}
+        subprocess.run([sys.executable, "shards.py"], cwd=pytester.path, env=environment, check=True)
+        assert len([*(pytester.path / "records").rglob("*.parquet")]) == parts
+    asked = ["--robustcheck-model=toy:make", "--robustcheck-images=imagenet", "--robustcheck-store=records"]
+    result = pytester.runpytest_subprocess(*asked, "-W", "default")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["records: 450 of 450 from the store, *"])
 
 
 @pytest.mark.parametrize("kind", ["Your model", "Your images"])

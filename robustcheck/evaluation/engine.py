@@ -14,6 +14,7 @@ from torch import Tensor
 
 from robustcheck.errors import RobustcheckError, RobustnessWarning
 from robustcheck.evaluation.batch import BatchRun
+from robustcheck.evaluation.elsewhere import run_elsewhere
 from robustcheck.evaluation.feasible import check_feasible
 from robustcheck.evaluation.keeping import Keeper, Shard, Stored, cut
 from robustcheck.evaluation.keys import study_facts, view_key
@@ -24,6 +25,7 @@ from robustcheck.evaluation.provenance import describe
 from robustcheck.evaluation.sharing import Sharing
 from robustcheck.evaluation.stopping import stops_in_order
 from robustcheck.evaluation.store import RecordStore, open_store
+from robustcheck.evaluation.workers import Measured, Workers
 from robustcheck.images import Batch, ImageSet
 from robustcheck.models import Classifier
 from robustcheck.notation import View, X, parse
@@ -98,7 +100,8 @@ class Evaluation:
     Images are taken in a fixed order; each view has been evaluated on some number of the first of them. With a
     `store`, shards of about `shard_size` images are taken from it where they are there, and kept in it; `take` 2 is
     a second evaluation of the same, which takes nothing from the first. By `sharing`, several processes with one
-    store compute each shard once.
+    store compute each shard once. `workers` compute the shards that the store lacks, where there are any; this
+    process then computes no records.
     """
 
     def __init__(
@@ -117,6 +120,7 @@ class Evaluation:
         shard_size: int | None = None,
         take: int = 1,
         sharing: Sharing | None = None,
+        workers: Workers | None = None,
     ) -> None:
         self.classifier, self.images, self.seed, self.codec = classifier, images, seed, codec
         self.precision, self.optimize = precision, optimize
@@ -139,6 +143,9 @@ class Evaluation:
         self.store, self.take, self.sharing = store, take, sharing
         self._asked: tuple[tuple[View, ...], int] = (), 0
         """The views and the number of images that are on the way."""
+        self.workers = workers
+        self._there: dict[str, str] = {}
+        """What is said of the workers where this process would speak of itself: device and precision."""
         self._doubts: list[str] = []
         """What the first batch gave rise to."""
         self._unsaved: dict[View, int] = {}
@@ -147,8 +154,13 @@ class Evaluation:
         """Whether the model was found to give what the store says."""
         wanted = shard_size or (CUDA_SHARD if classifier.device.type == "cuda" else _cpu_shard(classifier))
         self.shard_size = -(-wanted // self.batch_size) * self.batch_size
-        self._keeper = Keeper(
-            images,
+        self._kind = ""
+        """The kind of device that workers have, where it is known."""
+        self._keeper = self._new_keeper()
+
+    def _new_keeper(self) -> Keeper:
+        return Keeper(
+            self.images,
             self.order,
             self.shard_size,
             facts=self._facts,
@@ -181,7 +193,7 @@ class Evaluation:
     def provenance(self) -> dict[str, str]:
         """Everything that the numbers depend on, in words."""
         complete = self.done(X) == len(self.images)
-        return describe(
+        described = describe(
             self.classifier,
             self.images,
             complete=complete,
@@ -190,7 +202,9 @@ class Evaluation:
             precision=self.precision,
             optimize=self.optimize,
             views=self._columns,
-        ) | ({"batch size": note} if (note := self._measurer.batch_size_note) else {})
+        )
+        noted = {"batch size": note} if (note := self._measurer.batch_size_note) else {}
+        return {**described, **noted, **self._there}
 
     def fresh(self, *, seed: int | None = None) -> Evaluation:
         """Return one with the same classifier, images and options that has evaluated nothing.
@@ -209,6 +223,7 @@ class Evaluation:
             store=self.store,
             shard_size=self.shard_size,
             take=self.take + 1 if seed in {None, self.seed} else 1,
+            workers=self.workers,
         )
         fresh._agreed = self._agreed
         return fresh
@@ -272,8 +287,11 @@ class Evaluation:
             if self.sharing is not None and self.store is not None:
                 self.sharing.fill(self, trees, start=start, goal=goal, furthest=of or goal)
             try:
-                for begin, stop, batches in self._legs(trees, start, goal):
-                    self._compute(trees, begin, stop, batches, tell)
+                if self.workers is not None:
+                    run_elsewhere(self, self.workers, trees, (start, goal, of or goal), tell)
+                else:
+                    for begin, stop, batches in self._legs(trees, start, goal):
+                        self._compute(trees, begin, stop, batches, tell)
             finally:
                 self._save()
         if goal == len(self.images):
@@ -282,15 +300,25 @@ class Evaluation:
     def missing(self, views: Iterable[str | View]) -> Iterator[tuple[Shard, tuple[View, ...]]]:
         """Yield the shards of which the store lacks something, in order, and the views that it lacks."""
         trees = tuple(dict.fromkeys((X, *map(parse, views))))
+        kept = [view for view in trees if self.is_kept(view)]
         for shard in self.shards(0, len(self.order)):
-            if lacking := self.lacking(trees, shard):
+            if lacking := self.lacking(kept, shard, now=True):
                 yield shard, lacking
 
-    def lacking(self, views: Sequence[View], shard: Shard) -> tuple[View, ...]:
-        """Return of which views the store has not all of a shard, as it is now; those that can't be kept are left out."""
-        parts = [] if self.store is None else self._keeper.look_up(self.store, shard)
+    def is_kept(self, view: View) -> bool:
+        """Return whether a view's records can be kept: whether all that they depend on can be known."""
+        return self._keeper.key(view) is not None
+
+    def lacking(self, views: Iterable[View], shard: Shard, *, now: bool = False) -> tuple[View, ...]:
+        """Return the views that the store lacks of a shard, or has of some of its images only.
+
+        With `now` it is looked at anew, since other processes may have put something there.
+        """
+        parts = (
+            self._keeper.look_up(self.store, shard) if now and self.store is not None else self._parts(shard)
+        )
         whole = {key for part in parts if len(part) == len(shard) for key in part.columns}
-        return tuple(view for view in views if self._keeper.key(view) not in {None, *whole})
+        return tuple(view for view in views if self._keeper.key(view) not in whole)
 
     def shards(self, start: int, stop: int) -> Iterator[Shard]:
         """Yield the shards that have any of the images from `start` to `stop` of the order."""
@@ -299,12 +327,28 @@ class Evaluation:
             yield shard
             start = shard.stop
 
+    def shard_at(self, position: int) -> Shard:
+        """Return the shard that an image of the order is in."""
+        return self._keeper.shard_at(position)
+
     def slot(self, shard: Shard) -> str:
         """Return the shard's digest, over all that its numbers depend on but the views."""
         return self._keeper.slot(shard)
 
+    def rest(self) -> None:
+        """Have workers begin nothing more until more is asked for."""
+        if self.workers is not None:
+            self.workers.rest()
+
     def compute(self, views: Iterable[str | View], shard: Shard) -> Part:
         """Return what is measured of a shard under some views, and the clean images; nothing is recorded or kept."""
+        ids, columns = self.measure(views, shard)
+        return self._keeper.part(shard, ids, columns, self._doubts)
+
+    def measure(
+        self, views: Iterable[str | View], shard: Shard
+    ) -> tuple[list[str], dict[View, dict[str, Column]]]:
+        """Return the ids of a shard's images, and the columns of some views and the clean images."""
         plan = make_plan((X, *map(parse, views)))
         columns = {view: empty_columns(len(shard)) for view in plan.views}
         ids: list[str] = []
@@ -315,7 +359,60 @@ class Evaluation:
                 for name, values in zip(COLUMNS, rows, strict=True):
                     columns[view][name][len(ids) : len(ids) + len(batch)] = values
             ids += batch.ids
-        return self._keeper.part(shard, ids, columns, self._doubts)
+        return ids, columns
+
+    @property
+    def warned(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The warnings that were given: of the model, by the first batch, and others."""
+        return tuple(self._doubts), tuple(sorted(self._told - {*self._doubts}))
+
+    def work_as(self, there: Mapping[str, str]) -> None:
+        """Know what workers say of themselves: `device` and `precision` as in `provenance`, and `kind` of device."""
+        self._there = {name: there[name] for name in ("device", "precision")}
+        if there["kind"] != self._keeper.facts["device"]:
+            self._kind = there["kind"]
+            self._keeper = self._new_keeper()  # nothing was taken yet by what it goes under here
+
+    def receive(self, shard: Shard, measured: Measured) -> None:
+        """Keep in the store what a worker measured, once its images are found to be those that are here.
+
+        Raises `RobustcheckError` where they are not.
+        """
+        rows = self.order[shard.start : shard.stop]
+        try:
+            self.images.expect(rows, measured.ids)
+            next(self.images.batches(1, rows[:1]))
+        except RobustcheckError as error:
+            raise RobustcheckError(
+                f"{error}. The worker on {measured.where} read other pixels than are here: see that the same files are under "
+                "the same paths there, and the same Pillow, or send it the images (--robustcheck-worker-options=images:pixels)"
+            ) from None
+        if self.store is not None and measured.device == self._keeper.facts["device"]:
+            columns = {parse(text): own for text, own in measured.columns.items()}
+            self._keep(self._keeper.part(shard, measured.ids, columns, measured.doubts))
+
+    def absorb(self, shard: Shard, measured: Measured) -> None:
+        """Take in what was measured of the shard that is next."""
+        rows = self.order[shard.start : shard.stop]
+        for text, own in measured.columns.items():
+            view = parse(text)
+            target = self._columns.setdefault(view, empty_columns(len(self.images)))
+            if self.done(view) < shard.stop:
+                for name in COLUMNS:
+                    target[name][rows] = own[name]
+                self._done[view] = shard.stop
+        for row, image_id in zip(rows, measured.ids, strict=True):
+            self._ids[row] = image_id
+        self._doubt(measured.doubts)
+        for text in measured.warnings:
+            self._warn(text)
+
+    def take_stored(self, views: tuple[View, ...], start: int) -> None:
+        """Take from the store what it has of the shard in which `start` is, from there on."""
+        shard = self.shard_at(start)
+        if self._parts(shard):
+            batches = [*self.images.batches(self.batch_size, self.order[start : shard.stop])]
+            self._take_in(views, shard, start, batches)
 
     def commit(self, part: Part) -> None:
         """Put a part into the store, where there is one."""
@@ -496,7 +593,10 @@ class Evaluation:
             precision=self.precision,
             optimize=self.optimize,
         )
-        return study_facts(self.classifier, provenance, batch_size=self.batch_size, take=self.take)
+        facts = study_facts(
+            self.classifier, {**provenance, **self._there}, batch_size=self.batch_size, take=self.take
+        )
+        return {**facts, **({"device": self._kind} if self._kind else {})}
 
     def _look_at(self, run: BatchRun) -> None:
         """Warn of what the first batch shows to be wrong with the model."""

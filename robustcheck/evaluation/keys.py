@@ -46,12 +46,16 @@ def study_facts(
         "model": classifier.name,
         **_model_facts(classifier),
         **{name: provenance[name] for name in _OF_PROVENANCE},
-        "device": _device_kind(classifier.device),
         "batch size": str(batch_size),
         "take": str(take),
         "records": str(FORMAT),
-        "source": _own_source(),
+        **place_facts(classifier),
     }
+
+
+def place_facts(classifier: Classifier) -> dict[str, str]:
+    """Return those of the study's facts that are of the process and its machine."""
+    return {"device": _device_kind(classifier.device), "source": _own_source()}
 
 
 def digest_of(facts: Mapping[str, str]) -> str:

@@ -44,6 +44,9 @@ class Sharing:
         Shards that another process computes are waited for. In the meantime some that follow are computed, up to
         the image `furthest`: where images are drawn until a claim is decided, they are likely to be asked for next.
         """
+        views = [
+            view for view in views if evaluation.is_kept(view)
+        ]  # each process computes the others for itself
         waiting = [*evaluation.shards(start, goal)]
         following = [*evaluation.shards(waiting[-1].stop, furthest)][: self.ahead] if waiting else []
         while waiting and evaluation.store is not None:
@@ -68,7 +71,7 @@ class Sharing:
         if self._whole[slot].issuperset(views):
             return True
         with self._held(slot, patience) as is_held:
-            if is_held and (lacking := evaluation.lacking(views, shard)):
+            if is_held and (lacking := evaluation.lacking(views, shard, now=True)):
                 self._commit(evaluation, evaluation.compute(lacking, shard))
         if is_held:
             self._whole[slot].update(views)

@@ -150,6 +150,16 @@ class ImageSet:
         positions = np.arange(len(self)) if order is None else self._positions(order)
         return self._stream(positions, size)
 
+    def expect(self, positions: ArrayLike, ids: Sequence[str]) -> None:
+        """Know the ids of images from another process, which decoded them.
+
+        RobustcheckError where one is known to be another; reading such an image is an error from now on.
+        """
+        for position, its_id in zip(self._positions(positions).tolist(), ids, strict=True):
+            if self._ids[position] not in (None, its_id):
+                raise RobustcheckError(f"image {self.names[position]!r} is not what it is elsewhere")
+            self._ids[position] = its_id
+
     def subset(self, positions: ArrayLike) -> ImageSet:
         """The set of the images at `positions`, in that order."""
         chosen = self._positions(positions)

@@ -1,70 +1,56 @@
-"""How workers of pytest-xdist share a machine."""
+"""`--robustcheck-workers`: the run of one process, computed by others."""
 
-from pathlib import Path
+import re
 
 import pytest
-import torch
 
-from robustcheck.workers import THREADS, Worker
+TESTS = """
+def test_one(robustness):
+    assert robustness["Adv_20"].accuracy <= 0.5 * robustness["x"].accuracy
 
-
-def worker(number=0, count=4):
-    return Worker(number, count, Path("run"), 0.0)
-
-
-@pytest.fixture
-def gpus(monkeypatch):
-    def have(count):
-        monkeypatch.setattr("torch.cuda.is_available", lambda: count > 0)
-        monkeypatch.setattr("torch.cuda.device_count", lambda: count)
-
-    return have
+def test_two(robustness):
+    assert robustness["JPG_5(Adv_20)"].accuracy >= 0.99
+"""
 
 
-@pytest.fixture
-def threads(monkeypatch):
-    for name in THREADS:
-        monkeypatch.delenv(name, raising=False)
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
+def section(result):
+    lines = [line for line in result.outlines if not line.startswith("command line")]
+    return lines[next(index for index, line in enumerate(lines) if "= robustcheck =" in line) :][:-3]
 
 
-def test_several_gpus_are_taken_in_turn(gpus):
-    gpus(3)
-    assert [worker(number).device("auto") for number in range(5)] == [
-        "cuda:0",
-        "cuda:1",
-        "cuda:2",
-        "cuda:0",
-        "cuda:1",
+def test_section_is_that_of_a_serial_run_and_nothing_of_ray_is_seen(repository, monkeypatch):
+    pytest.importorskip("ray", reason="the extra `ray` is not installed")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-Werror")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    repository.makepyfile(TESTS)
+    options = ["-s", "--robustcheck-store=off", "--robustcheck-stop-early"]
+    results = [
+        repository.runpytest_subprocess(*options, *workers) for workers in ([], ["--robustcheck-workers=ray"])
     ]
-
-
-@pytest.mark.parametrize("count", [0, 1])
-def test_one_gpu_or_none_is_for_all(gpus, count):
-    gpus(count)
-    assert worker(3).device("auto") == "auto"
-
-
-@pytest.mark.parametrize("device", ["cpu", "cuda", "cuda:1"])
-def test_a_device_that_is_named_is_taken(gpus, device):
-    gpus(3)
-    assert worker(2).device(device) == device
+    for result in results:
+        result.assert_outcomes(passed=1, failed=1)
+        assert not re.search("(?i)raylet|ray instance|warning", result.stdout.str() + result.stderr.str())
+    assert section(results[0]) == section(results[1])
 
 
 @pytest.mark.parametrize(
-    ("cores", "count", "before", "after"), [(8, 4, 8, 2), (2, 4, 2, 1), (8, 3, 8, 2), (8, 4, 1, 1)]
+    ("options", "told"),
+    [
+        (["--robustcheck-workers=dask"], "*unknown kind of workers 'dask'*Allowed: ray"),
+        (["--robustcheck-worker-options=cpus:2"], "*needs workers: --robustcheck-workers=ray"),
+        (["--robustcheck-workers=ray", "--robustcheck-worker-options=cpu:2"], "*did you mean 'cpus'*"),
+        (["--robustcheck-workers=ray", "-n", "2"], "*-n do not go together*"),
+    ],
 )
-def test_each_worker_has_its_share_of_the_cores(threads, monkeypatch, cores, count, before, after):
-    monkeypatch.setattr("os.sched_getaffinity", lambda _pid: set(range(cores)), raising=False)
-    torch.set_num_threads(before)
-    worker(count=count).share_cores()
-    assert torch.get_num_threads() == after
+def test_what_can_not_be(repository, options, told, monkeypatch):
+    monkeypatch.setattr("robustcheck.session.find_spec", lambda _name: True)
+    result = repository.runpytest(*options)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([told])
 
 
-def test_threads_that_the_environment_names_are_left(threads, monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    torch.set_num_threads(2)
-    worker(count=64).share_cores()
-    assert torch.get_num_threads() == 2
+def test_without_ray_it_says_what_to_install(repository, monkeypatch):
+    monkeypatch.setattr("robustcheck.session.find_spec", lambda _name: None)
+    result = repository.runpytest("--robustcheck-workers=ray")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*pip install 'pytest-robustcheck[[]ray]'*"])
