@@ -23,7 +23,7 @@ def test_section_is_that_of_a_serial_run_and_nothing_of_ray_is_seen(repository, 
     monkeypatch.setenv("PYTEST_ADDOPTS", "-Werror")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     repository.makepyfile(TESTS)
-    options = ["-s", "--robustcheck-store=off", "--robustcheck-stop-early"]
+    options = ["-s", "--robustcheck-store=off"]
     results = [
         repository.runpytest_subprocess(*options, *workers) for workers in ([], ["--robustcheck-workers=ray"])
     ]
