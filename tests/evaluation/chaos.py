@@ -101,6 +101,7 @@ def start(work: Callable[[], None]) -> int:
     status = 1
     try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
         work()
         status = 0
     except BaseException:  # noqa: BLE001 - the process ends here
@@ -218,6 +219,7 @@ def main() -> int:
     )
     parser.add_argument("times", type=int, nargs="?", default=100)
     parser.add_argument("--others", type=int, help="how often in every way but kill -9 (default: as often)")
+    parser.add_argument("--only", nargs="*", choices=WAYS, default=list(WAYS), help="these ways alone")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -239,7 +241,8 @@ def main() -> int:
         f"{'what was done to it':<26}{'times':>6}{'ended by it':>13}{'lost':>6}{'most done again':>17}{'bad parts':>11}"
     )
     failed = False
-    for name, (disturb, allowed) in WAYS.items():
+    for name in options.only:
+        disturb, allowed = WAYS[name]
         outcome = Outcome()
         others = options.times if options.others is None else options.others
         wanted = options.times if name == "kill -9" else others
