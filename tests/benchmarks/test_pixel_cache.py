@@ -1,6 +1,6 @@
 """Images out of the pixel cache against the same decoded, in turns.
 
-    pytest tests/benchmarks/test_decode.py -s
+    pytest tests/benchmarks/test_pixel_cache.py -s
 
 What counts is the median of the ratios. The files are in the page cache, as is the pixel cache: on a slow disk the
 difference is another, since an image of 224x224 is 150 kB and its file some 110 kB.
