@@ -1,6 +1,7 @@
 """Clocks, memory, and the facts of devices."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -93,16 +94,27 @@ def test_nobody_watches_a_timed_call():
     assert seen == ["watched"] * 2
 
 
-def test_peak_memory_is_what_a_call_takes_at_once():
-    def call():
-        held = torch.ones(64 * MIB, dtype=torch.uint8)
-        del held
-        for _ in range(8):
-            torch.ones(32 * MIB, dtype=torch.uint8)
+PEAK = """
+import torch
+from robustcheck.benchmark.memory import peak_memory
 
-    call()
-    peak = peak_memory(call, CPU)
-    assert 60 * MIB < peak < 110 * MIB  # it may well put the small ones beside where the large one was
+def call():
+    held = torch.ones(64 * 2**20, dtype=torch.uint8)
+    del held
+    for _ in range(8):
+        torch.ones(32 * 2**20, dtype=torch.uint8)
+
+call()
+print(peak_memory(call, torch.device("cpu")))
+"""
+
+
+def test_peak_memory_is_what_a_call_takes_at_once():
+    """In a process of its own: in this one, other tests have left memory in pieces."""
+    found = subprocess.run([sys.executable, "-c", PEAK], capture_output=True, text=True, check=True).stdout
+    if found.strip() == "None":
+        pytest.skip("this system does not tell how much a process has at its peak")
+    assert 60 * MIB < int(found) < 90 * MIB
 
 
 def test_memory_that_can_t_be_had_is_absent_and_the_call_is_made(monkeypatch):
