@@ -7,6 +7,7 @@ import pytest
 import timm  # noqa: F401
 import torchvision  # noqa: F401
 
+import robustcheck.evaluation.sanity.examining
 import robustcheck.record_tables
 import robustcheck.report.html
 import robustcheck.report.terminal
