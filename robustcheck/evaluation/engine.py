@@ -27,7 +27,7 @@ from robustcheck.evaluation.stopping import stops_in_order
 from robustcheck.evaluation.store import RecordStore, open_store
 from robustcheck.evaluation.workers import Measured, Workers
 from robustcheck.images import Batch, ImageSet
-from robustcheck.models import Classifier
+from robustcheck.models import Classifier, Precision
 from robustcheck.notation import View, X, parse
 from robustcheck.records import COLUMNS, Column, Records, empty_columns
 
@@ -68,9 +68,9 @@ def evaluate(
 ) -> Records:
     """Return records of some views of all images.
 
-    `seed` is the master seed of everything random. `batch_size` is how many images the model gets at
-    once; None chooses by device, "auto" by a measurement. `codec` is the JPEG codec; all give the same images. `precision` is one of
-    `robustcheck.models.PRECISIONS`; `optimize` is "none" (the network as it is), "fold" (batch normalisations
+    `seed` is the master seed of everything random. `batch_size` is how many images the model gets at once; None
+    chooses by device, "auto" by a measurement. `codec` is the JPEG codec; all give the same images. `precision` is
+    one of `robustcheck.models.PRECISIONS`; `optimize` is "none" (the network as it is), "fold" (batch normalisations
     folded into convolutions: logits differ by rounding, some 1e-5) or "compile" (that, and `torch.compile` for
     classification). Memory does not grow with the number of images, but for the records. `store` is a folder in
     which records are kept, and from which those are taken that are there already; see
@@ -545,9 +545,10 @@ class Evaluation:
             return True
         self._agreed = True
         stored = float(clean[0].columns[str(self._keeper.key(X))]["p_top"][at])
-        with torch.inference_mode():
+        precision = Precision(self.precision, self.classifier.device)
+        with torch.inference_mode(), precision.arithmetic():
             now = float(self.classifier.logits(batch.pixels[:1].float()).double().softmax(dim=1).max())
-        if abs(now - stored) <= _APART.get(self.provenance["precision"], _APART_BELOW):
+        if abs(now - stored) <= _APART.get(self.precision, _APART_BELOW):
             return True
         self.store.say(
             f"{self.classifier.name} gives p(top) {now:.4f} for {batch.names[0]}, and the record store has {stored:.4f} "
