@@ -15,7 +15,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, NoReturn
 
 from robustcheck.errors import RobustcheckError
 from robustcheck.evaluation.engine import Evaluation
@@ -217,9 +217,7 @@ class RayWorkers:
         if task is None:
             member.evaluation = None
         if is_wanted:
-            self.rest()
-            self._job = None
-            raise RobustcheckError(f"{failure.message}\n(told by a worker of Ray on {failure.where})")
+            self._give_up(f"{failure.message}\n(told by a worker of Ray on {failure.where})")
 
     def _welcome(self, member: Member, told: Mapping[str, str]) -> None:
         """Give work to a worker that is ready, once it is found to be like this process, and like the others."""
@@ -251,23 +249,29 @@ class RayWorkers:
             self._failed_starts += 1
             if self._failed_starts >= _MOST_LOSSES:
                 raise RobustcheckError(f"workers of Ray are lost as they start: {str(error).strip()}")
-            return
         why = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        self.say(f"a worker of Ray was lost ({why[:150]}); what it had was given to others")
+        then = "what it had was given to others" if member.tasks else "it had nothing to do yet"
+        self.say(f"a worker of Ray was lost ({why[:150]}); {then}")
         for job, piece in reversed(member.tasks):
             job.put_back([piece])
         if member.tasks:
             self._blame(*member.tasks[0])
 
     def _blame(self, job: Job, piece: Shard) -> None:
-        """Count the loss of a worker against what it was at."""
+        """Count the loss of a worker against what it was at, unless nobody asks for that any more."""
         job.losses[piece.start] += 1
-        if job.losses[piece.start] >= _MOST_LOSSES:
+        if job is self._job and job.losses[piece.start] >= _MOST_LOSSES:
             names = [
                 job.evaluation.images.names[row] for row in job.evaluation.order[piece.start : piece.stop]
             ]
-            raise RobustcheckError(
+            self._give_up(
                 f"{_MOST_LOSSES} workers of Ray were lost while they were at the images {names[0]} to {names[-1]} "
                 f"({len(names)} of them, from {piece.start} in the order): something in them, or their size in memory, ends the "
                 "process. Leave Ray out to see how; a smaller --robustcheck-batch-size needs less memory"
             )
+
+    def _give_up(self, why: str) -> NoReturn:
+        """End the job: what has not begun is taken back, and what comes of the rest is nobody's."""
+        self.rest()
+        self._job = None
+        raise RobustcheckError(why)

@@ -51,7 +51,7 @@ def join(address: str | None) -> bool:
     if address is None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         quiet |= {"include_dashboard": False, "num_cpus": _cores()}
-    with _undisturbed():
+    with undisturbed():
         try:
             ray.init(address=address or "local", **quiet)
         except (OSError, RuntimeError, ValueError, ImportError, AssertionError) as error:
@@ -76,6 +76,20 @@ def has_free(needs: Mapping[str, float]) -> bool:
     return all(free.get(name, 0.0) >= amount for name, amount in needs.items() if amount)
 
 
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Keep warnings from what Ray does as it starts or ends, and leave SIGTERM to whoever has it."""
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        if in_main_thread:
+            signal.signal(signal.SIGTERM, handler)
+
+
 def _knock(address: str | None) -> None:
     """Raise `RobustcheckError` where nobody answers at HOST:PORT: Ray itself would try for minutes."""
     host, _, port = (address or "").removeprefix("ray://").rpartition(":")
@@ -94,20 +108,6 @@ def _nobody(address: str | None, error: Exception) -> RobustcheckError:
         f"there is no Ray {where} ({type(error).__name__}: {why}): start one with `ray start --head` and name its address, "
         "--robustcheck-workers=ray:HOST:6379, or none to have one started here"
     )
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Keep warnings as errors, and SIGTERM, from what Ray does as it starts."""
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    handler = signal.getsignal(signal.SIGTERM)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        if in_main_thread:
-            signal.signal(signal.SIGTERM, handler)
 
 
 def _cores() -> int:

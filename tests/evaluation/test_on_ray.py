@@ -2,7 +2,7 @@
 
 import os
 import signal
-import warnings
+import time
 from collections import Counter
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 from robustcheck import Classifier, ImageSet, RobustcheckError, open_images
 from robustcheck.evaluation import Evaluation
 from robustcheck.evaluation.on_ray import RayWorkers
-from robustcheck.evaluation.ray_cluster import join
+from robustcheck.evaluation.ray_cluster import join, undisturbed
 from robustcheck.evaluation.store import RecordStore
 from robustcheck.evaluation.workers import WorkerOptions, read_address, read_worker_options
 from robustcheck.notation import STEPS, register_defence
@@ -26,12 +26,13 @@ pytestmark = pytest.mark.filterwarnings("error")
 class Net(torch.nn.Module):
     """Linear; it is of no package that a worker could import."""
 
-    def __init__(self, wrong=None):
+    def __init__(self, wrong=None, pause=0.0):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.randn(4, 768, generator=torch.Generator().manual_seed(0)) / 28)
-        self.wrong = wrong
+        self.wrong, self.pause = wrong, pause
 
     def forward(self, images):
+        time.sleep(self.pause)
         if self.wrong and len(images) > 1:
             raise ZeroDivisionError(self.wrong)
         return images.flatten(1) @ self.weight.T
@@ -48,16 +49,14 @@ def one_thread():
 @pytest.fixture(scope="module")
 def cluster(one_thread):
     """A head, and two nodes with a CPU each, on this machine."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with undisturbed():
         from ray.cluster_utils import Cluster
 
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
         cluster.nodes_with_cpus = [cluster.add_node(num_cpus=1) for _ in range(2)]
         cluster.wait_for_nodes()
     yield cluster
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with undisturbed():
         cluster.shutdown()
 
 
@@ -131,22 +130,30 @@ def assert_same(one, other):
             assert one.columns[view][name].tobytes() == other.columns[view][name].tobytes(), (view, name)
 
 
-def both_ready(workers, classifier):
-    """Have the workers work until there are two of them, as after one was lost in an earlier test."""
-    while not (len(workers.members) == 2 and all(member.is_ready for member in workers.members)):
-        run(classifier, images_of(classifier, 32), workers)
+class OnceBothWork:
+    """A progress that does something once, after a shard, when two workers have work."""
 
-
-class Once:
-    """A progress that does something when the first shard is there."""
-
-    def __init__(self, action):
-        self.action = action
+    def __init__(self, workers, action):
+        self.workers, self.action = workers, action
 
     def __call__(self, done, total):
-        if self.action is not None:
+        tasks = [member.tasks for member in self.workers.members]
+        if self.action is not None and len(tasks) == 2 and all(tasks):
             action, self.action = self.action, None
             action()
+
+
+def assert_nothing_is_lost_with(disturbance, workers, store):
+    """Have two workers work for a while, one of which is taken away in the middle."""
+    classifier = classifier_of(Net(pause=0.02))
+    images = images_of(classifier, 800)
+    disturb = OnceBothWork(workers, disturbance)
+    workers.said.clear()
+    evaluation = run(classifier, images, workers, store, progress=disturb)
+    assert disturb.action is None
+    assert any("a worker of Ray was lost" in line for line in workers.said)
+    assert set(store.commits.values()) == {1}
+    assert_same(evaluation.records, run(classifier_of(Net()), images).records)
 
 
 def test_records_are_those_of_a_serial_run_and_each_shard_is_kept_once(workers, classifier, images, store):
@@ -198,18 +205,12 @@ def test_steps_of_the_repository_and_images_from_files_travel(workers, classifie
         evaluation.run(VIEWS)
 
 
-def test_a_worker_that_is_killed_loses_nothing(workers, classifier, images, store):
-    both_ready(workers, classifier)
-
+def test_a_worker_that_is_killed_loses_nothing(workers, store):
     def kill():
         pid = ray.get(workers.members[0].actor.pid.remote())
         os.kill(pid, signal.SIGKILL)
 
-    workers.said.clear()
-    evaluation = run(classifier, images_of(classifier, 600), workers, store, progress=Once(kill))
-    assert_same(evaluation.records, run(classifier, images_of(classifier, 600)).records)
-    assert set(store.commits.values()) == {1}
-    assert any("a worker of Ray was lost" in line for line in workers.said)
+    assert_nothing_is_lost_with(kill, workers, store)
 
 
 def test_what_kills_every_worker_is_an_error_that_names_the_images(workers, classifier, images, monkeypatch):
@@ -266,15 +267,11 @@ def test_more_than_there_is_is_refused(cluster, classifier, images):
         assert ray.is_initialized()
 
 
-def test_a_node_that_is_taken_away_loses_nothing(workers, cluster, classifier, store):
-    images = images_of(classifier, 600)
-    both_ready(workers, classifier)
-    workers.said.clear()
-    remove = Once(lambda: cluster.remove_node(cluster.nodes_with_cpus.pop(), allow_graceful=False))
-    evaluation = run(classifier, images, workers, store, progress=remove)
-    assert_same(evaluation.records, run(classifier, images).records)
-    assert set(store.commits.values()) == {1}
-    assert any("a worker of Ray was lost" in line for line in workers.said)
+def test_a_node_that_is_taken_away_loses_nothing(workers, cluster, store):
+    def remove():
+        cluster.remove_node(cluster.nodes_with_cpus.pop(), allow_graceful=False)
+
+    assert_nothing_is_lost_with(remove, workers, store)
 
 
 def test_another_cluster_than_the_one_in_use_is_refused(workers, classifier, images):
