@@ -431,7 +431,7 @@ def pytest_testnodedown(node: Any) -> None:
     said, taken = getattr(node, "workeroutput", {}).get("robustcheck_store", ([], {}))
     ours.said.update(dict.fromkeys(said))
     if taken:
-        from robustcheck.evaluation.keeping import Stored
+        from robustcheck.evaluation.stored import Stored
 
         ours.stored_by_workers.append({name: Stored(*plain) for name, plain in taken.items()})
     ours.cache_counts += getattr(node, "workeroutput", {}).get("robustcheck_cache", ())

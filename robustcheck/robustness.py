@@ -35,7 +35,7 @@ from robustcheck.claims.verdict import About
 from robustcheck.claims.wording import share, without_twin
 from robustcheck.errors import ClaimFailed, RobustcheckError, RobustnessWarning
 from robustcheck.evaluation import Evaluation, Look
-from robustcheck.evaluation.keeping import Stored
+from robustcheck.evaluation.stored import Stored
 from robustcheck.images import Batch, ImageSet
 from robustcheck.models import Classifier
 from robustcheck.notation import View, X, parse

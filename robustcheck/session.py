@@ -26,10 +26,10 @@ from robustcheck.settings import Settings
 if TYPE_CHECKING:
     from robustcheck.baseline import Baseline
     from robustcheck.claims import Verdict
-    from robustcheck.evaluation.keeping import Stored
     from robustcheck.evaluation.on_ray import RayWorkers
     from robustcheck.evaluation.sharing import Sharing
     from robustcheck.evaluation.store import RecordStore
+    from robustcheck.evaluation.stored import Stored
     from robustcheck.images import ImageSet, PixelCache
     from robustcheck.models import Classifier
     from robustcheck.records import Records
@@ -267,8 +267,8 @@ class Session:
         `--cache-clear`, turned off with the cache, kept out of version control, and not there in a fresh checkout: a
         gate in CI computes what it gates, unless someone chose to carry a folder from run to run.
         """
-        from robustcheck.evaluation.keeping import written
         from robustcheck.evaluation.store import open_store
+        from robustcheck.evaluation.stored import written
 
         named = self.settings.store
         folder = Path(named) if named not in {None, "off"} else None
@@ -387,7 +387,7 @@ class Session:
         taken = self.stored_by_view().values()
         if not any(each.records for each in taken):
             return None
-        from robustcheck.evaluation.keeping import Stored
+        from robustcheck.evaluation.stored import Stored
 
         return sum(taken, Stored())
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from robustcheck.evaluation.engine import Evaluation, Look, evaluate
+    from robustcheck.evaluation.engine import Evaluation, evaluate
+    from robustcheck.evaluation.looking import Look
 
 __all__ = ["Evaluation", "Look", "evaluate"]
 
@@ -13,7 +15,6 @@ __all__ = ["Evaluation", "Look", "evaluate"]
 def __getattr__(name: str) -> Any:
     """Fetch what computes when it is first used: whoever only judges records needs no torch."""
     if name in __all__:
-        from robustcheck.evaluation import engine
-
-        return getattr(engine, name)
+        module = "looking" if name == "Look" else "engine"
+        return getattr(import_module(f"robustcheck.evaluation.{module}"), name)
     raise AttributeError(f"module 'robustcheck.evaluation' has no attribute {name!r}")

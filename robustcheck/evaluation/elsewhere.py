@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from robustcheck.evaluation.keeping import Shard
-from robustcheck.evaluation.workers import Workers
-from robustcheck.notation import View
+from robustcheck.errors import RobustcheckError
+from robustcheck.evaluation.shards import Shard
+from robustcheck.evaluation.workers import Measured, Workers
+from robustcheck.notation import View, parse
+from robustcheck.records import COLUMNS
 
 if TYPE_CHECKING:
     from robustcheck.evaluation.engine import Evaluation
@@ -25,13 +27,13 @@ def run_elsewhere(
     if start < goal and not workers.are_here:
         workers.prepare(evaluation)  # what they are decides what may be taken from the store
     while start < goal:
-        shard = evaluation.shard_at(start)
+        shard = evaluation.shards.at(start)
         if not workers.expects(evaluation, views, shard):
-            evaluation.take_stored(views, start)
+            evaluation.take_stored(views, start, shard.stop)
         if _lacking(evaluation, views, shard):
             _fetch(evaluation, workers, views, shard, until)
         if _lacking(evaluation, views, shard):  # it was given out ahead, without what the store had of it
-            evaluation.take_stored(views, start)
+            evaluation.take_stored(views, start, shard.stop)
         if _lacking(evaluation, views, shard):  # which was of no use
             _fetch(evaluation, workers, views, shard, until)
         start = shard.stop
@@ -46,4 +48,35 @@ def _fetch(
     evaluation: Evaluation, workers: Workers, views: tuple[View, ...], shard: Shard, until: int
 ) -> None:
     lacking = _lacking(evaluation, views, shard)
-    evaluation.absorb(shard, workers.fetch(evaluation, views, lacking, shard, until))
+    absorb(evaluation, shard, workers.fetch(evaluation, views, lacking, shard, until))
+
+
+def receive(evaluation: Evaluation, shard: Shard, measured: Measured) -> None:
+    """Keep in the store what a worker measured, once its images are found to be those that are here.
+
+    Raises `RobustcheckError` where they are not.
+    """
+    rows = evaluation.order[shard.start : shard.stop]
+    try:
+        evaluation.images.expect(rows, measured.ids)
+        next(evaluation.images.batches(1, rows[:1]))
+    except RobustcheckError as error:
+        raise RobustcheckError(
+            f"{error}. The worker on {measured.where} read other pixels than are here: see that the same files are under "
+            "the same paths there, and the same Pillow, or send it the images (--robustcheck-worker-options=images:pixels)"
+        ) from None
+    keeper = evaluation.keeper
+    if keeper.store is not None and measured.device == keeper.facts["device"]:
+        columns = {parse(text): own for text, own in measured.columns.items()}
+        keeper.keep(keeper.part(shard, measured.ids, columns, measured.doubts))
+
+
+def absorb(evaluation: Evaluation, shard: Shard, measured: Measured) -> None:
+    """Take in what was measured of the shard that is next."""
+    columns = {parse(text): [own[name] for name in COLUMNS] for text, own in measured.columns.items()}
+    evaluation.table.add(columns)
+    lacking = {view: own for view, own in columns.items() if evaluation.done(view) < shard.stop}
+    evaluation.table.put(shard.start, measured.ids, lacking)
+    evaluation.warner.doubt(measured.doubts)
+    for text in measured.warnings:
+        evaluation.warner.warn(text)

@@ -19,11 +19,11 @@ from typing import Any, NoReturn
 
 from robustcheck.errors import RobustcheckError
 from robustcheck.evaluation.engine import Evaluation
-from robustcheck.evaluation.keeping import Shard
 from robustcheck.evaluation.pieces import Job
 from robustcheck.evaluation.ray_cluster import import_ray, join
 from robustcheck.evaluation.ray_crew import Crew, Member, Task
 from robustcheck.evaluation.ray_worker import OWN, Failure, identity
+from robustcheck.evaluation.shards import Shard
 from robustcheck.evaluation.shipping import Load, pack, pixels_of
 from robustcheck.evaluation.workers import Measured, WorkerOptions
 from robustcheck.notation import View

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from robustcheck.evaluation.elsewhere import receive
 from robustcheck.evaluation.engine import Evaluation
-from robustcheck.evaluation.keeping import Shard
+from robustcheck.evaluation.shards import Shard
 from robustcheck.evaluation.workers import Measured
 from robustcheck.notation import View
 from robustcheck.records import COLUMNS
@@ -45,9 +46,9 @@ class Job:
     def next_piece(self) -> Shard | None:
         """Return what is to be given out, if anything is."""
         while not self._waiting and self._ahead < self.until:
-            shard = self.evaluation.shard_at(self._ahead)
+            shard = self.evaluation.shards.at(self._ahead)
             self._ahead = shard.stop
-            lacking = self.evaluation.lacking(self.views, shard)
+            lacking = self.evaluation.keeper.lacking(self.views, shard)
             lacking = tuple(view for view in lacking if self.evaluation.done(view) < shard.stop)
             if lacking and shard.start not in self._asked:
                 self._ask(shard, lacking)
@@ -63,17 +64,17 @@ class Job:
 
     def views_of(self, piece: Shard) -> tuple[View, ...]:
         """Return under which views a piece is to be measured."""
-        return self._asked[self.evaluation.shard_at(piece.start).start]
+        return self._asked[self.evaluation.shards.at(piece.start).start]
 
     def add(self, piece: Shard, measured: Measured) -> None:
         """Take in a piece; the shard that it completes goes into the store."""
-        shard = self.evaluation.shard_at(piece.start)
+        shard = self.evaluation.shards.at(piece.start)
         there = self._there.setdefault(shard.start, {})
         there[piece.start] = measured
         if self.is_there(shard):
             joined = _joined([there[start] for start in sorted(there)])
             self._there[shard.start] = {shard.start: joined}
-            self.evaluation.receive(shard, joined)
+            receive(self.evaluation, shard, joined)
 
     def is_there(self, shard: Shard) -> bool:
         """Return whether all pieces of a shard are there."""
@@ -91,7 +92,7 @@ class Job:
 
     def _pieces(self, shard: Shard) -> Iterator[Shard]:
         batch = self.evaluation.batch_size
-        size = -(-self.evaluation.shard_size // (_PIECES * batch)) * batch
+        size = -(-self.evaluation.shards.size // (_PIECES * batch)) * batch
         for start in range(shard.start, shard.stop, size):
             yield Shard(start, min(start + size, shard.stop))
 

@@ -11,10 +11,10 @@ import torch
 
 from robustcheck.errors import RobustcheckError
 from robustcheck.evaluation.engine import Evaluation
-from robustcheck.evaluation.keeping import Shard
 from robustcheck.evaluation.pieces import Job
 from robustcheck.evaluation.ray_cluster import CPU, GPU, has_free, import_ray, room_for
 from robustcheck.evaluation.ray_worker import Worker, actor_options
+from robustcheck.evaluation.shards import Shard
 from robustcheck.evaluation.workers import WorkerOptions
 
 _LOOK_EVERY = 2.0

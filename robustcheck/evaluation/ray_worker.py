@@ -16,8 +16,8 @@ import torch
 
 from robustcheck.errors import RobustcheckError
 from robustcheck.evaluation.engine import Evaluation
-from robustcheck.evaluation.keeping import Shard
 from robustcheck.evaluation.keys import place_facts
+from robustcheck.evaluation.shards import Shard
 from robustcheck.evaluation.shipping import Load, Sent, unpack
 from robustcheck.evaluation.workers import Measured
 
@@ -95,12 +95,12 @@ class Worker:
 
     def _measured(self, evaluation: Evaluation, views: Sequence[str], shard: Shard) -> Measured:
         ids, columns = evaluation.measure(views, shard)
-        doubts, warned = evaluation.warned
+        doubts = evaluation.warner.doubts
         return Measured(
             tuple(ids),
             {str(view): own for view, own in columns.items()},
-            doubts if shard.start == 0 else (),
-            warned,
+            tuple(doubts) if shard.start == 0 else (),
+            evaluation.warner.told,
             self._where,
             place_facts(evaluation.classifier)["device"],
         )

@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from robustcheck.errors import RobustcheckError
-from robustcheck.evaluation.keeping import Shard
-from robustcheck.evaluation.part import Part
+from robustcheck.evaluation.shards import Shard
 from robustcheck.notation import View
 
 if TYPE_CHECKING:
@@ -44,12 +43,13 @@ class Sharing:
         Shards that another process computes are waited for. In the meantime some that follow are computed, up to
         the image `furthest`: where images are drawn until a claim is decided, they are likely to be asked for next.
         """
+        keeper, between = evaluation.keeper, evaluation.shards.between
         views = [
-            view for view in views if evaluation.is_kept(view)
+            view for view in views if keeper.key(view) is not None
         ]  # each process computes the others for itself
-        waiting = [*evaluation.shards(start, goal)]
-        following = [*evaluation.shards(waiting[-1].stop, furthest)][: self.ahead] if waiting else []
-        while waiting and evaluation.store is not None:
+        waiting = [*between(start, goal)]
+        following = [*islice(between(waiting[-1].stop, furthest), self.ahead)] if waiting else []
+        while waiting and keeper.store is not None:
             taken = [shard for shard in waiting if self._settle(evaluation, views, shard)]
             waiting = [shard for shard in waiting if shard not in taken]
             if waiting and not taken and not self._settle_one(evaluation, views, following):
@@ -67,24 +67,15 @@ class Sharing:
         self, evaluation: Evaluation, views: Sequence[View], shard: Shard, *, patience: float = 0.0
     ) -> bool:
         """Have a shard in the store, unless another process is at it; return whether it is there."""
-        slot = evaluation.slot(shard)
+        slot = evaluation.keeper.slot(shard)
         if self._whole[slot].issuperset(views):
             return True
         with self._held(slot, patience) as is_held:
-            if is_held and (lacking := evaluation.lacking(views, shard, now=True)):
-                self._commit(evaluation, evaluation.compute(lacking, shard))
+            if is_held and (lacking := evaluation.keeper.lacking(views, shard, now=True)):
+                evaluation.keeper.keep(evaluation.compute(lacking, shard))
         if is_held:
             self._whole[slot].update(views)
         return is_held
-
-    @staticmethod
-    def _commit(evaluation: Evaluation, part: Part) -> None:
-        try:
-            evaluation.commit(part)
-        except RobustcheckError as error:
-            if evaluation.store is not None:
-                evaluation.store.say(f"{error}. The run goes on without the record store")
-            evaluation.store = None
 
     @contextmanager
     def _held(self, slot: str, patience: float) -> Iterator[bool]:

@@ -84,7 +84,7 @@ def pack(evaluation: Evaluation, options: WorkerOptions, pickler: ModuleType, lo
             "order": evaluation.order,
             "seed": evaluation.seed,
             "batch_size": evaluation.batch_size,
-            "shard_size": evaluation.shard_size,
+            "shard_size": evaluation.shards.size,
             "codec": evaluation.codec,
             "precision": evaluation.precision,
             "optimize": evaluation.optimize,

@@ -10,7 +10,7 @@ from robustcheck.errors import RobustcheckError, unknown
 
 if TYPE_CHECKING:
     from robustcheck.evaluation.engine import Evaluation
-    from robustcheck.evaluation.keeping import Shard
+    from robustcheck.evaluation.shards import Shard
     from robustcheck.notation import View
     from robustcheck.records import Column
 

@@ -84,9 +84,9 @@ def assert_same(one, other):
 
 
 def lock_of(evaluation, number):
-    shard = [*evaluation.shards(0, 44)][number]
+    shard = [*evaluation.shards.between(0, 44)][number]
     evaluation.sharing.folder.mkdir(exist_ok=True)
-    return FileLock(evaluation.sharing.folder / f"{evaluation.slot(shard)}.lock")
+    return FileLock(evaluation.sharing.folder / f"{evaluation.keeper.slot(shard)}.lock")
 
 
 def test_two_at_once_do_the_work_once_and_both_have_all(process, alone):
@@ -132,8 +132,8 @@ def test_while_it_waits_it_computes_what_is_likely_to_be_asked_for(process, ahea
         views = tuple(map(parse, VIEWS))
         done = [
             at
-            for at, shard in enumerate(evaluation.shards(0, 44))
-            if not evaluation.lacking(views, shard, now=True)
+            for at, shard in enumerate(evaluation.shards.between(0, 44))
+            if not evaluation.keeper.lacking(views, shard, now=True)
         ]
     assert done == shards
     running.result(timeout=60)

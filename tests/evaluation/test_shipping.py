@@ -50,7 +50,7 @@ def test_it_is_the_same_evaluation(classifier, toy_images):
     assert there.classifier is not classifier
     assert there.classifier.fingerprint == classifier.fingerprint
     assert there.provenance == evaluation.provenance
-    assert (there.seed, there.batch_size, there.shard_size) == (3, 4, 8)
+    assert (there.seed, there.batch_size, there.shards.size) == (3, 4, 8)
     assert np.array_equal(there.order, evaluation.order)
 
 

@@ -6,8 +6,8 @@ import torch
 
 from robustcheck import Classifier, ImageSet, RobustcheckError, RobustnessWarning, evaluate
 from robustcheck.evaluation import Evaluation
-from robustcheck.evaluation.keeping import Shard
 from robustcheck.evaluation.part import BadPart, Part
+from robustcheck.evaluation.shards import Shard
 from robustcheck.evaluation.store import RecordStore
 from robustcheck.notation import STEPS, register_defence
 from robustcheck.records import COLUMNS
@@ -244,7 +244,7 @@ def test_a_step_that_was_edited_is_computed_anew(classifier, images, store):
 
 
 def test_refresh_computes_anew_and_replaces(classifier, images, store):
-    from robustcheck.evaluation.keeping import now
+    from robustcheck.evaluation.stored import now
 
     run(classifier, images, store)
     old = [path.read_bytes() for path in files(store)]

@@ -1,0 +1,48 @@
+"""How much of an evaluation came from its store, and when that was computed."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What evaluations took from their store."""
+
+    records: int = 0
+    """Rows: images times views."""
+    of: int = 0
+    """How many there are in all."""
+    first: str = ""
+    last: str = ""
+    """When the oldest and the newest of those from the store were computed, in UTC."""
+
+    def __add__(self, other: Stored) -> Stored:
+        first = min(filter(None, (self.first, other.first)), default="")
+        return Stored(self.records + other.records, self.of + other.of, first, max(self.last, other.last))
+
+    def __or__(self, other: Stored) -> Stored:
+        """Return what two processes took of the same."""
+        both = self + other
+        return replace(both, records=max(self.records, other.records), of=max(self.of, other.of))
+
+    def __str__(self) -> str:
+        first, last = (text[:16].replace("T", " ") for text in (self.first, self.last))
+        when = f"{first} UTC" if first == last else f"{first} to {last} UTC"
+        return f"{self.records} of {self.of} from the store, computed {when}"
+
+    def to_plain(self) -> tuple[int, int, str, str]:
+        """Return its fields, for another process."""
+        return self.records, self.of, self.first, self.last
+
+
+def now() -> str:
+    """Return the time in UTC, as in `Part.computed`."""
+    return written(time.time())
+
+
+def written(seconds: float) -> str:
+    """Return a time, in seconds since 1970, as in `Part.computed`."""
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
