@@ -72,7 +72,8 @@ def store(arguments: Sequence[str]) -> int:
 
 
 def _list_store(folder: Path, _limit: str) -> int:
-    from robustcheck.evaluation.store_care import studies, write_size
+    from robustcheck.evaluation.store_care import studies
+    from robustcheck.sizes import write_size
 
     found = studies(folder)
     for study in found:
@@ -102,8 +103,8 @@ def _verify_store(folder: Path, _limit: str) -> int:
 
 
 def _prune_store(folder: Path, limit: str) -> int:
-    from robustcheck.evaluation.store_care import prune, write_size
-    from robustcheck.settings import read_size
+    from robustcheck.evaluation.store_care import prune
+    from robustcheck.sizes import read_size, write_size
 
     try:
         size = read_size(limit)

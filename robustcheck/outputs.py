@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from robustcheck.errors import RobustcheckError
 from robustcheck.settings import Settings
+from robustcheck.sizes import write_size
 from robustcheck.whole_files import write_whole
 
 if TYPE_CHECKING:
@@ -141,9 +142,4 @@ def _written(path: Path, name: str, save: Callable[[Path], None]) -> str:
         save(path)
     except RobustcheckError as error:
         raise RobustcheckError(f"--robustcheck-{name}: {error}") from None
-    size = path.stat().st_size
-    return f"{name} written to {path} ({_size(size)})"
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{max(1, round(count / 1e3))} kB"
+    return f"{name} written to {path} ({write_size(path.stat().st_size)})"

@@ -77,18 +77,18 @@ def pytest_configure(config: pytest.Config) -> None:
         new_progress=partial(_progress, config),
         worker=xdist_worker.Worker.of(config),
     )
-    session.cache_folder = partial(_cache_folder, config)
-    config.pluginmanager.register(session, "robustcheck_session")
+    session.means.cache_folder = partial(_cache_folder, config)
+    config.pluginmanager.register(session.log, "robustcheck_log")
     config.stash[RUN] = benchmarks = BenchmarkRun(config)
     config.pluginmanager.register(benchmarks, "robustcheck_benchmark_run")
     session.facts["command line"] = shlex.join(["pytest", *map(str, config.invocation_params.args)])
     session.facts["date"] = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     if not hasattr(config, "workerinput") and config.getoption("xmlpath", None):
-        session.on_properties = _make_readable
+        session.log.on_properties = _make_readable
     try:
         outputs.check(settings)
         session.check_baselines()
-        session.check_workers(is_spread=_is_spread(config))
+        session.means.check_workers(is_spread=_is_spread(config))
     except RobustcheckError as error:
         raise pytest.UsageError(str(error)) from None
     if settings.suite is not None and config.args_source is not pytest.Config.ArgsSource.ARGS:
@@ -379,22 +379,18 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     ours.ended = exitstatus != pytest.ExitCode.INTERNAL_ERROR
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
-        output["robustcheck"] = [study.to_plain() for study in ours.studies()]
-        taken = {name: stored.to_plain() for name, stored in ours.stored_by_view().items()}
-        output["robustcheck_store"] = [[*ours.said], taken]
-        output["robustcheck_cache"] = ours.close_cache()
+        output["robustcheck"] = ours.to_plain()
         return
     complete = exitstatus not in {pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR}
     if not complete:
         ours.facts["interrupted"] = "the run was interrupted: what is here is what there was by then"
-    ours.close_workers()
-    ours.prune_store()
+    ours.end_work()
     if stored := ours.stored():
         ours.facts["records"] = str(stored)
     saved = ours.save_baseline() if complete and not ours.is_empty else True
     if not (ours.write_reports(_suite_properties(session.config)) and saved):
         session.exitstatus = pytest.ExitCode.USAGE_ERROR
-    ours.close_cache()
+    ours.means.close_cache()
 
 
 def _make_readable(report: pytest.TestReport) -> None:
@@ -421,31 +417,22 @@ def pytest_configure_node(node: Any) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:
     """Learn the order of the tests, which is that of a serial run."""
-    node.config.stash[KEY].position.update({test: at for at, test in enumerate(ids)})
+    node.config.stash[KEY].log.position.update({test: at for at, test in enumerate(ids)})
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """Take in what a worker of pytest-xdist evaluated."""
-    ours = node.config.stash[KEY]
-    said, taken = getattr(node, "workeroutput", {}).get("robustcheck_store", ([], {}))
-    ours.said.update(dict.fromkeys(said))
-    if taken:
-        from robustcheck.evaluation.stored import Stored
-
-        ours.stored_by_workers.append({name: Stored(*plain) for name, plain in taken.items()})
-    ours.cache_counts += getattr(node, "workeroutput", {}).get("robustcheck_cache", ())
-    for plain in getattr(node, "workeroutput", {}).get("robustcheck", ()):
-        from robustcheck.report import Study
-
-        ours.from_workers.append(Study.from_plain(plain))
+    told = getattr(node, "workeroutput", {}).get("robustcheck")
+    if told is not None:  # a worker that died told nothing
+        node.config.stash[KEY].take_in(told)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Print the table, the claims and the findings, before a plugin's own summary that may end in an error."""
     session = config.stash[KEY]
-    if session.is_empty and not session.written and not session.said:
+    if session.is_empty and not session.written and not session.means.said:
         return
     terminalreporter.section("robustcheck")
     if not session.is_empty:
@@ -458,11 +445,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             terminalreporter.line(line)
     if stored := session.stored():
         terminalreporter.line(f"records: {stored}")
-    for line in session.said:
+    for line in session.means.said:
         terminalreporter.line(line)
     if session.saved:
         terminalreporter.line(session.saved)
-    for line in [*session.written, *session.told_of_cache()]:
+    for line in [*session.written, *session.means.told_of_cache()]:
         terminalreporter.line(line)
 
 

@@ -3,99 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from robustcheck import option_values
 from robustcheck.errors import unknown
-from robustcheck.evaluation.workers import WorkerOptions, read_address, read_worker_options
+from robustcheck.evaluation.workers import WorkerOptions, read_worker_options
+from robustcheck.sizes import read_size
 
 SUITES = ("jpeg-study", "sanity")
 _GROUP = "robustcheck"
-_MOST_DIGITS = 18
-_LEAST_SIZE = 16 * 2**20
-
-
-def _whole(low: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        digits = text.strip()
-        if not (digits.isascii() and digits.isdecimal()) or len(digits) > _MOST_DIGITS or int(digits) < low:
-            raise ValueError(f"it is a whole number from {low} up")
-        return int(text)
-
-    return read
-
-
-def _batch_size(text: str) -> int | str:
-    if text.strip() == "auto":
-        return "auto"
-    try:
-        return _whole(1)(text)
-    except ValueError:
-        raise ValueError("it is a whole number from 1 up, or auto") from None
-
-
-def _share(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 1:
-        raise ValueError("it is a number between 0 and 1, such as 0.05")
-    return value
-
-
-def read_size(text: str) -> int:
-    """Return how many bytes are meant.
-
-    >>> read_size("1.5G"), read_size("200K")
-    (1500000000, 200000)
-
-    Raises ValueError that says what is allowed.
-    """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT])", text.strip().upper())
-    if match is None:
-        raise ValueError("it is a size with its unit, K, M, G or T, such as 500M or 1.5G")
-    return int(float(match[1]) * 1000 ** (1 + "KMGT".index(match[2])))
-
-
-def _one_of(*words: str) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        if text not in words:
-            raise unknown("value", text, words)
-        return text
-
-    return read
-
-
-def _folder_or_off(text: str) -> Path | None:
-    return None if Path(text).name == "off" else Path(text)
-
-
-def _size(text: str) -> int:
-    read = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?) ?([KMGT])(?:i?B)?", text.strip(), re.IGNORECASE | re.ASCII)
-    size = 0 if read is None else int(float(read[1]) * 1024 ** (1 + "KMGT".index(read[2].upper())))
-    if size < _LEAST_SIZE:
-        raise ValueError("it is a size from 16M up, such as 500M or 20G")
-    return size
-
-
-def _workers(text: str) -> str:
-    read_address(text)
-    return text
-
-
-def _path(*suffixes: str) -> Callable[[str], Path]:
-    def read(text: str) -> Path:
-        if Path(text).suffix.lower() not in suffixes:
-            raise ValueError(f"it is the path of a file that ends in {' or '.join(suffixes)}")
-        return Path(text)
-
-    return read
 
 
 @dataclass(frozen=True)
@@ -112,8 +34,8 @@ class Option:
     """It may be a path, which in an ini file is meant from there."""
     is_output: bool = False
     """It is a path, whether or not anything is there yet."""
-    words: tuple[str, ...] = ()
-    """What it may be that is no path."""
+    words: Mapping[str, Any] = field(default_factory=dict)
+    """What it may be that is no path, and what each stands for."""
 
     @property
     def flag(self) -> str:
@@ -150,22 +72,23 @@ OPTIONS = (
         "bad-images",
         "error|skip",
         "images that can't be read: name them and stop, or leave them out and count them (default: error)",
-        _one_of("error", "skip"),
+        option_values.one_of("error", "skip"),
         "error",
     ),
     Option(
         "cache-dir",
         "DIR|off",
         "keep decoded images in this folder, so that later runs need not decode them (default: off)",
-        _folder_or_off,
+        Path,
         is_output=True,
+        words={"off": None},
     ),
     Option(
         "cache-size",
         "SIZE",
         "how large the folder may become, such as 500M or 20G; what was not used for longest makes way (default: 20G)",
-        _size,
-        20 * 2**30,
+        option_values.size_from("16M"),
+        20 * 10**9,
     ),
     Option(
         "cache-verify",
@@ -173,43 +96,51 @@ OPTIONS = (
         "know image files by their contents alone, which reads each of them, not by size, inode and times",
         default=False,
     ),
-    Option("limit", "N", "take N of the images, a seeded random subset", _whole(1)),
+    Option("limit", "N", "take N of the images, a seeded random subset", option_values.whole(1)),
     Option("stratify", None, "with a limit: take of each class its share", default=False),
     Option(
         "batch-size",
         "N|auto",
         "images that the model gets at once; auto: as many as make it fastest here (default: by device)",
-        _batch_size,
+        option_values.batch_size,
     ),
     Option("device", "auto|cpu|cuda[:i]", "where to compute (default: auto)", default="auto"),
     Option(
         "precision",
         "NAME",
         "arithmetic: fp32, tf32 (CUDA), or bf16 or fp16 for classification with attacks in fp32 (default: fp32)",
-        _one_of("fp32", "tf32", "bf16", "fp16"),
+        option_values.one_of("fp32", "tf32", "bf16", "fp16"),
         "fp32",
     ),
     Option(
         "optimize",
         "none|fold|compile",
         "the network as it is, with batch normalisations folded into convolutions, or compiled as well (default: fold)",
-        _one_of("none", "fold", "compile"),
+        option_values.one_of("none", "fold", "compile"),
         "fold",
     ),
-    Option("seed", "N", "master seed of all that is random (default: 0)", _whole(0), 0),
-    Option("suite", "NAME", f"run a suite that ships: {', '.join(SUITES)}", _one_of(*SUITES)),
+    Option("seed", "N", "master seed of all that is random (default: 0)", option_values.whole(0), 0),
+    Option("suite", "NAME", f"run a suite that ships: {', '.join(SUITES)}", option_values.one_of(*SUITES)),
     Option(
         "findings",
         "report|gate",
         "what to do when a finding of the paper does not hold: report it, or fail (default: report)",
-        _one_of("report", "gate"),
+        option_values.one_of("report", "gate"),
         "report",
     ),
     Option(
         "stop-early", None, "draw images only until each claim is decided, at the error alpha", default=False
     ),
-    Option("alpha", "0.05", "chance that a claim passes that is false, when stopping early", _share, 0.05),
-    Option("budget", "N", "evaluate at most N images for a claim, when stopping early", _whole(1)),
+    Option(
+        "alpha",
+        "0.05",
+        "chance that a claim passes that is false, when stopping early",
+        option_values.share,
+        0.05,
+    ),
+    Option(
+        "budget", "N", "evaluate at most N images for a claim, when stopping early", option_values.whole(1)
+    ),
     Option(
         "require-adaptive",
         None,
@@ -227,7 +158,7 @@ OPTIONS = (
         "report",
         "PATH.html",
         "write the run as one self-contained page",
-        _path(".html", ".htm"),
+        option_values.path(".html", ".htm"),
         is_output=True,
     ),
     Option("json", "PATH", "write the run as data, by a versioned schema", Path, is_output=True),
@@ -235,7 +166,7 @@ OPTIONS = (
         "records",
         "PATH",
         "write the records image by image: PATH.csv or PATH.parquet",
-        _path(".csv", ".parquet"),
+        option_values.path(".csv", ".parquet"),
         is_output=True,
     ),
     Option(
@@ -250,7 +181,7 @@ OPTIONS = (
         "DIR|off",
         "keep records in a folder and take from it those that are there (default: pytest's cache folder)",
         is_output=True,
-        words=("off",),
+        words={"off": "off"},
     ),
     Option(
         "store-limit",
@@ -266,7 +197,7 @@ OPTIONS = (
         "workers",
         "ray[:ADDRESS]",
         "have workers of Ray compute: on this machine, or on the cluster at ADDRESS (auto, HOST:PORT, ray://HOST:PORT)",
-        _workers,
+        option_values.workers,
     ),
     Option(
         "worker-options",
@@ -375,7 +306,7 @@ def _value(config: pytest.Config, option: Option) -> Any:
     if not str(text).strip():
         raise pytest.UsageError(f"{written} is empty: give a value, or leave it out")
     if text in option.words:
-        return text
+        return option.words[text]
     if (option.is_path or option.is_output) and written == option.key and config.inipath is not None:
         folder = config.inipath.parent
         text = folder / Path(str(text)).expanduser() if option.is_output else _beside(folder, str(text))

@@ -11,13 +11,14 @@ import robustcheck
 
 PACKAGE = Path(robustcheck.__file__).parent
 ORDER = [
-    *("errors", "whole_files", "notation", "records", "record_files", "record_tables", "claims"),
+    *("errors", "whole_files", "sizes", "notation", "records", "record_files", "record_tables", "claims"),
     *("jpeg", "models", "images", "strategies", "attacks"),
     *(
         "evaluation",
         "baseline",
         "robustness",
         "report",
+        "option_values",
         "settings",
         "outputs",
         "places",
@@ -31,7 +32,8 @@ ORDER = [
     ),
 ]
 TORCH_FREE = (
-    *("errors", "whole_files", "notation", "records", "record_files", "record_tables", "claims"),
+    *("errors", "whole_files", "sizes", "notation", "records", "record_files", "record_tables", "claims"),
+    "option_values",
     "settings",
 )
 

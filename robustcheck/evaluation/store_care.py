@@ -14,7 +14,6 @@ from robustcheck.evaluation.part import FORMAT, BadPart
 from robustcheck.evaluation.store import FACTS, read_part
 from robustcheck.record_tables import PARQUET
 
-_UNITS = {"K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 _LEFT_BEHIND = 3600.0
 """Seconds after which a file that was being written is one that a killed process left."""
 
@@ -84,18 +83,6 @@ def parts_in(folder: Path) -> Iterator[Path]:
     """Yield the files of all parts of a store."""
     for study in _folders(folder):
         yield from sorted(study.glob(f"??/*{PARQUET}"))
-
-
-def write_size(size: float) -> str:
-    """Return a number of bytes as it is read.
-
-    >>> write_size(999), write_size(1_234_567)
-    ('999 bytes', '1.2 MB')
-    """
-    for unit in "TGMK":
-        if size >= _UNITS[unit]:
-            return f"{size / _UNITS[unit]:.1f} {unit}B".replace("KB", "kB")
-    return f"{size:.0f} bytes"
 
 
 def _folders(folder: Path) -> Iterable[Path]:

@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from robustcheck.errors import RobustcheckError, RobustnessWarning
 from robustcheck.images.shard import SUFFIX
+from robustcheck.sizes import write_size
 from robustcheck.whole_files import write_whole
 
 IN_USE = 600
@@ -87,7 +88,7 @@ class CacheFolder:
         size = sum(map(len, parts))
         if not self.make_room(size):
             self.stop_writing(
-                f"it is full: its {_size(self.limit)} are of images that were used in the last {IN_USE // 60} minutes; "
+                f"it is full: its {write_size(self.limit)} are of images that were used in the last {IN_USE // 60} minutes; "
                 "--robustcheck-cache-size=SIZE gives it more"
             )
             return False
@@ -126,7 +127,3 @@ class CacheFolder:
                     yield _File(path, status.st_size, status.st_mtime)
                 elif path.suffix == ".part" and status.st_mtime < time.time() - _ABANDONED:
                     path.unlink()
-
-
-def _size(count: int) -> str:
-    return f"{count / 2**30:.3g} GiB" if count >= 2**30 else f"{count / 2**20:.3g} MiB"

@@ -13,7 +13,7 @@ from robustcheck.images.cached import Cached, Encoded
 from robustcheck.images.decoder import decoder_of, name_of
 from robustcheck.images.shelf import Shelf
 
-DEFAULT_LIMIT = 20 * 2**30
+DEFAULT_LIMIT = 20 * 10**9
 
 
 class PixelCache:

@@ -39,7 +39,7 @@ def test_list_names_what_the_records_are_of(folder, capsys):
     assert "seed       1" in out
     assert "images     arrays" in out
     assert (
-        f"2 studies, 2 parts, {sum(p.stat().st_size for p in store_care.parts_in(folder)) / 1000:.1f} kB"
+        f"2 studies, 2 parts, {sum(p.stat().st_size for p in store_care.parts_in(folder)) / 1000:.0f} kB"
         in out
     )
 
