@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from robustcheck.errors import unknown
-from robustcheck.evaluation.workers import read_address
+from robustcheck.evaluation.worker_options import read_address
 from robustcheck.sizes import read_size
 
 _MOST_DIGITS = 18

@@ -13,7 +13,7 @@ import pytest
 
 from robustcheck import option_values
 from robustcheck.errors import unknown
-from robustcheck.evaluation.workers import WorkerOptions, read_worker_options
+from robustcheck.evaluation.worker_options import WorkerOptions, read_worker_options
 from robustcheck.sizes import read_size
 
 SUITES = ("jpeg-study", "sanity")

@@ -25,7 +25,8 @@ from robustcheck.evaluation.ray_crew import Crew, Member, Task
 from robustcheck.evaluation.ray_worker import OWN, Failure, identity
 from robustcheck.evaluation.shards import Shard
 from robustcheck.evaluation.shipping import Load, pack, pixels_of
-from robustcheck.evaluation.workers import Measured, WorkerOptions
+from robustcheck.evaluation.worker_options import WorkerOptions
+from robustcheck.evaluation.workers import Measured
 from robustcheck.notation import View
 
 _AT_ONCE = 2

@@ -15,7 +15,7 @@ from robustcheck.evaluation.pieces import Job
 from robustcheck.evaluation.ray_cluster import CPU, GPU, has_free, import_ray, room_for
 from robustcheck.evaluation.ray_worker import Worker, actor_options
 from robustcheck.evaluation.shards import Shard
-from robustcheck.evaluation.workers import WorkerOptions
+from robustcheck.evaluation.worker_options import WorkerOptions
 
 _LOOK_EVERY = 2.0
 """Seconds after which is looked for nodes that came or went."""

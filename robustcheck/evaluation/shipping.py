@@ -33,7 +33,7 @@ from robustcheck.models import Classifier
 from robustcheck.notation import STEPS
 
 if TYPE_CHECKING:
-    from robustcheck.evaluation.workers import WorkerOptions
+    from robustcheck.evaluation.worker_options import WorkerOptions
 
 Load = Callable[[], Classifier]
 _INSTALLED = {"site-packages", "dist-packages", f"python{sys.version_info[0]}.{sys.version_info[1]}"}

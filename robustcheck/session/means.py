@@ -123,7 +123,7 @@ class Means:
         if settings.workers is None:
             return None
         from robustcheck.evaluation.on_ray import RayWorkers
-        from robustcheck.evaluation.workers import read_address
+        from robustcheck.evaluation.worker_options import read_address
 
         return RayWorkers(
             read_address(settings.workers),

@@ -14,7 +14,7 @@ from robustcheck.evaluation import Evaluation
 from robustcheck.evaluation.on_ray import RayWorkers
 from robustcheck.evaluation.ray_cluster import join, undisturbed
 from robustcheck.evaluation.store import RecordStore
-from robustcheck.evaluation.workers import WorkerOptions, read_address, read_worker_options
+from robustcheck.evaluation.worker_options import WorkerOptions, read_address, read_worker_options
 from robustcheck.notation import STEPS, register_defence
 from robustcheck.records import COLUMNS
 

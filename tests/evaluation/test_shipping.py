@@ -7,7 +7,7 @@ import torch
 from robustcheck import Classifier, ImageSet, RobustcheckError, open_images
 from robustcheck.evaluation import Evaluation
 from robustcheck.evaluation.shipping import pack, pixels_of, unpack
-from robustcheck.evaluation.workers import WorkerOptions
+from robustcheck.evaluation.worker_options import WorkerOptions
 from robustcheck.images import PixelCache
 
 cloudpickle = pytest.importorskip("ray.cloudpickle", reason="the extra `ray` is not installed")
