@@ -251,8 +251,14 @@ class Robustness:
         A record store keeps it as what it is, a second evaluation.
         """
         fresh = self._evaluation.fresh()
-        fresh.run(views, count=count)
         self._again.append(fresh)
+        fresh.run(views, count=count)
+        return fresh.records
+
+    def compute_again(self, *views: str | View, count: int) -> Records:
+        """Evaluate views on the first `count` images anew, as often as it is asked; no record store has part in it."""
+        fresh = self._evaluation.fresh(stored=False)
+        fresh.run(views, count=count)
         return fresh.records
 
     def sample(self, terms: Sequence[Term]) -> Columns:

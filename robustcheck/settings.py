@@ -202,8 +202,8 @@ OPTIONS = (
     Option(
         "worker-options",
         "cpus:N,...",
-        "what each worker gets, cpus:N (default: 1) and gpus:N, how many there are, count:N, and how it gets images, "
-        "images:paths or images:pixels",
+        "what each worker gets, cpus:N (default: 1) and gpus:N, how many there are, count:N, how it gets images, "
+        "images:paths or images:pixels, and how records come back, records:sent or records:store",
         read_worker_options,
     ),
     Option(

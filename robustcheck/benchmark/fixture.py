@@ -115,7 +115,8 @@ class Benchmark:
             robustcheck_benchmark.table(["Adv_1", "JPG(Adv_1)"], images=1000, rounds=3)
 
         By default the views are the eight of arXiv 1608.00853's table, and it is all images; `images` are so many
-        of them, in whole batches. They are decoded on the way, as in any run. `rounds` is how often it is timed,
+        of them, in whole batches. They are decoded on the way, as in any run, and nothing is taken from a record store.
+        `rounds` is how often it is timed,
         after once to warm up; None leaves that to pytest-benchmark's options. Raises `RobustcheckError` as an
         evaluation does.
         """
@@ -123,7 +124,7 @@ class Benchmark:
         whole, size = len(robustness.images), robustness.batch_size
         count = whole if images is None else min(whole, -(-images // size) * size)
         return self._measure(
-            partial(robustness.evaluate_again, *trees, count=count),
+            partial(robustness.compute_again, *trees, count=count),
             images=count,
             device=robustness.classifier.device,
             rounds=rounds,

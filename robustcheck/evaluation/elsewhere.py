@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from robustcheck.errors import RobustcheckError
@@ -13,6 +14,10 @@ from robustcheck.records import COLUMNS
 
 if TYPE_CHECKING:
     from robustcheck.evaluation.engine import Evaluation
+
+
+_SEEN_IN = 30.0
+"""Seconds in which a shared folder shows what another machine wrote."""
 
 
 def run_elsewhere(
@@ -77,6 +82,24 @@ def absorb(evaluation: Evaluation, shard: Shard, measured: Measured) -> None:
     evaluation.table.add(columns)
     lacking = {view: own for view, own in columns.items() if evaluation.done(view) < shard.stop}
     evaluation.table.put(shard.start, measured.ids, lacking)
+    kept = [view for view in map(parse, measured.kept) if evaluation.done(view) < shard.stop]
+    evaluation.table.add(kept)
+    _await_written(evaluation, kept, shard, measured.where)
+    evaluation.keeper.take_written(kept, shard, measured.ids)
     evaluation.warner.doubt(measured.doubts)
     for text in measured.warnings:
         evaluation.warner.warn(text)
+
+
+def _await_written(evaluation: Evaluation, views: Sequence[View], shard: Shard, where: str) -> None:
+    """Return once what a worker wrote to the store is seen here; raises `RobustcheckError` where it is not in time."""
+    ends = time.monotonic() + _SEEN_IN
+    while lacking := evaluation.keeper.lacking(views, shard, now=True):
+        if time.monotonic() > ends:
+            store = evaluation.keeper.store
+            raise RobustcheckError(
+                f"the worker on {where} wrote {lacking[0]} and others to the record store "
+                f"{store and store.folder.resolve()}, where they are not seen from here: name a folder that all machines "
+                "share (--robustcheck-store=DIR), or have records sent (--robustcheck-worker-options=records:sent)"
+            )
+        time.sleep(0.2)

@@ -143,10 +143,11 @@ class Evaluation:
         self._kind = ""
         """The kind of device that workers have, where it is known."""
 
-    def fresh(self, *, seed: int | None = None) -> Evaluation:
+    def fresh(self, *, seed: int | None = None, stored: bool = True) -> Evaluation:
         """Return one with the same classifier, images and options that has evaluated nothing.
 
         It takes nothing from the store that this one could have kept there: under the same seed it is another take.
+        Unless `stored`, it has no store.
         """
         fresh = Evaluation(
             self.classifier,
@@ -157,7 +158,7 @@ class Evaluation:
             precision=self.precision,
             optimize=self.optimize,
             order=self.order,
-            store=self.keeper.store,
+            store=self.keeper.store if stored else None,
             shard_size=self.shards.size,
             take=self.take + 1 if seed in {None, self.seed} else 1,
             workers=self.workers,

@@ -118,15 +118,30 @@ class Keeper:
         ahead = {view: best for view, best in found.items() if shard.start + best[1] > self._table.done(view)}
         if not ahead or not self._agrees(found.get(X), start - shard.start, batches[0]):
             return []
-        for view, (part, count) in ahead.items():
+        for view, records in self._take(shard, ids, ahead).items():
+            part = ahead[view][0]
+            if self.store is not None and (not self.store.began or part.computed < self.store.began):
+                taken = Stored(records, 0, part.computed, part.computed)
+                self.taken[view] = self.taken.get(view, Stored()) + taken
+        return [doubt for part, _ in ahead.values() for doubt in part.doubts]
+
+    def take_written(self, views: Iterable[View], shard: Shard, ids: Sequence[str]) -> None:
+        """Take what a worker of this run has just written of a shard, whose images are `ids`, into the table."""
+        self._found = None
+        self._take(shard, ids, {view: best for view in views if (best := self._best(shard, view, ids))})
+
+    def _take(
+        self, shard: Shard, ids: Sequence[str], found: Mapping[View, tuple[Part, int]]
+    ) -> dict[View, int]:
+        """Put what parts have into the table; return how many images that was, by view."""
+        taken = {}
+        for view, (part, count) in found.items():
             have = max(0, self._table.done(view) - shard.start)
             columns = part.columns[str(self.key(view))]
             values = [columns[name][have:count] for name in COLUMNS]
             self._table.put(shard.start + have, ids[have:count], {view: values})
-            if self.store is not None and (not self.store.began or part.computed < self.store.began):
-                taken = Stored(count - have, 0, part.computed, part.computed)
-                self.taken[view] = self.taken.get(view, Stored()) + taken
-        return [doubt for part, _ in ahead.values() for doubt in part.doubts]
+            taken[view] = count - have
+        return taken
 
     def _best(self, shard: Shard, view: View, ids: Sequence[str]) -> tuple[Part, int] | None:
         """Return the part that has most of a view, and how many of the images `ids` that is; None where none has any."""

@@ -1,8 +1,9 @@
 """Shards computed by workers of Ray, on this machine or on a cluster.
 
 A worker is an actor that holds the model. It has at most two pieces of work at a time, so that the next is there when
-one is done; what it measures is sent back, and this process alone writes to the record store, each shard once. The work
-of a worker that is lost is given to others, and a new worker is started where there is room for one.
+one is done; what it measures is sent back, and this process alone writes to the record store, each shard once. Or, by
+`records:store`, it writes whole shards to a store on a shared folder, from which this process takes them. The work of a
+worker that is lost is given to others, and a new worker is started where there is room for one.
 
 On paper, for 50 million images under 20 views on 100 GPUs, the first bottleneck is this process: it holds 48 bytes a
 record (48 GB), and takes in some 20 shards of 512 images a second (45 ms each, of which 28 ms are the commit), which is
@@ -15,11 +16,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from robustcheck.errors import RobustcheckError
 from robustcheck.evaluation.engine import Evaluation
-from robustcheck.evaluation.pieces import Job
+from robustcheck.evaluation.pieces import PIECES, Job
 from robustcheck.evaluation.ray_cluster import import_ray, join
 from robustcheck.evaluation.ray_crew import Crew, Member, Task
 from robustcheck.evaluation.ray_worker import OWN, Failure, identity
@@ -33,6 +35,17 @@ _AT_ONCE = 2
 """Pieces that a worker has."""
 _MOST_LOSSES = 3
 """A piece that so many workers were lost with is not given to another."""
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """An evaluation in Ray's object store, from where workers have it."""
+
+    classifier: Any
+    rest: Any
+    sends_pixels: bool
+    since: str | None
+    """That of the record store to which workers write; None where they send records."""
 
 
 class RayWorkers:
@@ -56,7 +69,7 @@ class RayWorkers:
         self._joined = False
         """Whether Ray was started or joined by this."""
         self._job: Job | None = None
-        self._shipments: dict[Evaluation, tuple[Any, Any, bool]] = {}
+        self._shipments: dict[Evaluation, Shipped] = {}
         self._identities: dict[Evaluation, Mapping[str, str]] = {}
         self._failed_starts = 0
 
@@ -95,7 +108,7 @@ class RayWorkers:
         self.prepare(evaluation)
         if not self._is_at(evaluation, views):
             self.rest()
-            self._job = Job(evaluation, views)
+            self._job = Job(evaluation, views, 1 if self.options.records == "store" else PIECES)
         job = self._job
         assert job is not None  # noqa: S101 - by the lines above
         job.until = until
@@ -136,16 +149,19 @@ class RayWorkers:
         job = self._job
         return job is not None and job.evaluation is evaluation and job.views == views
 
-    def _ship(self, evaluation: Evaluation) -> tuple[Any, Any, bool]:
-        ray = import_ray()
+    def _ship(self, evaluation: Evaluation) -> Shipped:
+        ray, store = import_ray(), evaluation.keeper.store
         shipment = pack(evaluation, self.options, ray.cloudpickle, self.load)
         sent = (
-            ref for other, (ref, *_) in self._shipments.items() if other.classifier is evaluation.classifier
+            shipped.classifier
+            for other, shipped in self._shipments.items()
+            if other.classifier is evaluation.classifier
         )
-        return (
+        return Shipped(
             next(sent, None) or ray.put(shipment.classifier),
             ray.put(shipment.rest),
             shipment.sends_pixels,
+            store.since if store is not None and self.options.records == "store" else None,
         )
 
     def _turn(self, evaluation: Evaluation) -> None:
@@ -156,8 +172,8 @@ class RayWorkers:
             is_free = (member.is_ready or member.evaluation is None) and not member.flights
             if member.evaluation is not evaluation and is_free:
                 member.evaluation, member.is_ready = evaluation, False
-                classifier, rest, _ = self._shipments[evaluation]
-                member.flights[member.actor.set_up.remote(classifier, rest)] = None
+                shipped = self._shipments[evaluation]
+                member.flights[member.actor.set_up.remote(shipped.classifier, shipped.rest)] = None
         if not any(member.flights for member in self.members):
             time.sleep(0.1)
         else:
@@ -177,10 +193,14 @@ class RayWorkers:
                     self._send(member, job, piece)
 
     def _send(self, member: Member, job: Job, piece: Shard) -> None:
+        shipped, keeper = self._shipments[job.evaluation], job.evaluation.keeper
         rows = job.evaluation.order[piece.start : piece.stop]
-        pixels = pixels_of(job.evaluation, rows) if self._shipments[job.evaluation][2] else None
+        pixels = pixels_of(job.evaluation, rows) if shipped.sends_pixels else None
         views = [str(view) for view in job.views_of(piece)]
-        member.flights[member.actor.compute.remote(views, piece.start, piece.stop, pixels)] = (job, piece)
+        is_theirs = keeper.store is not None and keeper.store.since == shipped.since
+        study = keeper.study if is_theirs else None
+        asked = member.actor.compute.remote(views, piece.start, piece.stop, pixels, study)
+        member.flights[asked] = (job, piece)
 
     # ------------------------------------------------------------------------------------ what comes back
 
@@ -210,7 +230,15 @@ class RayWorkers:
         elif result is None:
             task[0].put_back([task[1]])
         else:
-            task[0].add(task[1], result)
+            self._take_in(*task, result)
+
+    def _take_in(self, job: Job, piece: Shard, measured: Measured) -> None:
+        """Have a job take in a piece; what is wrong with one that nobody asks for any more is nobody's."""
+        try:
+            job.add(piece, measured)
+        except RobustcheckError as error:
+            if job is self._job:
+                self._give_up(str(error))
 
     def _fail(self, member: Member, task: Task | None, failure: Failure) -> None:
         """Raise what a worker says went wrong, unless nobody asks for it any more."""

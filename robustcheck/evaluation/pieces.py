@@ -15,7 +15,7 @@ from robustcheck.evaluation.workers import Measured
 from robustcheck.notation import View
 from robustcheck.records import COLUMNS
 
-_PIECES = 4
+PIECES = 4
 """Into so many a shard is cut, where it has as many batches: so that all workers end at about the same time."""
 
 
@@ -25,6 +25,8 @@ class Job:
 
     evaluation: Evaluation
     views: tuple[View, ...]
+    pieces: int = PIECES
+    """Into how many a shard is cut."""
     until: int = 0
     """Up to where in the order shards are given out."""
     losses: Counter[int] = field(default_factory=Counter)
@@ -92,23 +94,25 @@ class Job:
 
     def _pieces(self, shard: Shard) -> Iterator[Shard]:
         batch = self.evaluation.batch_size
-        size = -(-self.evaluation.shards.size // (_PIECES * batch)) * batch
+        size = -(-self.evaluation.shards.size // (self.pieces * batch)) * batch
         for start in range(shard.start, shard.stop, size):
             yield Shard(start, min(start + size, shard.stop))
 
 
 def _joined(pieces: Sequence[Measured]) -> Measured:
     """Return one shard of its pieces, which are in order."""
+    if len(pieces) == 1:
+        return pieces[0]
     first = pieces[0]
     devices = {piece.device for piece in pieces}
     return Measured(
-        tuple(image_id for piece in pieces for image_id in piece.ids),
-        {
+        ids=tuple(image_id for piece in pieces for image_id in piece.ids),
+        columns={
             view: {name: np.concatenate([piece.columns[view][name] for piece in pieces]) for name in COLUMNS}
             for view in first.columns
         },
-        first.doubts,
-        tuple(dict.fromkeys(text for piece in pieces for text in piece.warnings)),
-        first.where,
-        "; ".join(sorted(devices)),
+        doubts=first.doubts,
+        warnings=tuple(dict.fromkeys(text for piece in pieces for text in piece.warnings)),
+        where=first.where,
+        device="; ".join(sorted(devices)),
     )

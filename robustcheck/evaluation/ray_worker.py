@@ -7,7 +7,7 @@ import socket
 import traceback
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -76,9 +76,17 @@ class Worker:
                 return self._failure(error)
 
     def compute(
-        self, views: Sequence[str], start: int, stop: int, pixels: npt.NDArray[np.uint8] | None
+        self,
+        views: Sequence[str],
+        start: int,
+        stop: int,
+        pixels: npt.NDArray[np.uint8] | None,
+        study: str | None,
     ) -> Measured | Failure:
-        """Return what is measured of a shard, whose images are `pixels` where they can't be read here."""
+        """Return what is measured of a shard, whose images are `pixels` where they can't be read here.
+
+        What can be kept is written to the record store, where this evaluation is of the `study` that is asked for.
+        """
         evaluation = self._evaluation
         if evaluation is None:
             return Failure("it has no evaluation", self._where)
@@ -89,20 +97,37 @@ class Worker:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they are sent
             try:
-                return self._measured(evaluation, views, Shard(start, stop))
+                return self._measured(evaluation, views, Shard(start, stop), study)
             except Exception as error:  # noqa: BLE001 - see above
                 return self._failure(error)
 
-    def _measured(self, evaluation: Evaluation, views: Sequence[str], shard: Shard) -> Measured:
+    def _measured(
+        self, evaluation: Evaluation, views: Sequence[str], shard: Shard, study: str | None
+    ) -> Measured:
         ids, columns = evaluation.measure(views, shard)
-        doubts = evaluation.warner.doubts
-        return Measured(
-            tuple(ids),
-            {str(view): own for view, own in columns.items()},
-            tuple(doubts) if shard.start == 0 else (),
-            evaluation.warner.told,
-            self._where,
-            place_facts(evaluation.classifier)["device"],
+        doubts = tuple(evaluation.warner.doubts) if shard.start == 0 else ()
+        measured = Measured(
+            ids=tuple(ids),
+            columns={str(view): own for view, own in columns.items()},
+            doubts=doubts,
+            warnings=evaluation.warner.told,
+            where=self._where,
+            device=place_facts(evaluation.classifier)["device"],
+        )
+        keeper = evaluation.keeper
+        if study is None or keeper.study != study:
+            return measured
+        part = keeper.part(shard, ids, columns, doubts)
+        try:
+            keeper.commit(part)
+        except RobustcheckError as error:
+            told = f"{error} (on the worker {self._where}): its records are sent"
+            return replace(measured, warnings=(*measured.warnings, told))
+        kept = tuple(str(view) for view in columns if keeper.key(view) is not None)
+        return replace(
+            measured,
+            columns={view: own for view, own in measured.columns.items() if view not in kept},
+            kept=kept,
         )
 
     def _failure(self, error: Exception) -> Failure:

@@ -25,6 +25,7 @@ import torch
 
 from robustcheck.errors import RobustcheckError
 from robustcheck.evaluation.engine import Evaluation
+from robustcheck.evaluation.store import RecordStore
 from robustcheck.images import ImageSet
 from robustcheck.images.cached import Cached, Encoded
 from robustcheck.images.decoding import Pixels
@@ -88,6 +89,8 @@ def pack(evaluation: Evaluation, options: WorkerOptions, pickler: ModuleType, lo
             "codec": evaluation.codec,
             "precision": evaluation.precision,
             "optimize": evaluation.optimize,
+            "take": evaluation.take,
+            "store": _store(evaluation.keeper.store, options),
         }
         try:
             rest = pickler.dumps((steps, images, arguments))
@@ -140,6 +143,13 @@ def _images(images: ImageSet, options: WorkerOptions) -> tuple[ImageSet, bool]:
         class_names=images.class_names,
     )
     return made, sends_pixels
+
+
+def _store(store: RecordStore | None, options: WorkerOptions) -> RecordStore | None:
+    """Return what workers write to themselves, by a path that leads there from anywhere."""
+    if store is None or options.records == "sent":
+        return None
+    return RecordStore(store.folder.resolve(), since=store.since, began=store.began)
 
 
 def _uncached(source: Source) -> Source:

@@ -24,6 +24,9 @@ class WorkerOptions:
     images: Literal["paths", "pixels"] | None = None
     """How images get there: as paths, which must lead to the same files there, or decoded here and sent; None: as paths
     where they come from files."""
+    records: Literal["sent", "store"] = "sent"
+    """How records come back: sent to this process, which alone writes to the record store, or written to the store by the
+    worker, for which the store's folder has to be the same on all machines."""
 
 
 def read_address(text: str) -> str | None:
@@ -48,7 +51,7 @@ def read_worker_options(text: str) -> WorkerOptions:
     """Return what stands in `--robustcheck-worker-options`.
 
     >>> read_worker_options("cpus:2,gpus:0.5")
-    WorkerOptions(count=None, cpus=2, gpus=0.5, images=None)
+    WorkerOptions(count=None, cpus=2, gpus=0.5, images=None, records='sent')
 
     Raises `RobustcheckError` for a name or a value that is not allowed.
     """
@@ -56,7 +59,8 @@ def read_worker_options(text: str) -> WorkerOptions:
         "count": _whole,
         "cpus": _whole,
         "gpus": _share,
-        "images": _way,
+        "images": _one_of("paths", "pixels"),
+        "records": _one_of("sent", "store"),
     }
     values: dict[str, Any] = {}
     for word in text.split(","):
@@ -83,7 +87,10 @@ def _share(name: str, text: str) -> float:
     return number
 
 
-def _way(name: str, text: str) -> str:
-    if text not in {"paths", "pixels"}:
-        raise unknown(name, text, ["paths", "pixels"])
-    return text
+def _one_of(*ways: str) -> Callable[[str, str], str]:
+    def read(name: str, text: str) -> str:
+        if text not in ways:
+            raise unknown(name, text, ways)
+        return text
+
+    return read

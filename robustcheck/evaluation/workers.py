@@ -20,6 +20,8 @@ class Measured:
     ids: tuple[str, ...]
     columns: Mapping[str, Mapping[str, Column]]
     """By the view's canonical text: the columns of `robustcheck.records`, one entry per image of the shard."""
+    kept: tuple[str, ...] = ()
+    """The views whose columns are in the record store instead, since the worker wrote them there."""
     doubts: tuple[str, ...] = ()
     """What the first batch of all shows to be wrong with the model."""
     warnings: tuple[str, ...] = ()

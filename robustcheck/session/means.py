@@ -141,6 +141,12 @@ class Means:
                     "--robustcheck-worker-options needs workers: --robustcheck-workers=ray"
                 )
             return
+        options = settings.worker_options
+        if options is not None and options.records == "store" and settings.store == "off":
+            raise RobustcheckError(
+                "--robustcheck-worker-options=records:store needs a record store: name a folder that all machines share "
+                "(--robustcheck-store=DIR), or leave out --robustcheck-store=off"
+            )
         if find_spec("ray") is None:
             raise RobustcheckError(
                 "--robustcheck-workers=ray needs Ray, which is not installed: pip install 'pytest-robustcheck[ray]'"

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from robustcheck import Classifier, ImageSet, RobustcheckError, open_images
+from robustcheck import Classifier, ImageSet, RobustcheckError, RobustnessWarning, open_images
 from robustcheck.evaluation import Evaluation
 from robustcheck.evaluation.on_ray import RayWorkers
 from robustcheck.evaluation.ray_cluster import join, undisturbed
 from robustcheck.evaluation.store import RecordStore
+from robustcheck.evaluation.store_care import parts_in
 from robustcheck.evaluation.worker_options import WorkerOptions, read_address, read_worker_options
 from robustcheck.notation import STEPS, register_defence
 from robustcheck.records import COLUMNS
@@ -176,6 +177,43 @@ def test_what_the_store_has_is_taken_from_it(workers, classifier, images, store)
         evaluation.stored.records == 2 * 32 + 32
     )  # the clean images of the second are a by-product of its views
     assert set(store.commits.values()) == {1}
+
+
+@pytest.fixture
+def writing(workers, monkeypatch):
+    """The workers, who write to the record store themselves."""
+    monkeypatch.setattr(workers, "options", read_worker_options("records:store"))
+    return workers
+
+
+def test_workers_write_whole_shards_to_a_store_that_is_shared(writing, classifier, images, store):
+    evaluation = run(classifier, images, writing, store)
+    assert_same(evaluation.records, run(classifier, images).records)
+    assert evaluation.stored.records == 0
+    assert not store.commits
+    assert len([*parts_in(store.folder)]) == 5
+    warm = run(classifier, images, store=store)
+    assert warm.stored.records == 4 * 148
+    assert_same(warm.records, evaluation.records)
+    more = run(classifier, images, writing, store, views=["JPG(Adv_5)", "Noise_8"])
+    assert_same(more.records, run(classifier, images, views=["JPG(Adv_5)", "Noise_8"]).records)
+    assert not store.commits
+
+
+def test_a_store_that_is_another_one_there_is_told(writing, classifier, images, store, tmp_path, monkeypatch):
+    monkeypatch.setattr("robustcheck.evaluation.elsewhere._SEEN_IN", 0.5)
+    monkeypatch.setattr("robustcheck.evaluation.shipping._store", lambda *_: RecordStore(tmp_path / "other"))
+    with pytest.raises(RobustcheckError, match=r"(?s)wrote x and others.*not seen from here.*records:sent"):
+        run(classifier, images, writing, store)
+
+
+def test_what_a_worker_cannot_write_it_sends(writing, classifier, images, store, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("robustcheck.evaluation.shipping._store", lambda *_: RecordStore(tmp_path / "file"))
+    with pytest.warns(RobustnessWarning, match=r"its records are sent"):
+        evaluation = run(classifier, images, writing, store)
+    assert_same(evaluation.records, run(classifier, images).records)
+    assert [*store.commits.values()] == [1] * 5
 
 
 def test_steps_of_the_repository_and_images_from_files_travel(workers, classifier, tmp_path):

@@ -121,6 +121,23 @@ def test_the_run_s_own_model_and_images_are_measured(repository):
     assert "= robustcheck =" not in result.stdout.str()  # measured, not claimed
 
 
+def test_each_round_of_a_table_computes_all_of_it(repository):
+    """Whatever the record store has by then."""
+    repository.makepyfile(
+        """
+        seen = []
+
+        def test_table(robustcheck_benchmark, robustcheck_classifier):
+            handle = robustcheck_classifier.module.register_forward_pre_hook(lambda _, args: seen.append(len(args[0])))
+            robustcheck_benchmark.table(["JPG", "Noise_3"], rounds=4)
+            handle.remove()
+            assert sum(seen) >= 5 * 3 * 40  # peak memory is of a round of its own
+        """
+    )
+    for _ in range(2):
+        repository.runpytest().assert_outcomes(passed=1)
+
+
 def test_what_a_benchmark_names_is_not_evaluated_beside_claims(repository):
     repository.makepyfile(
         """
