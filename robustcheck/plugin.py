@@ -10,20 +10,19 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from robustcheck import outputs, xdist_worker
+from robustcheck import failures, outputs, xdist_worker
 from robustcheck.benchmark.run import FIXTURE as BENCHMARK
 from robustcheck.benchmark.run import RUN, BenchmarkRun
 from robustcheck.claim_items import NAME as CLAIMS_FILE
 from robustcheck.claim_items import ClaimItem, ClaimModule
-from robustcheck.errors import ClaimFailed, RobustcheckError
+from robustcheck.errors import RobustcheckError
+from robustcheck.failures import Unusable, told_plainly
 from robustcheck.session import KEY, Session, views_named_by
 from robustcheck.settings import Settings, add_options, mistyped
 
@@ -34,8 +33,8 @@ if TYPE_CHECKING:
     from robustcheck.models import Classifier
     from robustcheck.robustness import Robustness
 
-_PACKAGE = Path(__file__).parent
-_SUITES = _PACKAGE / "suites"
+
+_SUITES = Path(__file__).parent / "suites"
 _NAMES_VIEWS = {
     "robustness",
     "robustcheck_model",
@@ -111,7 +110,7 @@ def robustcheck_model(pytestconfig: pytest.Config) -> Any:
         def robustcheck_model():
             return robustcheck.Classifier(net, mean=(0.5,) * 3, std=(0.5,) * 3, input_size=224)
     """
-    with _told_plainly():
+    with told_plainly():
         return pytestconfig.stash[KEY].load_model()
 
 
@@ -127,7 +126,7 @@ def robustcheck_classifier(pytestconfig: pytest.Config, robustcheck_model: Any) 
 
     logits = robustcheck_classifier(images)
     """
-    with _told_plainly():
+    with told_plainly():
         return pytestconfig.stash[KEY].as_classifier(robustcheck_model)
 
 
@@ -140,7 +139,7 @@ def robustness(
     def test_jpeg_gives_back_what_a_small_attack_takes(robustness):
         assert robustness.recovery("JPG(Adv_1)") >= 0.4
     """
-    with _told_plainly():
+    with told_plainly():
         return pytestconfig.stash[KEY].robustness(robustcheck_classifier, robustcheck_images)
 
 
@@ -183,7 +182,7 @@ def robustcheck_benchmark(request: pytest.FixtureRequest, benchmark: Any) -> Ben
 
     config = request.config
     marker = request.node.get_closest_marker("benchmark")
-    with _told_plainly():
+    with told_plainly():
         device = resolve_device(config.stash[KEY].settings.device)
     return Benchmark(
         benchmark,
@@ -270,15 +269,7 @@ def pytest_assertrepr_compare(config: pytest.Config, left: object, right: object
     """Explain a claim that did not hold."""
     if "robustcheck.claims" not in sys.modules:
         return None
-    from robustcheck.claims import Estimate, Ratio
-
-    session = config.stash[KEY]
-    entries = session.verdicts[session.current_test]
-    if not entries or not isinstance(left, Estimate | Ratio) | isinstance(right, Estimate | Ratio):
-        return None
-    *_, verdict = entries[-1]
-    session.explained.append(verdict)
-    return verdict.explain()
+    return failures.explain_comparison(config.stash[KEY], left, right)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -290,79 +281,17 @@ def pytest_runtest_makereport(
     What keeps many tests from running, such as a model that can't be had, is told once; the others skip.
     """
     session = item.config.stash[KEY]
-    error = None if call.excinfo is None else call.excinfo.value
-    if call.excinfo is not None and _says_all(error, call.excinfo.tb):
-        _end_at_the_users_line(call.excinfo.tb)
-        session.explained.append(getattr(error, "verdict", None))
+    if call.excinfo is not None:
+        failures.end_at_the_users_line(session, call.excinfo)
     report = yield
+    error = None if call.excinfo is None else call.excinfo.value
     if isinstance(error, Unusable):
-        if error.msg in session.told:
-            report.outcome = "skipped"
-            report.longrepr = (str(item.path), 0, "Skipped: robustcheck: the first error says why")
-        session.told.add(error.msg)
+        failures.tell_once(session, item, report, error)
     if report.when == "call" and report.failed:
-        report.sections += _failure_sections(item)
+        report.sections += failures.sections(session, item)
     if report.failed and report.when != "teardown" and _uses_fixtures(item):
-        _note_trouble(item, error)
+        failures.note_trouble(session, item, error)
     return report
-
-
-def _note_trouble(item: pytest.Item, error: BaseException | None) -> None:
-    """Have a test that failed without a claim that did not hold appear in the reports."""
-    session = item.config.stash[KEY]
-    if all(verdict.state == "holds" for *_, verdict in session.verdicts.get(item, ())):
-        from robustcheck.report import Trouble
-
-        trouble = Trouble(item.nodeid, str(error) or type(error).__name__)
-        item.user_properties.append((Trouble.PROPERTY, trouble.to_json()))
-
-
-def _failure_sections(item: pytest.Item) -> list[tuple[str, str]]:
-    session = item.config.stash[KEY]
-    sections = []
-    for robustness, subject, verdict in session.verdicts.get(item, ()):
-        if verdict.state != "holds":
-            from robustcheck.report.failure import evidence
-
-            explained = any(verdict is other for other in session.explained)
-            lines = [*([] if explained else verdict.explain()), *evidence(subject, robustness)]
-            if session.settings.artifacts is not None:
-                lines.append(session.leave_artifacts(item, robustness, subject, verdict))
-            sections.append(("robustcheck", "\n".join(lines)))
-    return [section for section in sections if section[1]]
-
-
-def _says_all(error: BaseException | None, entry: TracebackType | None) -> bool:
-    """Whether the message is complete without our frames: we raised it ourselves, of a user's mistake."""
-    while entry is not None and entry.tb_next is not None:
-        entry = entry.tb_next
-    ours = entry is not None and _is_ours(entry)
-    return isinstance(error, RobustcheckError | ClaimFailed) or (ours and isinstance(error, TypeError))
-
-
-def _end_at_the_users_line(entry: TracebackType | None) -> None:
-    while entry is not None and entry.tb_next is not None:
-        if _is_ours(entry.tb_next) and not _is_ours(entry):
-            entry.tb_next = None
-        entry = entry.tb_next
-
-
-def _is_ours(entry: TracebackType) -> bool:
-    path = Path(entry.tb_frame.f_code.co_filename)
-    return path.is_relative_to(_PACKAGE) and not path.is_relative_to(_SUITES)
-
-
-class Unusable(pytest.fail.Exception):  # type: ignore[misc,name-defined] # an attribute of a function
-    """A fixture can't be had, by a mistake of the user's; the message is all there is to say."""
-
-
-@contextmanager
-def _told_plainly() -> Generator[None]:
-    """Turn a user's mistake into its message alone."""
-    try:
-        yield
-    except RobustcheckError as error:
-        raise Unusable(f"robustcheck: {error}", pytrace=False) from None
 
 
 # ----------------------------------------------------------------------------------------- reporting

@@ -24,6 +24,7 @@ ORDER = [
         "places",
         "xdist_worker",
         "session",
+        "failures",
         "claim_items",
         "benchmark",
         "plugin",
