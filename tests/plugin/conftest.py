@@ -6,6 +6,7 @@ pytester forgets what was first imported inside a run, and torch can't be loaded
 import pytest
 import timm  # noqa: F401
 import torchvision  # noqa: F401
+from PIL import Image
 
 import robustcheck.evaluation.sanity.examining
 import robustcheck.record_tables
@@ -52,3 +53,35 @@ def repository(pytester, monkeypatch):
     monkeypatch.setenv("PYTEST_ADDOPTS", "-Wdefault")  # a user's, not this project's errors
     pytester.makeconftest(CONFTEST)
     return pytester
+
+
+RED_AND_GREEN = """
+import pytest, torch, robustcheck
+
+
+class Net(torch.nn.Module):
+    def forward(self, images):
+        return images.mean((2, 3))[:, :2] * 9
+
+
+@pytest.fixture(scope="session")
+def robustcheck_model():
+    return robustcheck.Classifier(Net(), mean=(0.5,) * 3, std=(0.5,) * 3, input_size=16, name="toy", device="cpu")
+
+
+def test_red_is_told_from_green(robustness):
+    assert robustness["x"].accuracy >= 1
+    assert robustness["Adv_1"].kept >= 0.9
+"""
+
+
+@pytest.fixture
+def red_and_green(pytester):
+    """A folder of images of two classes, three each, the option that names it, and a test that holds on them."""
+    for name, colour in (("a_red", (200, 20, 0)), ("b_green", (20, 200, 0))):
+        inner = pytester.path / "set" / name
+        inner.mkdir(parents=True)
+        for shade in range(3):
+            Image.new("RGB", (20, 20), (colour[0] + shade, *colour[1:])).save(inner / f"{shade}.png")
+    pytester.makepyfile(test_colours=RED_AND_GREEN)
+    return "--robustcheck-images=set"

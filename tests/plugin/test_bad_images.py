@@ -1,39 +1,14 @@
 """`--robustcheck-bad-images`: named and stopped at, or left out of every number and counted in every report."""
 
 import pytest
-from PIL import Image
-
-TEST = """
-import pytest, torch, robustcheck
-
-
-class Net(torch.nn.Module):
-    def forward(self, images):
-        red, green, _ = images.mean((2, 3)).unbind(1)
-        return torch.stack([red, green], 1) * 9
-
-
-@pytest.fixture(scope="session")
-def robustcheck_model():
-    return robustcheck.Classifier(Net(), mean=(0.5,) * 3, std=(0.5,) * 3, input_size=16, name="toy", device="cpu")
-
-
-def test_red_is_told_from_green(robustness):
-    assert robustness["x"].accuracy >= 1
-    assert robustness["Adv_1"].kept >= 0.9
-"""
 
 
 @pytest.fixture
-def folder(pytester):
-    for name, colour in (("a_red", (200, 20, 0)), ("b_green", (20, 200, 0))):
-        inner = pytester.path / "set" / name
-        inner.mkdir(parents=True)
-        for shade in range(3):
-            Image.new("RGB", (20, 20), (colour[0] + shade, colour[1], colour[2])).save(inner / f"{shade}.png")
+def folder(red_and_green, pytester):
+    """An image in each folder that is none."""
+    for inner in (pytester.path / "set").iterdir():
         (inner / "broken.png").write_bytes(b"not an image")
-    pytester.makepyfile(TEST)
-    return "--robustcheck-images=set"
+    return red_and_green
 
 
 @pytest.mark.parametrize("option", [[], ["--robustcheck-bad-images=error"]])
@@ -70,11 +45,10 @@ def test_a_baseline_of_the_others_is_saved_and_compared_with(pytester, folder):
 
 
 def test_logits_that_are_not_finite_name_image_and_view_and_stop_the_claim(pytester, folder):
-    test = (
-        pytester.path / "test_logits_that_are_not_finite_name_image_and_view_and_stop_the_claim.py"
-    ).read_text()
-    pytester.makepyfile(test_it=test.replace("* 9", "* 9 / (red < 0.58).float()[:, None]"))
-    result = pytester.runpytest(folder, "--robustcheck-bad-images=skip", "test_it.py")
+    test = pytester.path / "test_colours.py"
+    broken = "* 9 / (images.mean((2, 3))[:, :1] < 0.58).float()"
+    test.write_text(test.read_text().replace("* 9", broken))
+    result = pytester.runpytest(folder, "--robustcheck-bad-images=skip")
     result.assert_outcomes(failed=1)
     text = " ".join(line.removeprefix("E").strip() for line in result.outlines)
     assert "toy gave logits that are not finite for 1 of 6 images of x, the first being a_red/2.png" in text

@@ -4,37 +4,10 @@ import re
 
 import pytest
 
-TEST = """
-import pytest, torch, robustcheck
-
-
-class Net(torch.nn.Module):
-    def forward(self, images):
-        return images.mean((2, 3))[:, :2] * 9
-
-
-@pytest.fixture(scope="session")
-def robustcheck_model():
-    return robustcheck.Classifier(Net(), mean=(0.5,) * 3, std=(0.5,) * 3, input_size=16, name="toy", device="cpu")
-
-
-def test_red_is_told_from_green(robustness):
-    assert robustness["x"].accuracy >= 1
-    assert robustness["Adv_1"].kept >= 0.9
-"""
-
 
 @pytest.fixture
-def folder(pytester):
-    from PIL import Image
-
-    for name, colour in (("a_red", (200, 20, 0)), ("b_green", (20, 200, 0))):
-        inner = pytester.path / "set" / name
-        inner.mkdir(parents=True)
-        for shade in range(3):
-            Image.new("RGB", (20, 20), (colour[0] + shade, colour[1], colour[2])).save(inner / f"{shade}.png")
-    pytester.makepyfile(TEST)
-    return "--robustcheck-images=set"
+def folder(red_and_green):
+    return red_and_green
 
 
 def told(result):
@@ -77,7 +50,7 @@ def test_an_ini_key_is_meant_from_the_ini_file_and_can_be_put_off(pytester, fold
 
 def test_workers_share_it_and_are_counted_together(pytester, folder):
     pytester.runpytest(folder, "--robustcheck-cache-dir=kept").assert_outcomes(passed=1)
-    pytester.makepyfile(test_other=TEST)
+    pytester.makepyfile(test_other=(pytester.path / "test_colours.py").read_text())
     result = pytester.runpytest(folder, "--robustcheck-cache-dir=kept", "-n2", "--dist=loadfile")
     result.assert_outcomes(passed=2)
     assert re.search(r": [1-9]\d* images read from it, 0 decoded$", told(result)[0])
