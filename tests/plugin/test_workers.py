@@ -39,6 +39,18 @@ def test_section_is_that_of_a_serial_run_and_nothing_of_ray_is_seen(repository, 
         (["--robustcheck-workers=dask"], "*unknown kind of workers 'dask'*Allowed: ray"),
         (["--robustcheck-worker-options=cpus:2"], "*needs workers: --robustcheck-workers=ray"),
         (["--robustcheck-workers=ray", "--robustcheck-worker-options=cpu:2"], "*did you mean 'cpus'*"),
+        (
+            [
+                "--robustcheck-workers=ray",
+                "--robustcheck-worker-options=records:store",
+                "--robustcheck-store=off",
+            ],
+            "*records:store needs a record store*",
+        ),
+        (
+            ["--robustcheck-workers=ray", "--robustcheck-worker-options=records:kept"],
+            "*unknown records 'kept'*sent, store*",
+        ),
         (["--robustcheck-workers=ray", "-n", "2"], "*-n do not go together*"),
     ],
 )
