@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from robustcheck.errors import RobustcheckError
 
 if TYPE_CHECKING:
-    from robustcheck.report import FinishedRun
+    from robustcheck.report.run import FinishedRun
 
 
 def report(arguments: Sequence[str]) -> int:
@@ -36,8 +36,8 @@ def compare(arguments: Sequence[str]) -> int:
     parser.add_argument("new", type=Path, metavar="B", help="the records after")
     parser.add_argument("--out", type=Path, help="write it as PATH.html, .json or .md as well")
     options = parser.parse_args(arguments)
+    from robustcheck.report.formats.terminal import changes
     from robustcheck.report.saved import load_run
-    from robustcheck.report.terminal import changes
 
     run = load_run([options.new], against=options.old)
     for line in changes(run, encoding=sys.stdout.encoding or "ascii"):
@@ -72,8 +72,8 @@ def store(arguments: Sequence[str]) -> int:
 
 
 def _list_store(folder: Path, _limit: str) -> int:
-    from robustcheck.evaluation.store_care import studies
-    from robustcheck.sizes import write_size
+    from robustcheck.byte_size import write_size
+    from robustcheck.store.maintenance import studies
 
     found = studies(folder)
     for study in found:
@@ -89,7 +89,7 @@ def _list_store(folder: Path, _limit: str) -> int:
 
 
 def _verify_store(folder: Path, _limit: str) -> int:
-    from robustcheck.evaluation.store_care import damaged, parts_in
+    from robustcheck.store.maintenance import damaged, parts_in
 
     bad = 0
     for bad, (_, reason) in enumerate(damaged(folder), 1):  # noqa: B007 - it is the count
@@ -103,8 +103,8 @@ def _verify_store(folder: Path, _limit: str) -> int:
 
 
 def _prune_store(folder: Path, limit: str) -> int:
-    from robustcheck.evaluation.store_care import prune
-    from robustcheck.sizes import read_size, write_size
+    from robustcheck.byte_size import read_size, write_size
+    from robustcheck.store.maintenance import prune
 
     try:
         size = read_size(limit)
@@ -149,10 +149,11 @@ def _parser(command: str) -> argparse.ArgumentParser:
 
 
 def _write(run: FinishedRun, path: Path) -> None:
-    from robustcheck.report import data, github, html
-    from robustcheck.report.facts import facts_of
+    from robustcheck.atomic_io import write_whole
+    from robustcheck.report.formats import github, html
+    from robustcheck.report.formats import json as data
+    from robustcheck.report.summary import facts_of
     from robustcheck.report.texts import without_paths
-    from robustcheck.whole_files import write_whole
 
     formats = {".html": html.render, ".json": data.render, ".md": github.summary}
     if path.suffix.lower() not in formats:

@@ -16,15 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from robustcheck import failures, outputs, xdist_worker
 from robustcheck.benchmark.run import FIXTURE as BENCHMARK
 from robustcheck.benchmark.run import RUN, BenchmarkRun
-from robustcheck.claim_items import NAME as CLAIMS_FILE
-from robustcheck.claim_items import ClaimItem, ClaimModule
 from robustcheck.errors import RobustcheckError
-from robustcheck.failures import Unusable, told_plainly
-from robustcheck.session import KEY, Session, views_named_by
-from robustcheck.settings import Settings, add_options, mistyped
+from robustcheck.options.table import Settings, add_options, mistyped
+from robustcheck.report import writers as outputs
+from robustcheck.session import KEY, Session, failures, views_named_by
+from robustcheck.session import xdist as xdist_worker
+from robustcheck.session.failures import Unusable, told_plainly
+from robustcheck.session.toml_items import NAME as CLAIMS_FILE
+from robustcheck.session.toml_items import ClaimItem, ClaimModule
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -177,7 +178,7 @@ def robustcheck_benchmark(request: pytest.FixtureRequest, benchmark: Any) -> Ben
     and `.table()` measure the run's own model on its own images.
     """
     from robustcheck.benchmark.fixture import Benchmark
-    from robustcheck.benchmark.timing import device_seconds
+    from robustcheck.benchmark.timer import device_seconds
     from robustcheck.models.device import resolve_device
 
     config = request.config
@@ -325,7 +326,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 def _make_readable(report: pytest.TestReport) -> None:
     """Put the numbers of claims into a test's properties one by one, for the JUnit file."""
     if any(name.startswith("robustcheck_") for name, _ in report.user_properties):
-        from robustcheck.report.junit import readable
+        from robustcheck.report.formats.junit import readable
 
         report.user_properties[:] = readable(report.user_properties)
 
@@ -365,7 +366,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         return
     terminalreporter.section("robustcheck")
     if not session.is_empty:
-        from robustcheck.report.terminal import render
+        from robustcheck.report.formats.terminal import render
 
         for line in render(session.finished(), encoding=_encoding(terminalreporter)):
             terminalreporter.line(line)

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from robustcheck.baseline import Baseline
 from robustcheck.claims import (
     Claim,
     ClaimSettings,
@@ -30,16 +29,18 @@ from robustcheck.claims import (
     recovery,
 )
 from robustcheck.claims.columns import per_image
-from robustcheck.claims.file import Undecided
+from robustcheck.claims.toml_file import Undecided
 from robustcheck.claims.verdict import About
 from robustcheck.claims.wording import share, without_twin
 from robustcheck.errors import ClaimFailed, RobustcheckError, RobustnessWarning
-from robustcheck.evaluation import Evaluation, Look
-from robustcheck.evaluation.stored import Stored
+from robustcheck.evaluation import Evaluation
+from robustcheck.evaluation.image_sample import Look
 from robustcheck.images import Batch, ImageSet
 from robustcheck.models import Classifier
 from robustcheck.notation import View, X, parse
 from robustcheck.records import MEASURE_OF, Records
+from robustcheck.records.baseline import Baseline
+from robustcheck.store.stats import Stored
 
 Columns = npt.NDArray[np.float64]
 Subject = Claim | View

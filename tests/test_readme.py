@@ -11,15 +11,15 @@ import pytest
 import timm  # noqa: F401 - pytester forgets what is first imported inside, and torch can't be loaded twice
 
 import robustcheck.benchmark.fixture
-import robustcheck.report.terminal
+import robustcheck.report.formats.terminal
 import robustcheck.robustness  # noqa: F401
 from robustcheck import evaluate
-from robustcheck.images.folder import PREFIXES
-from robustcheck.images.manifest import SUFFIXES
-from robustcheck.models import loading
-from robustcheck.models.overfeat import ARCHITECTURES
+from robustcheck.images.sources.folder import PREFIXES
+from robustcheck.images.sources.manifest import SUFFIXES
+from robustcheck.models import registry as loading
+from robustcheck.models.sources.overfeat import ARCHITECTURES
 from robustcheck.notation import STEPS, parse
-from robustcheck.settings import OPTIONS
+from robustcheck.options.table import OPTIONS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

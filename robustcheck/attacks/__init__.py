@@ -1,8 +1,8 @@
 """Attacks: images in, images out, both uint8; epsilon in pixel levels."""
 
-from robustcheck.attacks.ascent import Ball, ascend
 from robustcheck.attacks.fgs import fgs
 from robustcheck.attacks.gradient import Gradient, HasLogits, loss_gradient
+from robustcheck.attacks.gradient_ascent import Ball, ascend
 from robustcheck.attacks.noise import permuted_noise, random_signs
 from robustcheck.attacks.objective import Objective, Passage, transfer_from
 from robustcheck.attacks.pgd import pgd, strongest

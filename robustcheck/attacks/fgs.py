@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from robustcheck.attacks.ascent import Ball, ascend
 from robustcheck.attacks.gradient import check_gradient, loss_gradient
-from robustcheck.attacks.levels import check_images, check_labels, whole_levels
+from robustcheck.attacks.gradient_ascent import Ball, ascend
+from robustcheck.attacks.pixel_levels import check_images, check_labels, whole_levels
 from robustcheck.models import Classifier
 
 

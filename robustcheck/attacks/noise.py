@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robustcheck.attacks.levels import add_signs
+from robustcheck.attacks.pixel_levels import add_signs
 from robustcheck.models import send
 
 

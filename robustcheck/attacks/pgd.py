@@ -8,11 +8,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from robustcheck.attacks.ascent import Ball, ascend
 from robustcheck.attacks.gradient import check_gradient
-from robustcheck.attacks.levels import check_images, check_labels, whole_levels
+from robustcheck.attacks.gradient_ascent import Ball, ascend
 from robustcheck.attacks.noise import mixed_seeds
 from robustcheck.attacks.objective import Objective
+from robustcheck.attacks.pixel_levels import check_images, check_labels, whole_levels
 from robustcheck.errors import RobustcheckError, unknown
 from robustcheck.models import Classifier
 

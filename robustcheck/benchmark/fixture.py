@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import pytest
 
 from robustcheck import jpeg
-from robustcheck.benchmark.baselines import KEY
 from robustcheck.benchmark.device import facts_of, in_words, versions
+from robustcheck.benchmark.foreign_baselines import KEY
 from robustcheck.benchmark.memory import peak_memory
 from robustcheck.benchmark.ratio import ROUNDS, Ratio, check_rounds
 from robustcheck.benchmark.reference import reference_seconds
 from robustcheck.benchmark.run import BenchmarkRun
 from robustcheck.benchmark.table import Row
-from robustcheck.benchmark.timing import Timer, calls_a_round, seconds_a_call, unwatched
+from robustcheck.benchmark.timer import Timer, calls_a_round, seconds_a_call, unwatched
 from robustcheck.errors import RobustcheckError
 from robustcheck.notation import View, parse
-from robustcheck.report.facts import PAPER
+from robustcheck.report.summary import PAPER
 
 if TYPE_CHECKING:
     import torch

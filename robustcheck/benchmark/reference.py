@@ -7,7 +7,7 @@ from statistics import median
 import torch
 from torch import Tensor
 
-from robustcheck.benchmark.timing import device_seconds, seconds_a_call
+from robustcheck.benchmark.timer import device_seconds, seconds_a_call
 
 _ROUNDS = 7
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from robustcheck.benchmark.baselines import Refused
+    from robustcheck.benchmark.foreign_baselines import Refused
     from robustcheck.benchmark.table import Row
 
 FIXTURE = "robustcheck_benchmark"
@@ -52,7 +52,7 @@ class BenchmarkRun:
                 item.add_marker(pytest.mark.benchmark(**{**ours, **own}), append=False)
 
     def _defaults(self) -> dict[str, object]:
-        from robustcheck.benchmark.timing import device_seconds
+        from robustcheck.benchmark.timer import device_seconds
 
         # A marker goes before the command line: so what is asked for there, is no default of ours.
         ours: dict[str, object] = {}
@@ -71,7 +71,7 @@ class BenchmarkRun:
         # What it registers under this name is its session.
         theirs: Any = session.config.pluginmanager.get_plugin("pytest-benchmark")
         if theirs is not None and theirs.compared_mapping:
-            from robustcheck.benchmark.baselines import refuse_others
+            from robustcheck.benchmark.foreign_baselines import refuse_others
 
             self._refused = refuse_others(theirs.benchmarks, theirs.compared_mapping)
             self._gate_is_lost = bool(self._refused and theirs.compare_fail)
@@ -90,7 +90,7 @@ class BenchmarkRun:
         """Print the table, before pytest-benchmark's own, which may end in an error."""
         if not (self.rows or self.untimed):
             return
-        from robustcheck.benchmark.baselines import told
+        from robustcheck.benchmark.foreign_baselines import told
         from robustcheck.benchmark.table import render
 
         terminalreporter.section("robustcheck benchmarks")

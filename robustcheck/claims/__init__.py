@@ -1,18 +1,18 @@
 """Claims about means of bounded measures, decided with a guaranteed error from as few images as it takes."""
 
 from robustcheck.claims.claim import Claim, compare
-from robustcheck.claims.decide import decide_early, decide_exact
+from robustcheck.claims.comparable import Measured, Source
+from robustcheck.claims.decider import decide_early, decide_exact
 from robustcheck.claims.estimate import Estimate, bind, estimate_of, recovery_of
 from robustcheck.claims.expression import MEASURES, Linear, Quotient, Term, mean, recovery
-from robustcheck.claims.family import family_alpha, holm
-from robustcheck.claims.file import ClaimFile, ClaimSettings, DeclaredClaim, read_claims
+from robustcheck.claims.holm import family_alpha, holm
 from robustcheck.claims.intervals import Interval, clopper_pearson, sign_test, t_interval
-from robustcheck.claims.measured import Measured, Source
 from robustcheck.claims.paired import Change, change, no_regression, no_regression_early
 from robustcheck.claims.parser import ClaimError, parse_claim, parse_expression
 from robustcheck.claims.ratio import Ratio
-from robustcheck.claims.rules import Rules
 from robustcheck.claims.sequential import MeanTest, test_mean
+from robustcheck.claims.test_spec import Rules
+from robustcheck.claims.toml_file import ClaimFile, ClaimSettings, DeclaredClaim, read_claims
 from robustcheck.claims.verdict import Verdict
 
 __all__ = [

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from robustcheck.claims.intervals import Interval, sign_test, t_interval
-from robustcheck.claims.rules import Rules
 from robustcheck.claims.sequential import MeanTest
+from robustcheck.claims.test_spec import Rules
 from robustcheck.claims.verdict import Verdict
 from robustcheck.claims.wording import share
 from robustcheck.errors import RobustcheckError

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from robustcheck.claims.columns import per_image
+from robustcheck.claims.comparable import Measured
 from robustcheck.claims.expression import Quotient
-from robustcheck.claims.guard import check_quotient
 from robustcheck.claims.intervals import Interval, t_interval
-from robustcheck.claims.measured import Measured
+from robustcheck.claims.recovery import check_quotient
 from robustcheck.errors import RobustcheckError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Ratio(Measured):
     """One estimate over another, such as a recovery; it compares with numbers by `>=`, `>`, `<=` and `<`.
 
     Every number it gives, its verdicts too, is refused by a `RobustcheckError` that shows the numbers where
-    the denominator is not clearly above 0 (see `robustcheck.claims.guard`).
+    the denominator is not clearly above 0 (see `robustcheck.claims.recovery`).
     """
 
     expression: Quotient

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from robustcheck.claims.betting import Fortunes
+from robustcheck.claims.bets import Fortunes
 from robustcheck.claims.columns import per_image
 from robustcheck.claims.expression import Quotient, Term
 from robustcheck.claims.ratio import FARTHEST, edge
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from robustcheck.claims.rules import Rules
+    from robustcheck.claims.test_spec import Rules
 
 
 def ratio_bounds(

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from robustcheck.claims.betting import Fortunes
-from robustcheck.claims.rules import Rules
+from robustcheck.claims.bets import Fortunes
+from robustcheck.claims.test_spec import Rules
 from robustcheck.claims.verdict import State, Verdict
 from robustcheck.errors import RobustcheckError
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from robustcheck.attacks import loss_gradient
-from robustcheck.evaluation.running import Running
+from robustcheck.evaluation.prepared_model import Running
 
 CPU_BATCH, CUDA_BATCH = 8, 128
 """Without a measurement."""

@@ -12,28 +12,28 @@ import torch
 from torch import Tensor
 
 from robustcheck.errors import RobustcheckError
-from robustcheck.evaluation.elsewhere import run_elsewhere
-from robustcheck.evaluation.feasible import check_feasible
-from robustcheck.evaluation.keeping import Keeper
-from robustcheck.evaluation.keys import study_facts, view_key
-from robustcheck.evaluation.looking import Look, looks
-from robustcheck.evaluation.measuring import HowToRun, Measurer
-from robustcheck.evaluation.part import Part
+from robustcheck.evaluation.cache_keys import study_facts, view_key
+from robustcheck.evaluation.checkpoint import Keeper
+from robustcheck.evaluation.diagnostics import Warner
+from robustcheck.evaluation.executor import Workers
+from robustcheck.evaluation.image_sample import Look, looks
 from robustcheck.evaluation.plan import Plan, make_plan
 from robustcheck.evaluation.provenance import describe
+from robustcheck.evaluation.runner import HowToRun, Measurer
 from robustcheck.evaluation.shards import Shard, Shards
-from robustcheck.evaluation.sharing import Sharing
 from robustcheck.evaluation.spot_check import SpotCheck
-from robustcheck.evaluation.stopping import stops_in_order
-from robustcheck.evaluation.store import RecordStore, open_store
-from robustcheck.evaluation.stored import Stored
 from robustcheck.evaluation.table import Table
-from robustcheck.evaluation.warner import Warner
-from robustcheck.evaluation.workers import Workers
+from robustcheck.evaluation.termination import stops_in_order
+from robustcheck.evaluation.validation import check_feasible
+from robustcheck.executors.locked import Sharing
+from robustcheck.executors.ray.remote import run_elsewhere
 from robustcheck.images import Batch, ImageSet
 from robustcheck.models import Classifier
 from robustcheck.notation import View, X, parse
 from robustcheck.records import Column, Records
+from robustcheck.store.block import Part
+from robustcheck.store.stats import Stored
+from robustcheck.store.store import RecordStore, open_store
 
 Progress = Callable[[int, int], None]
 """Told how many images are done, and of how many."""
@@ -63,7 +63,7 @@ def evaluate(
     folded into convolutions: logits differ by rounding, some 1e-5) or "compile" (that, and `torch.compile` for
     classification). Memory does not grow with the number of images, but for the records. `store` is a folder in
     which records are kept, and from which those are taken that are there already; see
-    `robustcheck.evaluation.store`.
+    `robustcheck.store.store`.
 
     Raises `RobustcheckError` for a view that can't be read, for a model whose output is not finite, and for a
     precision that the device does not have.
@@ -333,7 +333,7 @@ class Evaluation:
         """Return l_x of images that were classified before: int64 (n,)."""
         return torch.from_numpy(self.table.columns(X)["prediction"][batch.indices])
 
-    # ------------------------------------------------------------- shards for others, see robustcheck.evaluation.store
+    # ------------------------------------------------------------- shards for others, see robustcheck.store.store
 
     def missing(self, views: Iterable[str | View]) -> Iterator[tuple[Shard, tuple[View, ...]]]:
         """Yield the shards of which the store lacks something, in order, and the views that it lacks."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from robustcheck.evaluation.batch import BatchRun
+from robustcheck.evaluation.batch_state import BatchRun
 from robustcheck.notation import View, X
 from robustcheck.records import COLUMNS
 

@@ -11,8 +11,8 @@ import torchvision
 
 import robustcheck
 from robustcheck import jpeg
-from robustcheck.attacks.libraries import LIBRARIES, version_of
-from robustcheck.evaluation.running import OPTIMIZE
+from robustcheck.attacks.external import LIBRARIES, version_of
+from robustcheck.evaluation.prepared_model import OPTIMIZE
 from robustcheck.images import ImageSet
 from robustcheck.models import Classifier, Precision
 from robustcheck.notation import View

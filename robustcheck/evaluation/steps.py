@@ -9,15 +9,15 @@ from torch import Tensor
 
 from robustcheck import jpeg
 from robustcheck.attacks import Ball, ascend, permuted_noise, random_signs, strongest
-from robustcheck.attacks.ascent import Norm
-from robustcheck.attacks.libraries import attack_by
+from robustcheck.attacks.custom import call_attack, call_defence
+from robustcheck.attacks.external import attack_by
+from robustcheck.attacks.gradient_ascent import Norm
 from robustcheck.attacks.noise import image_seeds, mixed_seeds
 from robustcheck.attacks.pgd import REACH
-from robustcheck.evaluation.batch import BatchRun
-from robustcheck.evaluation.passing import qualities
+from robustcheck.evaluation.batch_state import BatchRun
 from robustcheck.evaluation.plan import GradientOf
-from robustcheck.evaluation.registered import call_attack, call_defence
 from robustcheck.notation import View
+from robustcheck.transforms.through import qualities
 
 
 def make(run: BatchRun, views: tuple[View, ...]) -> None:

@@ -12,10 +12,10 @@ from threading import Lock
 
 from filelock import FileLock, Timeout
 
+from robustcheck.atomic_io import write_whole
+from robustcheck.byte_size import write_size
 from robustcheck.errors import RobustcheckError, RobustnessWarning
 from robustcheck.images.shard import SUFFIX
-from robustcheck.sizes import write_size
-from robustcheck.whole_files import write_whole
 
 IN_USE = 600
 """Seconds for which a file is not taken away after it was looked at."""

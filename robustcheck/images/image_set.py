@@ -19,8 +19,8 @@ from robustcheck.images.decoding import BadImage, Pixels
 from robustcheck.images.pixel_cache import PixelCache
 from robustcheck.images.prefetch import in_threads
 from robustcheck.images.remarks import listed, repeated, shortened
-from robustcheck.images.sampling import some, some_of_each_class
 from robustcheck.images.source import Chosen, Plain, Source
+from robustcheck.images.subset import some, some_of_each_class
 
 NO_LABEL = -1
 _BATCH_SIZE = 32

@@ -12,12 +12,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Lock, RLock
 
+from robustcheck.atomic_io import write_whole
 from robustcheck.errors import RobustcheckError
 from robustcheck.images.cache_folder import IN_USE, CacheFolder
 from robustcheck.images.decoding import Pixels
 from robustcheck.images.shard import SUFFIX, DamagedShard, Shard, open_shard, packed
 from robustcheck.images.source import image_id
-from robustcheck.whole_files import write_whole
 
 _SHARD_SIZE = 128 * 2**20
 """Bytes of pixels that are gathered in memory before they become a file."""

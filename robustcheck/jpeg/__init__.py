@@ -9,7 +9,7 @@ True
 
 from __future__ import annotations
 
-from robustcheck.jpeg.contract import Contract, contract
+from robustcheck.jpeg.codec_info import Contract, contract
 from robustcheck.jpeg.differentiable import differentiable
 from robustcheck.jpeg.roundtrip import roundtrip
 

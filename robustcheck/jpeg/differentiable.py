@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from robustcheck.errors import unknown
-from robustcheck.jpeg.chain import Rounding, Smooth
-from robustcheck.jpeg.chain import roundtrip as through_chain
+from robustcheck.jpeg.pipeline import Rounding, Smooth
+from robustcheck.jpeg.pipeline import roundtrip as through_chain
 from robustcheck.jpeg.roundtrip import roundtrip
 from robustcheck.jpeg.tables import quantiser_steps
 from robustcheck.jpeg.tensor import images_at_once

@@ -28,7 +28,7 @@ def roundtrip(images: Tensor, qualities: list[int], subsampling: str) -> Tensor:
     The images are shared out among as many threads as torch uses for itself (`torch.set_num_threads`); in a
     process that torch keeps to one thread, such as a DataLoader's worker, no thread is started.
     """
-    from robustcheck.jpeg.agreement import torchvision_agrees
+    from robustcheck.jpeg.self_test import torchvision_agrees
 
     through = by_torchvision if torchvision_agrees() else by_pillow
     source = images.cpu().numpy()

@@ -75,7 +75,7 @@ def _fastest(device: torch.device) -> str:
     if device.type == "cuda" and triton.missing(device) is None:
         return "triton"
     if device.type == "cpu":
-        from robustcheck.jpeg.agreement import pillow_agrees
+        from robustcheck.jpeg.self_test import pillow_agrees
 
         return "pillow" if pillow_agrees() else "tensor"
     return "tensor"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from robustcheck.jpeg.chain import Exact
-from robustcheck.jpeg.chain import roundtrip as through_chain
+from robustcheck.jpeg.pipeline import Exact
+from robustcheck.jpeg.pipeline import roundtrip as through_chain
 
 # Samples that go through the chain together: on a CPU what its caches hold; elsewhere enough to fill the
 # device, but no more than an eighth of the batch, for a chunk takes some twenty times its own size.

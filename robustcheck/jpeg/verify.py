@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from robustcheck.jpeg.contract import pillow_library
+from robustcheck.jpeg.codec_info import pillow_library
 from robustcheck.jpeg.pillow import Pixels, by_pillow
 from robustcheck.jpeg.roundtrip import CODECS, roundtrip
 from robustcheck.jpeg.tables import SUBSAMPLINGS

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from robustcheck.models.classifier import Classifier
 from robustcheck.models.device import resolve_device, send
-from robustcheck.models.importpath import as_classifier
-from robustcheck.models.loading import load_model
 from robustcheck.models.precision import PRECISIONS, Precision
 from robustcheck.models.preprocessing import Preprocessing
-from robustcheck.models.program import load_program
+from robustcheck.models.registry import load_model
+from robustcheck.models.sources.exported import load_program
+from robustcheck.models.sources.import_string import as_classifier
 
 __all__ = [
     "PRECISIONS",

@@ -12,11 +12,11 @@ import torch
 from torch import nn
 
 from robustcheck.errors import RobustcheckError, RobustnessWarning
-from robustcheck.models.bytecode import digest_of_module
+from robustcheck.models.batchnorm_fold import fold_batch_norms
+from robustcheck.models.code_digest import digest_of_module
 from robustcheck.models.device import resolve_device
 from robustcheck.models.fingerprint import fingerprint
-from robustcheck.models.folding import fold_batch_norms
-from robustcheck.models.outputs import described, logits_in
+from robustcheck.models.logits import described, logits_in
 from robustcheck.models.preprocessing import Preprocessing, Size
 
 # Libraries have their own classes of the kind that acts differently in training: timm's DropPath, BatchNormAct2d,

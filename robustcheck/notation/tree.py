@@ -215,7 +215,7 @@ class Step:
 
 
 STEPS: dict[str, Step] = {}
-"""By name. Built-in ones are in `robustcheck.notation.builtin`; a repository registers its own."""
+"""By name. Built-in ones are in `robustcheck.notation.steps`; a repository registers its own."""
 
 FAMILIES: dict[str, Step] = {}
 """Steps of other libraries by prefix: `foolbox` stands for every `foolbox:NAME`; all options are the library's."""

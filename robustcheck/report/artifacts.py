@@ -14,8 +14,8 @@ import numpy as np
 from robustcheck.claims import Verdict
 from robustcheck.errors import RobustcheckError
 from robustcheck.notation import View, X
-from robustcheck.record_files import save
 from robustcheck.records import Records
+from robustcheck.records.csv import save
 from robustcheck.report.failure import rows_against
 from robustcheck.report.pictures import as_image
 from robustcheck.report.texts import plain

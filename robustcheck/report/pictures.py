@@ -22,10 +22,10 @@ from robustcheck.report.order import place
 from robustcheck.report.panel import TOP, Guess, Panel, Picture
 
 if TYPE_CHECKING:
-    from robustcheck.baseline import Baseline
-    from robustcheck.evaluation import Look
+    from robustcheck.evaluation.image_sample import Look
     from robustcheck.models import Classifier
     from robustcheck.records import Records
+    from robustcheck.records.baseline import Baseline
     from robustcheck.robustness import Robustness
 
 MOST_IMAGES = 3

@@ -10,11 +10,11 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from robustcheck.baseline import Baseline
 from robustcheck.claims import Verdict
 from robustcheck.claims.wording import numbers
 from robustcheck.notation import View, parse
 from robustcheck.records import COLUMNS, Records
+from robustcheck.records.baseline import Baseline
 from robustcheck.report.panel import Panel
 
 

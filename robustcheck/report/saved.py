@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from robustcheck.baseline import Baseline
 from robustcheck.errors import RobustcheckError
-from robustcheck.record_tables import read
+from robustcheck.records.baseline import Baseline
+from robustcheck.records.tables import read
 from robustcheck.report.run import Check, Finding, FinishedRun, ReportedClaim, Study, Trouble
 
 

@@ -10,25 +10,25 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from robustcheck import outputs
 from robustcheck.errors import RobustcheckError
-from robustcheck.places import place_of
-from robustcheck.session.log import Log
-from robustcheck.session.means import Means
-from robustcheck.settings import Settings
+from robustcheck.options.table import Settings
+from robustcheck.report import writers as outputs
+from robustcheck.session.location import place_of
+from robustcheck.session.resources import Means
+from robustcheck.session.result_log import Log
 
 if TYPE_CHECKING:
-    from robustcheck.baseline import Baseline
     from robustcheck.claims import Verdict
-    from robustcheck.evaluation.stored import Stored
     from robustcheck.images import ImageSet
     from robustcheck.models import Classifier
     from robustcheck.notation import View
     from robustcheck.records import Records
-    from robustcheck.report import FinishedRun, Study
+    from robustcheck.records.baseline import Baseline
     from robustcheck.report.panel import Panel
+    from robustcheck.report.run import FinishedRun, Study
     from robustcheck.robustness import Robustness, Subject
-    from robustcheck.xdist_worker import Worker
+    from robustcheck.session.xdist import Worker
+    from robustcheck.store.stats import Stored
 
 Progress = Callable[[int, int], None]
 CHANCE = "clean_accuracy_is_far_above_chance"
@@ -215,21 +215,21 @@ class Session:
         taken = self.stored_by_view().values()
         if not any(each.records for each in taken):
             return None
-        from robustcheck.evaluation.stored import Stored
+        from robustcheck.store.stats import Stored
 
         return sum(taken, Stored())
 
     @cached_property
     def baseline(self) -> Baseline | None:
         """What `--robustcheck-compare` names."""
-        from robustcheck.baseline import Baseline
+        from robustcheck.records.baseline import Baseline
 
         return None if self.settings.compare is None else Baseline.read(self.settings.compare, self.root)
 
     def check_baselines(self) -> None:
         """Raise `RobustcheckError` where a baseline can't be saved under its name, or can't be read."""
         if self.settings.save is not None:
-            from robustcheck.baseline import path_of
+            from robustcheck.records.baseline import path_of
 
             path_of(self.settings.save, self.root)
         if self.settings.compare is not None:
@@ -240,7 +240,7 @@ class Session:
         name = self.settings.save
         if name is None:
             return True
-        from robustcheck.baseline import save_baseline
+        from robustcheck.records.baseline import save_baseline
 
         try:
             path = save_baseline(name, self.root, self._only_records(), failed=self.log.failed_integrity)
@@ -284,7 +284,7 @@ class Session:
             return f"no evidence was written to {folder}: {error}"
 
     def _only_records(self) -> Records:
-        from robustcheck.evaluation.sanity import chance_warning
+        from robustcheck.sanity.chance import chance_warning
 
         studies = self.finished().studies
         if len(studies) != 1:
@@ -302,7 +302,7 @@ class Session:
 
     def _note(self, robustness: Robustness, subject: Subject, verdict: Verdict) -> None:
         from robustcheck.notation import View
-        from robustcheck.report import ReportedClaim
+        from robustcheck.report.run import ReportedClaim
 
         self.verdicts[self.current_test].append((robustness, subject, verdict))
         if self.current_test is not None:
@@ -317,7 +317,7 @@ class Session:
         made = [robustness for *_, robustness in self._made if robustness.is_evaluated]
         if not made:
             return []
-        from robustcheck.report import Study
+        from robustcheck.report.run import Study
 
         return [
             Study(robustness.records, robustness.classifier.class_count, self._panels(robustness))
@@ -336,7 +336,7 @@ class Session:
 
     def finished(self) -> FinishedRun:
         """Return all there is to report, with what the workers sent."""
-        from robustcheck.report import FinishedRun, merge_studies
+        from robustcheck.report.run import FinishedRun, merge_studies
 
         log, studies = self.log, merge_studies([*self.studies(), *self._from_workers])
         return FinishedRun(
@@ -366,8 +366,8 @@ class Session:
         self.means.said.update(dict.fromkeys(told["said"]))
         self.means.cache_counts += told["cache"]
         if told["studies"]:
-            from robustcheck.evaluation.stored import Stored
-            from robustcheck.report import Study
+            from robustcheck.report.run import Study
+            from robustcheck.store.stats import Stored
 
             self._from_workers += map(Study.from_plain, told["studies"])
             self._stored_by_workers.append({name: Stored(*plain) for name, plain in told["stored"].items()})

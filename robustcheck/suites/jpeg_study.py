@@ -14,10 +14,10 @@ import pytest
 
 from robustcheck import jpeg
 from robustcheck.errors import RobustcheckError
-from robustcheck.evaluation.sanity import chance_warning, too_few_to_tell
 from robustcheck.records import Records
-from robustcheck.report import Finding
+from robustcheck.report.run import Finding
 from robustcheck.robustness import Robustness
+from robustcheck.sanity.chance import chance_warning, too_few_to_tell
 from robustcheck.session import KEY
 
 Report = Callable[[str, bool, str], None]

@@ -1,6 +1,6 @@
 """Whether an evaluation of this classifier on these images can be trusted: a test for each check.
 
-The checks, and what it means where one fails, are in `robustcheck.evaluation.sanity`. Attacks that the repository
+The checks, and what it means where one fails, are in `robustcheck.sanity`. Attacks that the repository
 registered are examined beside fast gradient sign.
 """
 
@@ -10,11 +10,12 @@ from collections.abc import Callable
 
 import pytest
 
-from robustcheck.evaluation.sanity import CHECKS, Subject
-from robustcheck.evaluation.sanity.attacks import OF_THE_ATTACK
 from robustcheck.notation import STEPS
-from robustcheck.report import Check
+from robustcheck.report.run import Check
 from robustcheck.robustness import Robustness
+from robustcheck.sanity.attacks import OF_THE_ATTACK
+from robustcheck.sanity.registry import CHECKS
+from robustcheck.sanity.subject import Subject
 from robustcheck.session import KEY
 
 COUNT = 64

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from robustcheck.attacks import fgs, loss_gradient
-from robustcheck.attacks.levels import add_signs
+from robustcheck.attacks.pixel_levels import add_signs
 from robustcheck.errors import RobustcheckError
 from robustcheck.models import Classifier
 

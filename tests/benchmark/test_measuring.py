@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from robustcheck.benchmark import memory, nvidia, timing
+from robustcheck.benchmark import memory, nvidia
+from robustcheck.benchmark import timer as timing
 from robustcheck.benchmark.device import facts_of, in_words, is_same, machine
 from robustcheck.benchmark.memory import peak_memory
 from robustcheck.benchmark.reference import reference_seconds

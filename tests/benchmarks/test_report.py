@@ -5,8 +5,10 @@ import pytest
 
 from robustcheck.notation import parse
 from robustcheck.records import Records
-from robustcheck.report import FinishedRun, Study, data, html
-from robustcheck.report.facts import facts_of
+from robustcheck.report.formats import html
+from robustcheck.report.formats import json as data
+from robustcheck.report.run import FinishedRun, Study
+from robustcheck.report.summary import facts_of
 
 IMAGES = 50_000
 VIEWS = ("x", *(f"Adv_{e}" for e in range(1, 11)), *(f"JPG(Adv_{e})" for e in range(1, 10)))

@@ -12,7 +12,7 @@ import pytest
 from scipy.stats import binom
 
 from robustcheck.claims import MeanTest, Rules, change, clopper_pearson, holm, sign_test, t_interval
-from robustcheck.claims.betting import Fortunes
+from robustcheck.claims.bets import Fortunes
 
 RUNS = 1_500
 LENGTH = 1_000

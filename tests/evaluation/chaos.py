@@ -29,12 +29,12 @@ import pyarrow.parquet
 import torch
 from torch import nn
 
-import robustcheck.evaluation.sanity.first_batch  # noqa: F401 - here once, rather than in every process
+import robustcheck.sanity.first_batch  # noqa: F401 - here once, rather than in every process
 from robustcheck import Classifier, ImageSet, jpeg
 from robustcheck.evaluation import Evaluation
-from robustcheck.evaluation.store import RecordStore
-from robustcheck.evaluation.store_care import damaged, parts_in
 from robustcheck.records import COLUMNS
+from robustcheck.store.maintenance import damaged, parts_in
+from robustcheck.store.store import RecordStore
 
 IMAGES, BATCH, SHARD = 48, 4, 8
 VIEWS = ("x", "Adv_4", "JPG(Adv_4)", "PGD_4[steps=4]", "Noise_4")

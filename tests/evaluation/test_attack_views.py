@@ -7,9 +7,9 @@ import torch
 from robustcheck import Classifier, ImageSet, RobustcheckError, evaluate
 from robustcheck.attacks import fgs, pgd
 from robustcheck.evaluation import Evaluation
-from robustcheck.evaluation.batch import BatchRun
+from robustcheck.evaluation.batch_state import BatchRun
 from robustcheck.evaluation.steps import make
-from robustcheck.models import loading
+from robustcheck.models import registry as loading
 from robustcheck.notation import parse
 
 
@@ -196,7 +196,7 @@ def other_model(monkeypatch):
         loaded.append(spec)
         return another(4 if spec == "my.module:net" else 7)
 
-    monkeypatch.setattr("robustcheck.evaluation.measuring.load_model", load)
+    monkeypatch.setattr("robustcheck.evaluation.runner.load_model", load)
     return loaded
 
 

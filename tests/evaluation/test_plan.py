@@ -1,6 +1,6 @@
 import pytest
 
-from robustcheck.attacks.libraries import LIBRARIES
+from robustcheck.attacks.external import LIBRARIES
 from robustcheck.evaluation.plan import CLEAN_GRADIENT, GradientOf, make_plan
 from robustcheck.evaluation.steps import IMPLEMENTATIONS
 from robustcheck.notation import FAMILIES, STEPS, parse

@@ -9,7 +9,7 @@ import torchvision
 
 from robustcheck import Classifier, ImageSet, evaluate
 from robustcheck.evaluation import Evaluation
-from robustcheck.evaluation.measuring import Measurer
+from robustcheck.evaluation.runner import Measurer
 from robustcheck.models import PRECISIONS
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from robustcheck import ImageSet, RobustcheckError
-from robustcheck.images import folder as folder_module
 from robustcheck.images import open_images
 from robustcheck.images.decoding import BadImage
+from robustcheck.images.sources import folder as folder_module
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from robustcheck import RobustcheckError
 from robustcheck.images import open_images
 from robustcheck.images.decoding import decode
 from robustcheck.models import Preprocessing
-from robustcheck.models.torchvision import preprocessing_of
+from robustcheck.models.sources.torchvision import preprocessing_of
 
 RULE = Preprocessing.for_size(8)
 

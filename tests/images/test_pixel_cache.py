@@ -17,7 +17,8 @@ import PIL
 import pytest
 from PIL import Image, ImageFile
 
-from robustcheck import ImageSet, RobustcheckError, RobustnessWarning, whole_files
+from robustcheck import ImageSet, RobustcheckError, RobustnessWarning
+from robustcheck import atomic_io as whole_files
 from robustcheck.images import PixelCache, cached, contents, open_images
 from robustcheck.images import shelf as shelf_module
 from robustcheck.images.cache_folder import IN_USE

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from robustcheck.atomic_io import write_whole
 from robustcheck.images.shard import DamagedShard, open_shard, packed
 from robustcheck.images.source import image_id
-from robustcheck.whole_files import write_whole
 
 SHAPE = (3, 4, 5)
 

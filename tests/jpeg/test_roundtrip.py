@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robustcheck import jpeg
-from robustcheck.jpeg import agreement, pillow, tensor
+from robustcheck.jpeg import pillow, tensor
+from robustcheck.jpeg import self_test as agreement
 
 SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
 CODECS = ("pillow", "tensor")

@@ -27,14 +27,14 @@ from safetensors.torch import save
 from torch import nn
 
 from robustcheck import Classifier, ImageSet, Records, RobustcheckError, load_model, load_program
-from robustcheck.baseline import Baseline, path_of
 from robustcheck.claims import parse_claim, read_claims
 from robustcheck.images import image_set_of, open_images
 from robustcheck.models import Preprocessing
-from robustcheck.models.weights import load_weights, read_checkpoint
+from robustcheck.models.checkpoints.weights import load_weights, read_checkpoint
 from robustcheck.notation import X, parse
-from robustcheck.record_files import dumps, loads
-from robustcheck.settings import OPTIONS
+from robustcheck.options.table import OPTIONS
+from robustcheck.records.baseline import Baseline, path_of
+from robustcheck.records.csv import dumps, loads
 
 
 @dataclass(frozen=True)

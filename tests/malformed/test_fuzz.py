@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from robustcheck import Records, RobustcheckError
-from robustcheck.baseline import FOLDER, Baseline, path_of
 from robustcheck.claims import parse_claim, read_claims
 from robustcheck.notation import X, parse
-from robustcheck.record_files import dumps, loads
+from robustcheck.records.baseline import FOLDER, Baseline, path_of
+from robustcheck.records.csv import dumps, loads
 
 EXAMPLES = int(os.environ.get("ROBUSTCHECK_FUZZ", "2500"))
 FUZZ = settings(

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from robustcheck.report import terminal  # noqa: F401 - pytester forgets what is first imported inside
-
 _SPEC = spec_from_file_location("malformed_inputs", Path(__file__).with_name("inputs.py"))
 inputs = module_from_spec(_SPEC)
 sys.modules["malformed_inputs"] = inputs

@@ -10,7 +10,7 @@ from PIL import Image
 from robustcheck import RobustcheckError
 from robustcheck.images.decoding import fit
 from robustcheck.models import Preprocessing
-from robustcheck.models.torchvision import preprocessing_of
+from robustcheck.models.sources.torchvision import preprocessing_of
 
 CONFIG = {"input_size": (3, 40, 40), "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 

@@ -8,12 +8,6 @@ import timm  # noqa: F401
 import torchvision  # noqa: F401
 from PIL import Image
 
-import robustcheck.evaluation.sanity.examining
-import robustcheck.record_tables
-import robustcheck.report.html
-import robustcheck.report.terminal
-import robustcheck.robustness  # noqa: F401
-
 CONFTEST = """
 import numpy as np
 import pytest

@@ -94,7 +94,7 @@ def test_a_size_that_is_none_is_a_usage_error(pytester, size):
     [("16M", 16 * 10**6), ("1.5g", 1_500_000_000), ("20GiB", 20 * 2**30), ("2 TB", 2 * 10**12)],
 )
 def test_sizes_are_read(text, size):
-    from robustcheck.settings import OPTIONS
+    from robustcheck.options.table import OPTIONS
 
     (option,) = [option for option in OPTIONS if option.name == "cache-size"]
     assert option.read(text) == size

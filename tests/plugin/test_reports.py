@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import robustcheck.report.pictures  # noqa: F401 - pytester forgets what is first imported inside
-from robustcheck.record_tables import read
+from robustcheck.records.tables import read
 
 TESTS = """
 import pytest
@@ -136,8 +136,8 @@ def test_report_that_cannot_be_written_is_a_usage_error_before_the_run(asked, op
     ("option", "package"), [("report=r.html", "jinja2"), ("records=r.parquet", "pyarrow")]
 )
 def test_missing_package_is_named_before_the_run(asked, monkeypatch, option, package):
-    from robustcheck import record_tables
-    from robustcheck.report import html
+    from robustcheck.records import tables as record_tables
+    from robustcheck.report.formats import html
 
     for module in (html, record_tables):
         monkeypatch.setattr(module, "find_spec", lambda name: None if name == package else object())
@@ -174,8 +174,8 @@ def test_run_without_reports_imports_none_of_them(repository):
 
 def pytest_unconfigure():
     import sys
-    heavy = {"pyarrow", "robustcheck.report.html", "robustcheck.report.data"}
-    heavy |= {"robustcheck.report.facts", "robustcheck.report.pictures", "robustcheck.report.github"}
+    heavy = {"pyarrow", "robustcheck.report.formats.html", "robustcheck.report.formats.json"}
+    heavy |= {"robustcheck.report.summary", "robustcheck.report.pictures", "robustcheck.report.formats.github"}
     print("imported:", sorted(heavy & set(sys.modules)))
 """
     )

@@ -77,7 +77,7 @@ def test_ini_key_is_meant_from_the_ini_file_and_off_is_no_folder(repository):
 
 
 def test_without_pyarrow_a_line_says_so_and_a_folder_is_an_error(repository, monkeypatch):
-    monkeypatch.setattr("robustcheck.record_tables.find_spec", lambda _name: None)
+    monkeypatch.setattr("robustcheck.records.tables.find_spec", lambda _name: None)
     repository.makepyfile(TESTS)
     result = repository.runpytest()
     result.assert_outcomes(passed=2)

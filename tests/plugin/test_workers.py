@@ -55,14 +55,14 @@ def test_section_is_that_of_a_serial_run_and_nothing_of_ray_is_seen(repository, 
     ],
 )
 def test_what_can_not_be(repository, options, told, monkeypatch):
-    monkeypatch.setattr("robustcheck.session.means.find_spec", lambda _name: True)
+    monkeypatch.setattr("robustcheck.session.resources.find_spec", lambda _name: True)
     result = repository.runpytest(*options)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([told])
 
 
 def test_without_ray_it_says_what_to_install(repository, monkeypatch):
-    monkeypatch.setattr("robustcheck.session.means.find_spec", lambda _name: None)
+    monkeypatch.setattr("robustcheck.session.resources.find_spec", lambda _name: None)
     result = repository.runpytest("--robustcheck-workers=ray")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*pip install 'pytest-robustcheck[[]ray]'*"])

@@ -182,11 +182,11 @@ def die(count, robustcheck_model):
 
 def test_without_pyarrow_each_works_alone_and_a_line_says_so(counted, monkeypatch):
     # Here, which is undone, and below in the workers.
-    monkeypatch.setattr("robustcheck.record_tables.find_spec", lambda _name: None)
+    monkeypatch.setattr("robustcheck.records.tables.find_spec", lambda _name: None)
     conftest = counted.path / "conftest.py"
     conftest.write_text(
         conftest.read_text()
-        + "\nimport robustcheck.record_tables\nrobustcheck.record_tables.find_spec = lambda name: None\n"
+        + "\nimport robustcheck.records.tables\nrobustcheck.record_tables.find_spec = lambda name: None\n"
     )
     result = counted.runpytest("-n", "2")
     result.assert_outcomes(passed=3, failed=1)

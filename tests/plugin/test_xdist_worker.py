@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from robustcheck.xdist_worker import THREADS, Worker
+from robustcheck.session.xdist import THREADS, Worker
 
 
 def worker(number=0, count=4):

@@ -9,8 +9,8 @@ import pytest
 
 from robustcheck.notation import parse
 from robustcheck.records import Records
-from robustcheck.report import Check, Finding, FinishedRun, ReportedClaim, Study
 from robustcheck.report.panel import Guess, Panel, Picture
+from robustcheck.report.run import Check, Finding, FinishedRun, ReportedClaim, Study
 
 VIEWS = ("x", "Adv_1", "JPG(Adv_1)", "JPG_noise(Adv_1)")
 DOT = "UklGRh4AAABXRUJQVlA4TBEAAAAvAAAAAAdQjyLXo/+BiOh/AAA="  # a WebP of one pixel

@@ -4,9 +4,9 @@ import shutil
 
 import pytest
 
-from robustcheck.report import FinishedRun, Study
-from robustcheck.report.facts import facts_of
-from robustcheck.report.html import render
+from robustcheck.report.formats.html import render
+from robustcheck.report.run import FinishedRun, Study
+from robustcheck.report.summary import facts_of
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 QUIET = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from robustcheck.baseline import Baseline
 from robustcheck.evaluation import Evaluation
 from robustcheck.images import ImageSet
 from robustcheck.notation import parse
-from robustcheck.report import Study, merge_studies
+from robustcheck.records.baseline import Baseline
 from robustcheck.report.pictures import choose, panels_of
+from robustcheck.report.run import Study, merge_studies
 from robustcheck.report.sweeps import sweeps_of
 from robustcheck.robustness import Robustness
 

@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from robustcheck import Classifier, ImageSet, RobustcheckError, RobustnessWarning, evaluate
-from robustcheck.evaluation.sanity import CHECKS, Subject, examine, warnings_of
-from robustcheck.evaluation.sanity.strength import stronger_than_it_should_be
 from robustcheck.notation import parse
 from robustcheck.records import Records, empty_columns
+from robustcheck.sanity.recorded import warnings_of
+from robustcheck.sanity.registry import CHECKS, examine
+from robustcheck.sanity.strength import stronger_than_it_should_be
+from robustcheck.sanity.subject import Subject
 
 
 def records_of(**p_top):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from robustcheck.evaluation.sanity import CHECKS, examine
+from robustcheck.sanity.registry import CHECKS, examine
 
 _spec = importlib.util.spec_from_file_location("robustcheck_zoo", Path(__file__).with_name("zoo.py"))
 zoo = importlib.util.module_from_spec(_spec)

@@ -353,7 +353,7 @@ def large_perturbations_dropped(sound, images):
 
 def examine(name, sound, images, only=None):
     """Return what the checks find of one set-up."""
-    from robustcheck.evaluation.sanity import examine as run
+    from robustcheck.sanity.registry import examine as run
 
     with ZOO[name].context(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -371,7 +371,7 @@ SLOW = (
 
 def main(names):
     from robustcheck import load_model, open_images
-    from robustcheck.evaluation.sanity import CHECKS
+    from robustcheck.sanity.registry import CHECKS
 
     sound = load_model("sample", device="cpu")
     images = open_images("sample", size=sound.preprocessing)

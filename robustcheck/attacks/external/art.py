@@ -1,0 +1,78 @@
+"""The Adversarial Robustness Toolbox (Nicolae et al., arXiv 1807.01069): `art:ProjectedGradientDescent_8[max_iter=20]`."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from robustcheck.attacks.external.protocol import (
+    Found,
+    Request,
+    UnitPixels,
+    check_options,
+    cross_entropy,
+    library,
+    named,
+    norm_of,
+)
+from robustcheck.attacks.pgd import REACH
+from robustcheck.errors import RobustcheckError
+
+NAME = "art"
+_PACKAGE = "adversarial-robustness-toolbox"
+DISTRIBUTIONS = (_PACKAGE,)
+_OURS = ("estimator", "classifier", "eps")
+
+
+def check(request: Request) -> None:
+    """Raise `RobustcheckError` for what ART does not have."""
+    _kind(request)
+
+
+def run(request: Request, net: UnitPixels, images: Tensor, labels: Tensor) -> Found:
+    """Return the attack's images; ART works in numpy."""
+    estimators = library("art.estimators.classification", _PACKAGE)
+    estimator = estimators.PyTorchClassifier(
+        model=net,
+        loss=cross_entropy(),
+        input_shape=tuple(images.shape[1:]),
+        nb_classes=net.classes,
+        clip_values=(0.0, 1.0),
+        device_type="gpu" if net.device.type == "cuda" else "cpu",
+    )
+    kind = _kind(request)
+    attack = kind(estimator, eps=request.epsilon, **_completed(request, kind))
+    found = attack.generate(x=images.cpu().numpy(), y=labels.cpu().numpy())
+    norm = norm_of(f"art:{request.attack}", getattr(attack, "norm", "inf"))
+    return Found(torch.from_numpy(found), norm)
+
+
+def _kind(request: Request) -> Any:
+    evasion = library("art.attacks.evasion", _PACKAGE)
+    base = library("art.attacks", _PACKAGE).EvasionAttack
+    kind = named(request.attack, evasion, base, "attack of ART")
+    if "eps" not in inspect.signature(kind).parameters:
+        raise RobustcheckError(
+            f"art:{request.attack} has no epsilon that it keeps to (a parameter eps), so no view can name it"
+        )
+    check_options(f"art:{request.attack}", kind, request.options, _OURS)
+    return kind
+
+
+def _completed(request: Request, kind: Any) -> dict[str, Any]:
+    """Return the options, with those that ART's own defaults would make useless here.
+
+    Its step size of 0.1 is larger than most epsilons, which it refuses; its progress bars are no log's.
+    """
+    options, parameters = request.options, inspect.signature(kind).parameters
+    if "verbose" in parameters:
+        options.setdefault("verbose", False)
+    if "batch_size" in parameters:
+        options.setdefault("batch_size", request.batch_size)
+    if "eps_step" in parameters:
+        steps = options.get("max_iter", getattr(parameters.get("max_iter"), "default", 1)) or 1
+        options.setdefault("eps_step", request.epsilon * min(1.0, REACH / steps))
+    return options

@@ -1,0 +1,57 @@
+"""AutoAttack (Croce, Hein, arXiv 2003.01690): `autoattack_8`, `autoattack_8[attacks=apgd-ce+square]`.
+
+By the authors' package `autoattack` where it is installed (it is not on PyPI), else by `pyautoattack`, which is.
+"""
+
+from __future__ import annotations
+
+import inspect
+from importlib.util import find_spec
+from typing import Any
+
+from torch import Tensor
+
+from robustcheck.attacks.external.protocol import (
+    Found,
+    Request,
+    UnitPixels,
+    check_options,
+    library,
+    norm_of,
+)
+
+NAME = "autoattack"
+DISTRIBUTIONS = ("autoattack", "pyautoattack")
+_OURS = ("model", "eps", "device", "seed", "verbose", "log_path", "is_tf_model")
+_LIST = {"autoattack": "attacks_to_run", "pyautoattack": "attacks"}
+"""By package: what it calls the list of attacks, which a view writes as `attacks=A+B`."""
+
+
+def check(request: Request) -> None:
+    """Raise `RobustcheckError` where AutoAttack is not installed, or has no such option."""
+    package, kind = _package()
+    given = {"norm" if key == "attacks" else key: None for key in request.options}
+    check_options("autoattack", kind, given, (*_OURS, _LIST[package]))
+
+
+def run(request: Request, net: UnitPixels, images: Tensor, labels: Tensor) -> Found:
+    """Return the ensemble's images."""
+    package, kind = _package()
+    options = request.options
+    attacks = options.pop("attacks", None)
+    if attacks is not None:
+        options |= {_LIST[package]: str(attacks).split("+"), "version": "custom"}
+    if "verbose" in inspect.signature(kind).parameters:
+        options["verbose"] = False
+    attack = kind(net, eps=request.epsilon, device=net.device, seed=request.seed % 2**31, **options)
+    attack.verbose = False
+    evaluate = attack.run_standard_evaluation
+    size = "batch_size" if "batch_size" in inspect.signature(evaluate).parameters else "bs"
+    found = evaluate(images, labels, **{size: request.batch_size})
+    images = found[0] if isinstance(found, tuple) else found
+    return Found(images, norm_of("autoattack", options.get("norm", "Linf")))
+
+
+def _package() -> tuple[str, Any]:
+    package = "autoattack" if find_spec("autoattack") else "pyautoattack"
+    return package, library(package, "pyautoattack").AutoAttack

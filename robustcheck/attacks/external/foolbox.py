@@ -1,0 +1,53 @@
+"""Foolbox (Rauber et al., arXiv 1707.04131): `foolbox:LinfPGD_8[steps=40]`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from robustcheck.attacks.external.protocol import (
+    Found,
+    Request,
+    UnitPixels,
+    check_options,
+    library,
+    named,
+    norm_of,
+)
+from robustcheck.errors import RobustcheckError
+
+NAME = "foolbox"
+DISTRIBUTIONS = ("foolbox",)
+
+
+def check(request: Request) -> None:
+    """Raise `RobustcheckError` for what Foolbox does not have."""
+    _made(request)
+
+
+def run(request: Request, net: UnitPixels, images: Tensor, labels: Tensor) -> Found:
+    """Return the attack's images."""
+    attack = _made(request)
+    model = library("foolbox", "foolbox").PyTorchModel(net, bounds=(0, 1), device=net.device)
+    _, clipped, _ = attack(model, images, labels, epsilons=request.epsilon)
+    return Found(clipped, _norm(request, attack))
+
+
+def _made(request: Request) -> Any:
+    foolbox = library("foolbox", "foolbox")
+    kind = named(request.attack, foolbox.attacks, foolbox.attacks.Attack, "attack of Foolbox")
+    check_options(f"foolbox:{request.attack}", kind, request.options)
+    attack = kind(**request.options)
+    _norm(request, attack)
+    return attack
+
+
+def _norm(request: Request, attack: Any) -> Any:
+    try:
+        distance = attack.distance
+    except (AttributeError, ValueError):
+        raise RobustcheckError(
+            f"foolbox:{request.attack} has no epsilon of a norm; take one of L-inf or L2"
+        ) from None
+    return norm_of(f"foolbox:{request.attack}", getattr(distance, "p", distance))

@@ -1,0 +1,127 @@
+"""What an adapter is asked, and what it answers with."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from robustcheck.attacks.gradient_ascent import Norm
+from robustcheck.errors import RobustcheckError, unknown
+from robustcheck.models import Classifier
+
+_WORDS = {"true": True, "false": False, "none": None}
+
+
+class UnitPixels(nn.Module):
+    """A classifier as other libraries take it: float pixels in 0..1 in, logits out."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.network = classifier.module  # so that they find its device, and see that it is in eval mode
+        self.logits = classifier.logits
+        self.classes = classifier.probe()
+        self.device = classifier.device
+        self.eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits of images (N, 3, H, W) in 0..1."""
+        return self.logits(images * 255)
+
+
+@dataclass(frozen=True)
+class Request:
+    """An attack of a library, by its name there."""
+
+    attack: str
+    epsilon: float
+    """In units of 0..1."""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """Options as they were written."""
+    seed: int = 0
+    batch_size: int = 32
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options as values: numbers, true, false, none, or the text."""
+        return {key: _value(text) for key, text in self.texts.items()}
+
+
+@dataclass(frozen=True)
+class Found:
+    """A library's adversarial images (N, 3, H, W) in 0..1, and the norm that its epsilon is of."""
+
+    images: Tensor
+    norm: Norm
+
+
+def library(name: str, package: str) -> ModuleType:
+    """Import a library; raises `RobustcheckError` that says what to install."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # what a library thinks of the libraries under it is nobody's concern here
+            return import_module(name)
+    except ImportError as error:
+        raise RobustcheckError(
+            f"an attack of {name} needs it installed: pip install {package} ({error}); all of them: "
+            "pip install 'pytest-robustcheck[attacks]'"
+        ) from None
+
+
+def named(attack: str, where: ModuleType, base: type, kind: str) -> Any:
+    """Return a library's class; raises `RobustcheckError` with the nearest for a name that it does not have."""
+    known = {
+        name: found
+        for name, found in vars(where).items()
+        if isinstance(found, type) and issubclass(found, base) and found is not base
+    }
+    if attack not in known:
+        raise unknown(kind, attack, known)
+    return known[attack]
+
+
+def check_options(
+    who: str, function: Callable[..., Any], given: Iterable[str], ours: Iterable[str] = ()
+) -> None:
+    """Raise `RobustcheckError` for options that a library's attack does not take; `ours` are set by the view itself."""
+    parameters = inspect.signature(function).parameters
+    allowed = {name for name, p in parameters.items() if p.kind is not p.VAR_KEYWORD} - {"self", *ours}
+    for option in given:
+        if option in ours:
+            raise RobustcheckError(
+                f"{who} gets {option} from the view: it is written behind the name, as in {who}_8"
+            )
+        if option not in allowed:
+            raise unknown(f"option of {who}", option, allowed)
+
+
+def norm_of(who: str, norm: object) -> Norm:
+    """Return which of our two norms a library means; raises `RobustcheckError` for another."""
+    if str(norm).lower() in {"inf", "linf"}:
+        return "inf"
+    if str(norm).lower() in {"2", "2.0", "l2"}:
+        return "2"
+    raise RobustcheckError(f"{who} has an epsilon in norm {norm}; views know L-inf and L2")
+
+
+def _value(text: str) -> Any:
+    if text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    if re.fullmatch(r"-?[0-9]+", text):
+        return int(text)
+    return float(text) if re.fullmatch(r"-?[0-9]*\.?[0-9]+(e-?[0-9]+)?", text) else text
+
+
+def cross_entropy() -> nn.Module:
+    """Return the loss that libraries ask for."""
+    return torch.nn.CrossEntropyLoss()

@@ -1,0 +1,59 @@
+"""torchattacks (Kim, arXiv 2010.01950): `torchattacks:PGD_8[steps=10,alpha=0.01]`."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from torch import Tensor
+
+from robustcheck.attacks.external.protocol import (
+    Found,
+    Request,
+    UnitPixels,
+    check_options,
+    library,
+    named,
+    norm_of,
+)
+from robustcheck.errors import RobustcheckError
+
+NAME = "torchattacks"
+DISTRIBUTIONS = ("torchattacks",)
+_OURS = ("model", "eps")
+
+
+def check(request: Request) -> None:
+    """Raise `RobustcheckError` for what torchattacks does not have."""
+    _kind(request)
+
+
+def run(request: Request, net: UnitPixels, images: Tensor, labels: Tensor) -> Found:
+    """Return the attack's images."""
+    kind = _kind(request)
+    options = request.options
+    if "n_classes" in inspect.signature(kind).parameters:
+        options.setdefault("n_classes", net.classes)
+    attack = kind(net, eps=request.epsilon, **options)
+    return Found(attack(images, labels), norm_of(f"torchattacks:{request.attack}", _norm(kind, options)))
+
+
+def _kind(request: Request) -> Any:
+    torchattacks = library("torchattacks", "torchattacks")
+    base = torchattacks.attack.Attack
+    kind = named(request.attack, torchattacks, base, "attack of torchattacks")
+    if "eps" not in inspect.signature(kind).parameters:
+        raise RobustcheckError(
+            f"torchattacks:{request.attack} has no epsilon that it keeps to (a parameter eps), so no view can name it"
+        )
+    check_options(f"torchattacks:{request.attack}", kind, request.options, _OURS)
+    norm_of(f"torchattacks:{request.attack}", _norm(kind, request.options))
+    return kind
+
+
+def _norm(kind: Any, options: dict[str, Any]) -> object:
+    """Return the norm: an option of some attacks, in the name of others, and else L-inf."""
+    parameter = inspect.signature(kind).parameters.get("norm")
+    if parameter is not None:
+        return options.get("norm", parameter.default)
+    return "L2" if kind.__name__.endswith("L2") else "Linf"

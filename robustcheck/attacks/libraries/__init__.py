@@ -1,5 +1,0 @@
-"""Attacks of other libraries as views, where they are installed: a small adapter each."""
-
-from robustcheck.attacks.libraries.adapter import LIBRARIES, attack_by, check_attack, version_of
-
-__all__ = ["LIBRARIES", "attack_by", "check_attack", "version_of"]

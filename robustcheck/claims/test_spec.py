@@ -1,0 +1,107 @@
+"""What a sequential test tests and when it may stop: fixed before the first number is seen."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from robustcheck.claims.bets import Game
+from robustcheck.errors import RobustcheckError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_SPILL = 1e-9
+"""How far rounding may push a number out of its range, as a share of it."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The claim is mean >= threshold (`strict`: mean > threshold) of numbers in [low, high].
+
+    Of a finite `population` the numbers are drawn without replacement, in an order that does not depend on
+    them; without one they are drawn independently. `alpha` bounds the probability of "holds" for a false claim,
+    `alpha_refute` that of "refuted" for a true one. No stop before `min_seen` numbers (a certain answer apart),
+    none after `budget`. In the grey zone, up to `tolerance` below the threshold, either answer is right.
+    Raises `RobustcheckError` where these make no test.
+    """
+
+    threshold: float
+    low: float
+    high: float
+    population: int | None = None
+    alpha: float = 0.05
+    alpha_refute: float = 0.01
+    min_seen: int = 256
+    budget: int | None = None
+    tolerance: float = 0.0
+    strict: bool = False
+
+    def __post_init__(self) -> None:
+        if not all(map(math.isfinite, (self.low, self.high))) or self.low >= self.high:
+            raise RobustcheckError(
+                f"values lie between low and a greater high, got [{self.low}, {self.high}]"
+            )
+        self._check_threshold()
+        if not 0 <= self.tolerance < max(self.threshold - self.low, 1e-300):
+            raise RobustcheckError(
+                f"tolerance is at least 0 and less than {self.threshold - self.low:g}, from where on every mean "
+                f"would pass; got {self.tolerance:g}"
+            )
+        for name in ("alpha", "alpha_refute"):
+            if not 0 < getattr(self, name) < 1:
+                raise RobustcheckError(f"{name} is a probability between 0 and 1, got {getattr(self, name)}")
+        for name, least in (("population", 1), ("budget", 1), ("min_seen", 0)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise RobustcheckError(f"{name} is at least {least}, got {value}")
+
+    def _check_threshold(self) -> None:
+        inside = self.low < self.threshold < self.high
+        reachable = self.threshold == (self.low if self.strict else self.high)
+        if not inside and not reachable:
+            raise RobustcheckError(
+                f"the threshold lies between {self.low:g} and {self.high:g}, got {self.threshold:g}: every mean of "
+                f"such numbers reaches it, or none"
+            )
+        if not inside and self.population is None:
+            raise RobustcheckError(
+                f"a mean at the end of its range ({self.threshold:g} of [{self.low:g}, {self.high:g}]) can't be "
+                f"shown of a population from a sample: claim a little less"
+            )
+
+    @property
+    def most(self) -> float:
+        """The most numbers that a test may take."""
+        return min(self.population or math.inf, self.budget or math.inf)
+
+    @property
+    def game(self) -> Game:
+        """The bets on a mean above, or below, the threshold."""
+        return self.game_at(self.threshold)
+
+    @property
+    def lenient(self) -> Game:
+        """The bets on a mean above the grey zone's lower end."""
+        return self.game_at(self.threshold - self.tolerance)
+
+    def scaled(self, numbers: NDArray[np.float64], *, after: int = 0) -> NDArray[np.float64]:
+        """Return numbers between 0 and 1, or raise for one that is outside of the range.
+
+        `after` is how many came before, for the message.
+        """
+        scaled = (numbers - self.low) / (self.high - self.low)
+        wrong = ~((scaled >= -_SPILL) & (scaled <= 1 + _SPILL))
+        if wrong.any():
+            at = int(wrong.argmax())
+            raise RobustcheckError(
+                f"values lie in [{self.low:g}, {self.high:g}], got {numbers[at]} as number {after + at + 1}"
+            )
+        return np.clip(scaled, 0.0, 1.0)
+
+    def game_at(self, mean: float) -> Game:
+        """The bets against another mean."""
+        return Game(min(1.0, max(0.0, (mean - self.low) / (self.high - self.low))), self.population)

@@ -1,0 +1,117 @@
+"""What records are kept under: everything that the numbers depend on.
+
+A *study key* is all but images and views: model (weights, preprocessing, code), codec, precision, device kind, seed,
+label policy, batch size, versions. A *slot* is a shard of the image set: where it begins, the names and labels of its
+images; the images themselves are compared by the hashes of their pixels when a part is read. A *view key* is the
+view's canonical text, with a digest of the code of steps that a repository registered, the versions of other
+libraries whose attacks are in it, and the models that `from=` names.
+
+The batch size and the device are in it since they move the last bits; the number of threads is not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+import robustcheck
+from robustcheck.attacks import HasLogits
+from robustcheck.attacks.external import LIBRARIES, version_of
+from robustcheck.models import Classifier
+from robustcheck.models.code_digest import digest_of as digest_of_code
+from robustcheck.notation import View, parse, passages
+from robustcheck.store.block import FORMAT
+
+OtherModel = Callable[[str], HasLogits]
+_OF_PROVENANCE = ("pixels", "precision", "network", "codec", "labels", "seed", "versions")
+
+
+def study_facts(
+    classifier: Classifier, provenance: Mapping[str, str], *, batch_size: int, take: int
+) -> dict[str, str]:
+    """Return all that the numbers depend on but images and views, in words.
+
+    `provenance` is that of `robustcheck.evaluation.provenance`; `take` tells a second evaluation from the first.
+    """
+    return {
+        "model": classifier.name,
+        **_model_facts(classifier),
+        **{name: provenance[name] for name in _OF_PROVENANCE},
+        "batch size": str(batch_size),
+        "take": str(take),
+        "records": str(FORMAT),
+        **place_facts(classifier),
+    }
+
+
+def place_facts(classifier: Classifier) -> dict[str, str]:
+    """Return those of the study's facts that are of the process and its machine."""
+    return {"device": _device_kind(classifier.device), "source": _own_source()}
+
+
+def digest_of(facts: Mapping[str, str]) -> str:
+    """Return 32 hex digits over some facts."""
+    return hashlib.blake2b(json.dumps(dict(facts), sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def slot_of(study: str, start: int, names: Sequence[str], labels: npt.NDArray[np.int64]) -> str:
+    """Return 32 hex digits for a shard: of a study, from where in its order, of which images under which labels."""
+    text = json.dumps([study, start, list(names), labels.tolist()])
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def view_key(view: View, other_model: OtherModel) -> str | None:
+    """Return what a view's records are kept under; None where its code can't be known, so that none are kept."""
+    parts = dict.fromkeys(_facts_of(view, other_model))
+    return None if None in parts else "; ".join([str(view), *map(str, parts)])
+
+
+def _facts_of(view: View, other_model: OtherModel) -> Iterator[str | None]:
+    for inner in view.walk():
+        if not inner.sources:
+            continue
+        step = inner.declared
+        library = inner.step.partition(":")[0]
+        if step.function is not None:
+            digest = digest_of_code(step.function)
+            yield digest and f"{inner.step} is {digest}"
+        elif library in LIBRARIES:
+            yield version_of(library)
+        options = dict(inner.options)
+        if "through" in options and "through" in step.options:
+            for text, _ in passages(options["through"]):
+                yield from _facts_of(parse(text), other_model)
+        if "from" in options and "from" in step.options:
+            source: Any = other_model(options["from"])
+            facts = _model_facts(getattr(source, "classifier", source))
+            yield f"{options['from']} is {facts['weights']} {facts['code']}"
+
+
+def _model_facts(classifier: Classifier) -> dict[str, str]:
+    return {"weights": classifier.fingerprint, "code": classifier.code}
+
+
+def _device_kind(device: torch.device) -> str:
+    if device.type == "cuda":
+        return f"cuda, {torch.cuda.get_device_name(device)}"
+    return f"cpu, {torch.backends.cpu.get_cpu_capability()}" if device.type == "cpu" else device.type
+
+
+@cache
+def _own_source() -> str:
+    """Return nothing for a release, whose version says all; of a version under development a digest of its code."""
+    if not re.search(r"dev", robustcheck.__version__):
+        return ""
+    digest = hashlib.blake2b(digest_size=8)
+    for path in sorted(Path(robustcheck.__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Executors: who computes the shards of an evaluation."""

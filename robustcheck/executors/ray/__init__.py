@@ -1,0 +1,1 @@
+"""Shards computed by workers of Ray."""

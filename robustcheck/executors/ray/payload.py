@@ -1,0 +1,183 @@
+"""What a worker makes its evaluation of: classifier, images, the repository's own steps and options, as bytes.
+
+The classifier is written as `torch.save` does, by cloudpickle, so that it comes to the worker's device. Code that is
+no installed package (a `conftest.py`, modules beside it) goes with it, since a worker could not import it. A network
+that can't be pickled is loaded there by its spec.
+
+Images that come from files go as paths; others, and those too by choice, are decoded here and sent shard by shard.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from robustcheck.errors import RobustcheckError
+from robustcheck.evaluation.engine import Evaluation
+from robustcheck.images import ImageSet
+from robustcheck.images.cached import Cached, Encoded
+from robustcheck.images.decoding import Pixels
+from robustcheck.images.source import Chosen, Plain, Source, image_id
+from robustcheck.models import Classifier
+from robustcheck.notation import STEPS
+from robustcheck.store.store import RecordStore
+
+if TYPE_CHECKING:
+    from robustcheck.options.workers import WorkerOptions
+
+Load = Callable[[], Classifier]
+_INSTALLED = {"site-packages", "dist-packages", f"python{sys.version_info[0]}.{sys.version_info[1]}"}
+
+
+class Sent:
+    """Pixels of the shard that a worker has at the moment."""
+
+    def __init__(self) -> None:
+        self.pixels: dict[int, Pixels] = {}
+
+    def load(self, position: int) -> tuple[Pixels, str]:
+        """The image at a position and its id."""
+        return self.pixels[position], image_id(self.pixels[position])
+
+    def id_of(self, position: int) -> None:
+        """None: nothing is known without the pixels."""
+
+
+@dataclass(frozen=True)
+class Shipment:
+    """An evaluation on its way."""
+
+    classifier: bytes | Load
+    rest: bytes
+    sends_pixels: bool
+
+
+def pack(evaluation: Evaluation, options: WorkerOptions, pickler: ModuleType, load: Load | None) -> Shipment:
+    """Return what a worker makes an evaluation of; `pickler` is cloudpickle, `load` loads the classifier by its spec.
+
+    Raises `RobustcheckError` for a classifier that can't be had elsewhere.
+    """
+    with _by_value(pickler):
+        classifier: bytes | Load
+        try:
+            classifier = saved(evaluation.classifier, pickler)
+        except Exception as error:  # noqa: BLE001 - pickling fails in every way there is
+            if load is None:
+                raise RobustcheckError(
+                    f"{evaluation.classifier.name} can't be sent to workers ({type(error).__name__}: {error}): make it of "
+                    "what can be pickled, or name it by a spec, --robustcheck-model=package.module:callable"
+                ) from None
+            classifier = load
+        images, sends_pixels = _images(evaluation.images, options)
+        steps = {name: step for name, step in STEPS.items() if step.function is not None}
+        arguments = {
+            "order": evaluation.order,
+            "seed": evaluation.seed,
+            "batch_size": evaluation.batch_size,
+            "shard_size": evaluation.shards.size,
+            "codec": evaluation.codec,
+            "precision": evaluation.precision,
+            "optimize": evaluation.optimize,
+            "take": evaluation.take,
+            "store": _store(evaluation.keeper.store, options),
+        }
+        try:
+            rest = pickler.dumps((steps, images, arguments))
+        except Exception as error:  # noqa: BLE001 - see above
+            raise RobustcheckError(
+                f"the steps of the repository or its images can't be sent to workers ({type(error).__name__}: {error}): "
+                "make them of what can be pickled; images go decoded with --robustcheck-worker-options=images:pixels"
+            ) from None
+    return Shipment(classifier, rest, sends_pixels)
+
+
+def saved(classifier: Classifier, pickler: ModuleType) -> bytes:
+    """Return a classifier as a file of `torch.save`."""
+    file = BytesIO()
+    torch.save(classifier, file, pickle_module=pickler, pickle_protocol=5)
+    return file.getvalue()
+
+
+def unpack(classifier: bytes | Load, rest: bytes, device: str) -> Evaluation:
+    """Return an evaluation in the process of a worker, with the repository's steps declared."""
+    import pickle
+
+    if callable(classifier):
+        loaded = classifier()
+    else:
+        # What is in it was pickled by the process that started this one.
+        loaded = torch.load(BytesIO(classifier), map_location=device, weights_only=False)
+    if loaded.device != torch.device(device):
+        loaded = loaded.to(device)
+    steps, images, arguments = pickle.loads(rest)  # noqa: S301 - so was this
+    STEPS.update(steps)
+    return Evaluation(loaded, images, **arguments)
+
+
+def pixels_of(evaluation: Evaluation, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+    """Return images decoded: uint8 (n, 3, H, W)."""
+    (batch,) = evaluation.images.batches(len(rows), rows)
+    pixels: npt.NDArray[np.uint8] = batch.pixels.numpy()
+    return pixels
+
+
+def _images(images: ImageSet, options: WorkerOptions) -> tuple[ImageSet, bool]:
+    source = _uncached(images._source)  # noqa: SLF001 - nobody else has a use for it
+    sends_pixels = options.images == "pixels" or (options.images is None and not _is_from_files(source))
+    made = ImageSet(
+        Sent() if sends_pixels else source,
+        names=images.names,
+        name=images.name,
+        labels=images.labels,
+        class_names=images.class_names,
+    )
+    return made, sends_pixels
+
+
+def _store(store: RecordStore | None, options: WorkerOptions) -> RecordStore | None:
+    """Return what workers write to themselves, by a path that leads there from anywhere."""
+    if store is None or options.records == "sent":
+        return None
+    return RecordStore(store.folder.resolve(), since=store.since, began=store.began)
+
+
+def _uncached(source: Source) -> Source:
+    if isinstance(source, Chosen):
+        return Chosen(_uncached(source.source), source.positions)
+    return Plain(source.images) if isinstance(source, Cached) else source  # type: ignore[arg-type] # it is called, too
+
+
+def _is_from_files(source: Source) -> bool:
+    while isinstance(source, Chosen):
+        source = source.source
+    return isinstance(source, Plain) and isinstance(source.read, Encoded)
+
+
+@contextmanager
+def _by_value(pickler: Any) -> Iterator[None]:
+    """Have the code of modules that are no installed packages pickled with what uses it."""
+    with ExitStack() as after:
+        for module in [*sys.modules.values()]:
+            name = getattr(module, "__name__", "__main__")
+            if _is_local(module) and name != "__main__" and sys.modules.get(name) is module:
+                pickler.register_pickle_by_value(module)
+                after.callback(partial(pickler.unregister_pickle_by_value, module))
+        yield
+
+
+def _is_local(module: ModuleType) -> bool:
+    path = getattr(module, "__file__", None)
+    if not path or not path.endswith(".py") or module.__name__.partition(".")[0] == "robustcheck":
+        return False
+    return _INSTALLED.isdisjoint(Path(path).parts)

@@ -1,0 +1,1 @@
+"""A module for each place that images come from."""

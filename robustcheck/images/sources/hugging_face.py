@@ -1,0 +1,225 @@
+"""Datasets of the Hugging Face hub, or in its formats in a local folder, by the library datasets."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from robustcheck.errors import RobustcheckError, unknown
+from robustcheck.images.decoding import BadImage, Pixels, decode
+from robustcheck.images.image_set import ImageSet
+from robustcheck.images.sources.columns import LABELS, Spec, as_labels, column
+from robustcheck.images.subset import some
+from robustcheck.models.checkpoints.download_errors import unreachable
+from robustcheck.models.preprocessing import Preprocessing
+
+_SETTINGS = ("image", "label", "config", "streaming")
+_IMAGES = ("image", "img", "picture", "photo")
+_SPLITS = ("validation", "val", "test", "train")
+_BUFFER = 1000
+"""Examples among which a stream is shuffled."""
+
+
+def open_dataset(argument: str, rule: Preprocessing, *, limit: int | None, seed: int) -> ImageSet:
+    """The images in `DATASET[:SPLIT][?image=COLUMN&label=COLUMN&config=NAME&streaming=yes]`.
+
+    Without a split it is the validation split, else test, else train, and reports say which. A stream is
+    shuffled by shards and in a buffer, and its first `limit` examples are kept, encoded, in memory.
+    RobustcheckError for a dataset that can't be had, and for columns that aren't there.
+    """
+    spec = Spec.read(argument, _SETTINGS)
+    place, split = _place_and_split(spec.place)
+    library = _import_datasets()
+    streaming = _is_yes(spec.settings.get("streaming", "no"), argument)
+    if streaming and limit is None:
+        raise RobustcheckError(
+            f"images 'hf:{argument}' are streamed, and a stream is kept in memory as far as it is read: add "
+            "--robustcheck-limit=N, or leave out streaming=yes"
+        )
+    with _told_plainly(argument, place), _quiet(library):
+        dataset, split = _loaded(library, place, split, spec.settings.get("config"), streaming)
+        features = dict(dataset.features or {})
+        image_in, label_in = _columns(library, features, spec, argument)
+        dataset = dataset.cast_column(image_in, library.Image(decode=False))
+        name = f"hf:{place}:{split}"
+        if streaming:
+            shuffled = dataset.shuffle(seed=seed, buffer_size=_BUFFER)
+            examples: Any = list(shuffled.take(limit))
+            note = f"the first {len(examples)} of the stream, shuffled by shards and {_BUFFER} at a time"
+        else:
+            if limit is not None and limit < len(dataset):
+                dataset = dataset.select(some(len(dataset), limit, seed))
+            examples, note = dataset, ""
+        labels = None if label_in is None else _labels(dataset, examples, label_in)
+    if not len(examples):
+        raise RobustcheckError(f"images {name!r} hold nothing; name another split")
+    made = _image_set(
+        examples, image_in, rule, labels=labels, feature=features.get(label_in or ""), name=name
+    )
+    return made.with_note(note)
+
+
+def _image_set(
+    examples: Any,
+    image_in: str,
+    rule: Preprocessing,
+    *,
+    labels: Sequence[Any] | None,
+    feature: Any,
+    name: str,
+) -> ImageSet:
+    where = [f"{name}, example {index}" for index in range(len(examples))]
+    indices, names = (None, None) if labels is None else as_labels(labels, where)
+    if names is None and getattr(feature, "names", None):
+        names = list(feature.names)
+    read = _Examples(examples, image_in, rule, where)
+    return ImageSet(read, names=where, name=name, labels=indices, class_names=names)
+
+
+@dataclass(frozen=True)
+class _Examples:
+    """The images of a dataset, each read when it is asked for by its position."""
+
+    examples: Any
+    column: str
+    rule: Preprocessing
+    names: Sequence[str]
+    lock: Lock = field(default_factory=Lock)
+
+    def __call__(self, position: int) -> Pixels:
+        """The image at a position, decoded."""
+        return decode(self.encoded(position), self.rule, self.shown(position))
+
+    def encoded(self, position: int) -> Path | bytes:
+        """The image at a position as the dataset holds it, or its file."""
+        with self.lock:
+            image = self.examples[position][self.column]
+        if image is None or not (image.get("bytes") or image.get("path")):
+            raise BadImage(self.names[position], "is empty: the dataset has none there")
+        held: bytes | None = image["bytes"]
+        return held or Path(image["path"])
+
+    def shown(self, position: int) -> str:
+        """What an error calls the image."""
+        return self.names[position]
+
+
+def _labels(dataset: Any, examples: Any, label_in: str) -> Sequence[Any]:
+    if isinstance(examples, list):
+        return [example[label_in] for example in examples]
+    return list(dataset[label_in])
+
+
+def _loaded(
+    library: Any, place: str, split: str | None, config: str | None, streaming: bool
+) -> tuple[Any, str]:
+    folder = Path(place).expanduser()
+    if (folder / "state.json").is_file() or (folder / "dataset_dict.json").is_file():
+        loaded = library.load_from_disk(str(folder))
+        if isinstance(loaded, library.Dataset):
+            if split is not None and split != str(loaded.split or split):
+                raise unknown(f"split of {place}", split, [str(loaded.split)])
+            return loaded.to_iterable_dataset() if streaming else loaded, split or str(loaded.split or "all")
+        chosen = _split(list(loaded), split, place)
+        return loaded[chosen].to_iterable_dataset() if streaming else loaded[chosen], chosen
+    source = str(folder) if folder.is_dir() else place
+    chosen = _split(library.get_dataset_split_names(source, config), split, place)
+    return library.load_dataset(source, config, split=chosen, streaming=streaming), chosen
+
+
+def _split(there: list[str], wanted: str | None, place: str) -> str:
+    if wanted is not None:
+        if wanted.partition("[")[0] not in there:
+            raise unknown(f"split of {place}", wanted, there)
+        return wanted
+    return next((name for name in _SPLITS if name in there), there[0])
+
+
+def _columns(library: Any, features: dict[str, Any], spec: Spec, argument: str) -> tuple[str, str | None]:
+    where = f"hf:{argument}"
+    pictures = [name for name, feature in features.items() if isinstance(feature, library.Image)]
+    image_in = column(
+        spec.settings.get("image"), _IMAGES, pictures or list(features), what="image", where=where
+    )
+    image_in = image_in or (pictures[0] if len(pictures) == 1 else None)
+    if image_in is None or image_in not in pictures:
+        raise RobustcheckError(
+            f"images {where!r}: {'no column holds images' if not pictures else 'several columns hold images'}: the columns "
+            f"are {', '.join(f'{name} ({type(kind).__name__})' for name, kind in features.items()) or 'not known'}; name one "
+            "of type Image: ?image=COLUMN"
+        )
+    classes = [name for name, feature in features.items() if isinstance(feature, library.ClassLabel)]
+    label_in = column(spec.settings.get("label"), LABELS, list(features), what="label", where=where)
+    if label_in is None and len(classes) == 1:
+        label_in = classes[0]
+    return image_in, label_in
+
+
+def _place_and_split(text: str) -> tuple[str, str | None]:
+    place, colon, split = text.rpartition(":")
+    if not colon or "/" in split or "\\" in split:
+        place, split = text, ""
+    if not place.strip():
+        raise RobustcheckError(f"images 'hf:{text}' name no dataset, as hf:cifar10:test or hf:FOLDER do")
+    return place, split or None
+
+
+def _is_yes(text: str, argument: str) -> bool:
+    if text.lower() not in {"yes", "no", "true", "false", "1", "0"}:
+        raise RobustcheckError(f"images 'hf:{argument}': streaming is yes or no, got {text!r}")
+    return text.lower() in {"yes", "true", "1"}
+
+
+def _import_datasets() -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the library's own imports
+            import datasets
+    except ModuleNotFoundError as error:
+        if error.name != "datasets":
+            raise
+        raise RobustcheckError(
+            "images hf:... need the library datasets, which is not installed: pip install 'pytest-robustcheck[hf]'"
+        ) from None
+    return datasets
+
+
+@contextmanager
+def _quiet(library: Any) -> Iterator[None]:
+    """Without the library's progress bars and remarks among a test run's lines."""
+    were_on, level = library.is_progress_bar_enabled(), library.logging.get_verbosity()
+    library.disable_progress_bars()
+    library.logging.set_verbosity_error()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        library.logging.set_verbosity(level)
+        if were_on:
+            library.enable_progress_bars()
+
+
+@contextmanager
+def _told_plainly(argument: str, place: str) -> Iterator[None]:
+    try:
+        yield
+    except RobustcheckError:
+        raise
+    except Exception as error:
+        message = (str(error).splitlines() or ["no message"])[0][:300]
+        if not Path(place).expanduser().is_dir() and (reason := unreachable(error)) is not None:
+            raise RobustcheckError(
+                f"images 'hf:{argument}' could not be fetched from the Hugging Face hub ({reason}), and there is no folder "
+                f"of that name. On a machine that reaches the hub: hf download {place} --repo-type dataset --local-dir "
+                "FOLDER; then here --robustcheck-images=hf:FOLDER"
+            ) from error
+        raise RobustcheckError(
+            f"images 'hf:{argument}' can't be loaded by the library datasets ({type(error).__name__}: {message}); check the "
+            "name, and that its files are images or Parquet (its own loading code is not run)"
+        ) from error

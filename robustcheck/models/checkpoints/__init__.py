@@ -1,0 +1,1 @@
+"""State dicts in files: read without running code, matched to a network."""

@@ -1,0 +1,113 @@
+"""From what a user names a model by to a classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from difflib import get_close_matches
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TypeAlias
+
+import torch
+
+from robustcheck.errors import RobustcheckError, unknown
+from robustcheck.models.classifier import Classifier
+from robustcheck.models.device import resolve_device
+from robustcheck.models.sources import exported as program
+from robustcheck.models.sources import hugging_face as huggingface
+from robustcheck.models.sources import import_string as importpath
+from robustcheck.models.sources import overfeat, sample, timm, torchvision
+
+Loader: TypeAlias = Callable[..., Classifier]  # (what stands after the prefix, *, weights, device)
+
+# A prefix stands before a colon, or alone: "timm:resnet18", "sample".
+_LOADERS: Mapping[str, Loader] = {
+    "hf": huggingface.load,
+    "program": program.load,
+    "sample": sample.load,
+    "timm": timm.load,
+}
+_EXAMPLES = {
+    "hf": "hf:microsoft/resnet-50",
+    "program": "program:net.pt2@resnet50",
+    "timm": "timm:resnet18.a1_in1k",
+}
+_LONGEST = 250
+_FILES = frozenset({".pt", ".pth", ".pt2", ".bin", ".ckpt", ".safetensors", ".onnx", ".tar", ".pkl"})
+
+
+def load_model(
+    spec: str, *, weights: str | Path | None = None, device: str | torch.device = "auto"
+) -> Classifier:
+    """The classifier that `spec` names.
+
+    `spec` is a torchvision name (`resnet50`, on its default weights), `timm:NAME`, `hf:REPO` (or a local
+    folder), `program:PATH@NAME` (TorchScript or torch.export, on the pixels of NAME),
+    `package.module:callable`, `overfeat-fast` or `overfeat-accurate`, `sample`, or `sample:lite1` or
+    `sample:lite2`. `weights` is a file to take the weights from instead, as safetensors or as saved by
+    torch.save (`PATH#KEY` for one of several in it); then none are downloaded, and the preprocessing is still
+    that of the named model. `device` is "auto" (CUDA where there is one), "cpu", "cuda", "cuda:N" or a
+    torch.device.
+
+    Raises RobustcheckError for an unknown model, weights that are missing, unsafe or another network's, a hub
+    that cannot be reached, and a device that is not there.
+    """
+    if not isinstance(spec, str):
+        raise RobustcheckError(
+            f"a model is named by a string, not by {type(spec).__name__}; a network of your own: "
+            "robustcheck.Classifier(net, mean=..., std=..., input_size=...)"
+        )
+    prefix, colon, rest = spec.partition(":")
+    file = None if weights is None else Path(weights).expanduser()
+    asked = resolve_device(device)
+    if prefix in _LOADERS:
+        if not rest and (colon or prefix in _EXAMPLES):
+            raise RobustcheckError(
+                f"model {spec!r} lacks a name after {prefix}:, as in {_EXAMPLES.get(prefix, 'sample:lite1')}"
+            )
+        return _LOADERS[prefix](rest, weights=file, device=asked)
+    if spec in overfeat.ARCHITECTURES:
+        return overfeat.load(spec, weights=file, device=asked)
+    _refuse_paths(spec)
+    if not colon:
+        return torchvision.load(spec, weights=file, device=asked)
+    if not (prefix and rest):
+        raise RobustcheckError(f"model {spec!r} is neither a name nor package.module:callable")
+    _refuse_mistyped(spec, prefix)
+    # A Classifier of the user's own stays where they put it, unless a device was asked for.
+    return importpath.load(spec, weights=file, device="auto" if device == "auto" else asked)
+
+
+def _refuse_paths(spec: str) -> None:
+    """RobustcheckError with the way to write it, for a spec that is the path of a file or folder."""
+    if len(spec) > _LONGEST or "\0" in spec:
+        raise RobustcheckError(f"model {spec[:60]!r}... is too long for a name; give a name such as resnet50")
+    path = Path(spec).expanduser()
+    if path.is_dir() and (path / "config.json").is_file():
+        raise RobustcheckError(f"model {spec!r} is a folder of Hugging Face's kind: write hf:{spec}")
+    if path.is_dir() and ("/" in spec or spec.startswith(".")):
+        raise RobustcheckError(
+            f"model {spec!r} is a folder without config.json; name a model, and its weights: "
+            "--robustcheck-model=NAME --robustcheck-weights=FILE"
+        )
+    if path.is_file() or path.suffix in _FILES:
+        raise RobustcheckError(
+            f"model {spec!r} is a file: if it holds weights, name their network too, --robustcheck-model=NAME "
+            f"--robustcheck-weights={spec}; if it is TorchScript or torch.export, program:{spec}@NAME, where NAME is a "
+            "model that takes the same pixels, such as resnet50"
+        )
+
+
+def _refuse_mistyped(spec: str, prefix: str) -> None:
+    """RobustcheckError for a prefix that is nearly one of ours, where there is no module of that name."""
+    if get_close_matches(prefix.lower(), _LOADERS, n=1, cutoff=0.6) and not _is_module(prefix):
+        raise RobustcheckError(
+            f"model {spec!r}: {unknown('prefix', prefix, _LOADERS)}, or package.module:callable"
+        )
+
+
+def _is_module(name: str) -> bool:
+    with suppress(ImportError, ValueError):
+        return find_spec(name) is not None or (Path.cwd() / f"{name}.py").is_file()
+    return False

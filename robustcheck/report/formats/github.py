@@ -1,0 +1,172 @@
+"""What GitHub shows of a run: a summary in Markdown, and annotations at the lines of claims that failed."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from robustcheck.report.run import ReportedClaim
+from robustcheck.report.summary import Facts, StudyFacts
+from robustcheck.report.texts import percent, plain
+
+LARGEST = 1024 * 1024
+"""Bytes that GitHub takes of the summaries of one step; one that is larger is not shown at all."""
+MOST_ANNOTATIONS = 10
+"""Errors that GitHub shows of one step."""
+MOST_OF_A_TEXT = 500
+_SIGNS = {"holds": "✅", "refuted": "❌", "not shown": "❔"}
+_MARKS = re.compile(r"([\\`*_{}\[\]()<>#+!|~&@$-])")
+
+
+def summary(facts: Facts, *, room: int = LARGEST) -> str:
+    """Return verdicts and tables in GitHub's Markdown, of at most `room` bytes: what is too much is left out, and said."""
+    rest = "\n_The rest was left out: GitHub takes 1 MiB of a step._\n"
+    left = room - len(rest.encode())
+    kept: list[str] = []
+    for part in _parts(facts):
+        left -= len(part.encode())
+        if left < 0:
+            return "".join([*kept, rest]) if kept else ""
+        kept.append(part)
+    return "".join(kept)
+
+
+def _parts(facts: Facts) -> Iterator[str]:
+    yield "## robustcheck\n\n"
+    for study in facts.studies:
+        for warning in study.warnings:
+            yield f"> [!WARNING]\n> {prose(warning)}\n\n"
+    for trouble in facts.troubles:
+        yield f"> [!CAUTION]\n> Nothing was decided by {code(trouble.test)}: {prose(trouble.text[:MOST_OF_A_TEXT])}\n\n"
+    if facts.claims:
+        held = f"**{facts.count('holds')} of {len(facts.claims)} claims hold.**"
+        yield f"{held}\n\n| | claim | estimate | bounds | images | attack |\n|---|---|---|--:|--:|---|\n"
+        yield from (_claim(claim) for claim in facts.claims)
+        yield "\n"
+    for study in facts.studies:
+        yield f"### {prose(study.model)} on {prose(study.images)}\n\n"
+        yield from _table(study)
+        yield from _against(study)
+    if facts.findings:
+        yield "### Findings of arXiv 1608.00853\n\n"
+        for finding in facts.findings:
+            state = "holds here" if finding.holds else "does not hold here"
+            yield f"- {prose(finding.text)}: **{state}**. {prose(finding.numbers)}\n"
+        yield "\n"
+    failed = [check for check in facts.checks if check.state == "failed"]
+    if facts.checks:
+        yield f"### Checks of the evaluation\n\n{len(facts.checks) - len(failed)} of {len(facts.checks)} without a fault.\n\n"
+        yield from (f"- ❌ {prose(check.name)}: {prose(check.text)}\n" for check in failed)
+        yield "\n"
+    for study in facts.studies:
+        yield _provenance({**study.provenance, **facts.session})
+
+
+def _provenance(told: Mapping[str, str]) -> str:
+    rows = "".join(f"| {prose(name)} | {code(text, cell=True)} |\n" for name, text in told.items())
+    return f"<details><summary>Provenance</summary>\n\n| | |\n|---|---|\n{rows}\n</details>\n"
+
+
+def _claim(claim: ReportedClaim) -> str:
+    percents = claim.estimate is not None
+    estimate = prose(claim.numbers.split("; ")[0])
+    bounds = "exact" if claim.exact else f"{percent(claim.low)} to {percent(claim.high)}" if percents else ""
+    images = f"{claim.seen:,} of {claim.population:,}" if claim.population else f"{claim.seen:,}"
+    return (
+        f"| {_SIGNS.get(claim.state, '❔')} {claim.state} | {code(claim.text, cell=True)} | {estimate} | {bounds} | "
+        f"{images} | {claim.attack} |\n"
+    )
+
+
+def _table(study: StudyFacts) -> Iterator[str]:
+    first = "top-1" if study.measure == "accuracy" else "kept"
+    yield f"| view | {first} | 95 % interval | p(top) | n |\n|---|--:|:-:|--:|--:|\n"
+    for row in study.rows:
+        shown = row.accuracy if study.measure == "accuracy" and row.accuracy else row.kept
+        interval = f"{100 * shown.low:.1f} .. {100 * shown.high:.1f} %"
+        yield (
+            f"| {code(row.view, cell=True)} | {percent(shown.value)} | {interval} | "
+            f"{row.top_probability.value:.3f} | {row.n:,} |\n"
+        )
+    yield "\n"
+
+
+def _against(study: StudyFacts) -> Iterator[str]:
+    if study.against is None:
+        return
+    yield f"Against the baseline {code(study.against.baseline)}:\n\n"
+    yield from (f"- {prose(note)}\n" for note in study.against.notes)
+    if study.against.changes:
+        yield "\n| view | then | now | points | lost | won | McNemar p |\n|---|--:|--:|--:|--:|--:|--:|\n"
+    for change in study.against.changes:
+        yield (
+            f"| {code(change.view, cell=True)} | {percent(change.old)} | {percent(change.new)} | "
+            f"{100 * (change.new - change.old):+.1f} | {change.lost:,} | {change.won:,} | {change.p:.2g} |\n"
+        )
+    yield "\n"
+
+
+def code(text: str, *, cell: bool = False) -> str:
+    r"""Return a text as a code span, in which nothing means anything; `cell` is one of a table.
+
+    >>> print(code("a`b"), code("a|b", cell=True))
+    `` a`b `` `a\|b`
+    """
+    text = plain(text)
+    if cell:
+        text = text.replace("|", r"\|")
+    fence = "`" * (max(map(len, re.findall("`+", text)), default=0) + 1)
+    pad = " " if len(fence) > 1 or text.startswith(" ") or not text else ""
+    return f"{fence}{pad}{text}{pad}{fence}"
+
+
+def prose(text: str) -> str:
+    r"""Return a text on one line in which no character is Markdown's or HTML's.
+
+    >>> prose("JPG(Adv_1) <b>")
+    'JPG\\(Adv\\_1\\) \\<b\\>'
+    """
+    return _MARKS.sub(r"\\\1", plain(" ".join(text.split())))
+
+
+def append_summary(facts: Facts, environment: Mapping[str, str] = os.environ) -> None:
+    """Append the summary to the file that GITHUB_STEP_SUMMARY names, if it does, within what GitHub takes."""
+    named = environment.get("GITHUB_STEP_SUMMARY")
+    if not named:
+        return
+    path = Path(named)
+    room = LARGEST - (path.stat().st_size if path.exists() else 0)
+    with path.open("a", encoding="utf-8", newline="\n") as file:
+        file.write(summary(facts, room=room))
+
+
+def error_commands(
+    claims: Iterable[ReportedClaim], root: Path, environment: Mapping[str, str] = os.environ
+) -> Iterator[str]:
+    """Yield a workflow command for each of the first claims that failed, where GitHub runs this."""
+    if environment.get("GITHUB_ACTIONS") != "true":
+        return
+    failed = [claim for claim in claims if claim.failed]
+    above = Path(environment.get("GITHUB_WORKSPACE", root))
+    for claim in failed[:MOST_ANNOTATIONS]:
+        title = f"{claim.state.upper()}: {claim.text}"
+        message = "\n".join([claim.numbers, *claim.notes, *([claim.test] if claim.test else [])])
+        where = {"file": _from(above, root, claim.file), "line": str(claim.line)} if claim.file else {}
+        places = ",".join(f"{name}={_property(value)}" for name, value in {**where, "title": title}.items())
+        yield f"::error {places}::{_data(message)}"
+
+
+def _from(above: Path, root: Path, file: str) -> str:
+    path = root / file
+    return path.relative_to(above).as_posix() if path.is_relative_to(above) else file
+
+
+def _data(text: str) -> str:
+    shown = "\n".join(plain(line) for line in text.split("\n"))
+    return shown.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

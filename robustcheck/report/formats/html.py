@@ -1,0 +1,117 @@
+"""A finished run as one page: no network, no other file, and nothing from outside that is not shown as text."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from robustcheck.errors import RobustcheckError
+from robustcheck.report.formats import html_plots as plots
+from robustcheck.report.summary import Facts, StudyFacts
+from robustcheck.report.texts import percent, plain
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+    from robustcheck.report.summary import Row
+
+TEMPLATES = Path(__file__).parent / "templates"
+MOST_CLAIMS = 2000
+"""More would make a page that no one reads and no browser likes."""
+NO_BREAK = "\u00a0"
+STATES = {"holds": ("✓", "holds"), "refuted": ("✗", "refuted"), "not shown": ("?", "open")}
+"""A sign and a CSS class for each verdict; the word stands beside the sign."""
+
+
+def require_jinja2() -> None:
+    """Raise `RobustcheckError` that says what to install, where Jinja2 is not."""
+    if find_spec("jinja2") is None:
+        raise RobustcheckError(
+            "the page is made with Jinja2, which is not installed: pip install 'pytest-robustcheck[report]'"
+        )
+
+
+def render(facts: Facts) -> str:
+    """Return the page; every text in it that is not ours is escaped by the template engine."""
+    require_jinja2()
+    script = (TEMPLATES / "sort.js").read_text("utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    page = (
+        _environment()
+        .get_template("page.html")
+        .render(
+            facts=facts,
+            claims=facts.claims[:MOST_CLAIMS],
+            title=_title(facts),
+            states=STATES,
+            plots=plots,
+            script=_ours(script),
+            style=_ours((TEMPLATES / "style.css").read_text("utf-8")),
+            script_hash=_ours(f"'sha256-{digest}'"),
+            headline=headline,
+            several=len({claim.model for claim in facts.claims}) > 1,
+        )
+    )
+    return re.sub(r"\n\s*\n+", "\n", page)
+
+
+def headline(study: StudyFacts) -> list[tuple[str, Row]]:
+    """Return the rows to begin with, each with what it is: clean images, the first attack, its first defence."""
+    rows = {row.view: row for row in study.rows}
+    first: list[tuple[str, Row]] = [("Clean images", rows["x"])] if "x" in rows else []
+    attacks = [row for row in study.rows if row.kind == "attack"]
+    if attacks:
+        first.append(("Attacked", attacks[0]))
+        defended = [row for row in study.rows if row.kind == "defence" and f"({attacks[0].view})" in row.view]
+        first += [("Attacked, then defended", row) for row in defended[:1]]
+    return first
+
+
+def _title(facts: Facts) -> str:
+    subjects = [f"{study.model} on {study.images}" for study in facts.studies]
+    if not subjects:
+        return "Nothing was evaluated"
+    return subjects[0] if len(subjects) == 1 else f"{len(subjects)} studies"
+
+
+def _environment() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        finalize=_shown,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = _percent
+    environment.filters["breakable"] = _breakable
+    return environment
+
+
+def _shown(value: Any) -> Any:
+    """Return what a template prints: texts of others without what can't be seen."""
+    return plain(value) if type(value) is str else value
+
+
+def _ours(text: str) -> Any:
+    from markupsafe import Markup
+
+    return Markup(text)  # noqa: S704 - a file of this package, or a digest
+
+
+def _breakable(view: str) -> Any:
+    """Return a long view, escaped, that breaks behind its brackets and commas before it breaks in a word."""
+    from markupsafe import Markup, escape
+
+    return Markup("<wbr>").join(escape(part) for part in re.split(r"(?<=[(;,\[])", plain(view)))
+
+
+def _percent(value: float | None, decimals: int = 1) -> str:
+    """Return a share whose sign stays on the line of its number."""
+    return percent(value, decimals).replace(" ", NO_BREAK)

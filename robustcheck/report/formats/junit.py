@@ -1,0 +1,65 @@
+"""What JUnit files hold of a run: properties of each claim's test case, and facts of the session on the suite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from robustcheck.report.run import Check, Finding, ReportedClaim, Trouble
+from robustcheck.report.summary import Facts
+
+Property = tuple[str, object]
+PREFIX = "robustcheck"
+
+
+def readable(properties: Iterable[Property]) -> list[Property]:
+    """Return a test's properties with a property for each number of a claim, in place of one that holds them all.
+
+    The claims of a test are numbered from 1: `robustcheck.1.verdict`.
+    """
+    result: list[Property] = []
+    claims = 0
+    for name, text in properties:
+        if name == ReportedClaim.PROPERTY:
+            claims += 1
+            claim = ReportedClaim.from_json(str(text))
+            result += [(f"{PREFIX}.{claims}.{key}", value) for key, value in _claim(claim)]
+        elif name == Finding.PROPERTY:
+            finding = Finding.from_json(str(text))
+            result += [(f"{PREFIX}.finding", finding.text), (f"{PREFIX}.finding.holds", finding.holds)]
+        elif name == Check.PROPERTY:
+            check = Check.from_json(str(text))
+            result += [(f"{PREFIX}.check", check.name), (f"{PREFIX}.check.state", check.state)]
+        elif name != Trouble.PROPERTY:  # the failure itself says as much
+            result.append((name, text))
+    return result
+
+
+def _claim(claim: ReportedClaim) -> Iterator[tuple[str, str]]:
+    yield "claim", claim.text
+    yield "verdict", claim.state
+    for name in ("estimate", "low", "high", "threshold"):
+        value = getattr(claim, name)
+        if value is not None:
+            yield name, f"{value:.9g}"
+    yield "exact", str(claim.exact).lower()
+    yield "n", str(claim.seen)
+    if claim.population is not None:
+        yield "N", str(claim.population)
+    if claim.alpha is not None:
+        yield "alpha", f"{claim.alpha:g}"
+    yield "views", "; ".join(claim.views)
+    if claim.attack:
+        yield "attack", claim.attack
+    yield "model", claim.model
+
+
+def of_suite(facts: Facts) -> Iterator[tuple[str, str]]:
+    """Yield the facts of a session: its counts, and what its numbers depend on."""
+    for state in ("holds", "refuted", "not shown"):
+        yield f"{PREFIX}.claims.{state.replace(' ', '-')}", str(facts.count(state))
+    for at, study in enumerate(facts.studies, 1):
+        prefix = PREFIX if len(facts.studies) == 1 else f"{PREFIX}.{at}"
+        for name, text in study.provenance.items():
+            yield f"{prefix}.{name}", text
+    for name, text in facts.session.items():
+        yield f"{PREFIX}.{name.replace(' ', '-')}", text

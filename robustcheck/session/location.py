@@ -1,0 +1,37 @@
+"""Where a claim stands: the test and, as CI systems link it, the file and line."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from robustcheck.report.run import Place
+
+
+def place_of(item: pytest.Item) -> Place:
+    """Return the place of the claim that is being decided: of a file of claims, or the test's line that is running."""
+    from robustcheck.report.run import Place
+
+    declared = getattr(item, "declared", None)
+    line = declared.line if declared is not None else _running_line(item.path)
+    if line is None:
+        line = (item.reportinfo()[1] or 0) + 1
+    return Place(item.nodeid, below(item.path, item.config.rootpath), line)
+
+
+def below(path: Path, root: Path) -> str:
+    """Return a path as it is written from a folder above it; of one that is elsewhere, the name alone."""
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+
+
+def _running_line(path: Path) -> int | None:
+    frame = sys._getframe()  # noqa: SLF001 - inspect.stack would read the source of every frame
+    while frame is not None:
+        if Path(frame.f_code.co_filename) == path:
+            return frame.f_lineno
+        frame = frame.f_back  # type: ignore[assignment]
+    return None

@@ -1,0 +1,194 @@
+"""By what means the evaluations of one run compute: device, caches, workers, as the settings say."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from robustcheck.errors import RobustcheckError
+from robustcheck.options.table import Settings
+
+if TYPE_CHECKING:
+    from robustcheck.executors.locked import Sharing
+    from robustcheck.executors.ray.executor import RayWorkers
+    from robustcheck.images import PixelCache
+    from robustcheck.models import Classifier
+    from robustcheck.session.xdist import Worker
+    from robustcheck.store.store import RecordStore
+
+
+class Means:
+    """Each is had when it is first asked for, and the same for all evaluations."""
+
+    def __init__(self, settings: Settings, worker: Worker | None) -> None:
+        self.settings = settings
+        self.worker = worker
+        """The worker of pytest-xdist that this process is."""
+        self.began = time.time() if worker is None else worker.began
+        self.cache_folder: Callable[[], Path | None] = lambda: None
+        """Where the record store is, unless the options name a place."""
+        self.load: Callable[[], Classifier] | None = None
+        """Loads the model in another process, where the options name it."""
+        self.said: dict[str, None] = {}
+        """What a user should know of the store and the workers, each line once."""
+        self.cache_counts: list[tuple[int, int]] = []
+        """How many images came out of the pixel cache, and how many were decoded, in this process or a worker each."""
+
+    @cached_property
+    def device(self) -> str:
+        """Where to compute, by the options; workers of pytest-xdist share the cores and the GPUs of a machine."""
+        if self.worker is None:
+            return self.settings.device
+        self.worker.share_cores()
+        return self.worker.device(self.settings.device)
+
+    @property
+    def batch_size(self) -> int | str | None:
+        """What to give the model at once; workers of pytest-xdist, which would time each other, measure nothing."""
+        asked = self.settings.batch_size
+        if asked == "auto" and self.worker is not None:
+            self.said["--robustcheck-batch-size=auto measures nothing under pytest-xdist: by device"] = None
+            return None
+        return asked
+
+    @cached_property
+    def pixel_cache(self) -> PixelCache | None:
+        """What `--robustcheck-cache-dir` names."""
+        from robustcheck.images import PixelCache
+
+        settings = self.settings
+        if settings.cache_dir is None:
+            return None
+        return PixelCache(settings.cache_dir, limit=settings.cache_size, verify=settings.cache_verify)
+
+    @cached_property
+    def store(self) -> RecordStore | None:
+        """Where records are kept; None where that is turned off, or can't be.
+
+        By default it is in pytest's own cache folder, as what a run learns for the next is, so that it is cleared by
+        `--cache-clear`, turned off with the cache, kept out of version control, and not there in a fresh checkout: a
+        gate in CI computes what it gates, unless someone chose to carry a folder from run to run.
+        """
+        from robustcheck.store.stats import written
+        from robustcheck.store.store import open_store
+
+        named = self.settings.store
+        folder = Path(named) if named not in {None, "off"} else None
+        if named is None:
+            folder = self.cache_folder()
+        try:
+            store = open_store(folder) or self._store_of_workers()
+        except RobustcheckError as error:
+            if named not in {None, "off"}:
+                raise
+            store, lost = None, "records are not kept for the next run"
+            if self.worker is not None:
+                lost += " and not shared: each worker of pytest-xdist computes what its own tests need"
+            self.said[f"{lost}: {error}"] = None
+        if store is None:
+            return None
+        began = written(self.began)
+        return replace(
+            store,
+            since=began if self.settings.refresh else "",
+            began=began,
+            say=self.said.setdefault,
+        )
+
+    def _store_of_workers(self) -> RecordStore | None:
+        """Return a store for this run alone, by which workers of pytest-xdist share what they compute."""
+        from robustcheck.store.store import open_store
+
+        return None if self.worker is None else open_store(self.worker.folder / "records")
+
+    @cached_property
+    def sharing(self) -> Sharing | None:
+        """How a worker of pytest-xdist shares the work with the others; None where there are none."""
+        if self.worker is None or self.store is None:
+            return None
+        from robustcheck.executors.locked import Sharing
+
+        return Sharing(self.worker.folder / "locks", ahead=self.worker.count)
+
+    @cached_property
+    def workers(self) -> RayWorkers | None:
+        """Those who compute for this process, as `--robustcheck-workers` says; None where it computes itself."""
+        settings = self.settings
+        if settings.workers is None:
+            return None
+        from robustcheck.executors.ray.executor import RayWorkers
+        from robustcheck.options.workers import read_address
+
+        return RayWorkers(
+            read_address(settings.workers),
+            settings.worker_options,
+            load=self.load,
+            say=self.said.setdefault,
+        )
+
+    def check_workers(self, *, is_spread: bool) -> None:
+        """Raise `RobustcheckError` where workers can't be had; `is_spread` is whether tests run in several processes."""
+        settings = self.settings
+        if settings.workers is None:
+            if settings.worker_options is not None:
+                raise RobustcheckError(
+                    "--robustcheck-worker-options needs workers: --robustcheck-workers=ray"
+                )
+            return
+        options = settings.worker_options
+        if options is not None and options.records == "store" and settings.store == "off":
+            raise RobustcheckError(
+                "--robustcheck-worker-options=records:store needs a record store: name a folder that all machines share "
+                "(--robustcheck-store=DIR), or leave out --robustcheck-store=off"
+            )
+        if find_spec("ray") is None:
+            raise RobustcheckError(
+                "--robustcheck-workers=ray needs Ray, which is not installed: pip install 'pytest-robustcheck[ray]'"
+            )
+        if is_spread:
+            raise RobustcheckError(
+                "--robustcheck-workers and pytest-xdist's -n do not go together, since each of its processes would ask Ray "
+                "for all of the cluster: leave out the one or the other"
+            )
+
+    def end_work(self, *, prunes: bool) -> None:
+        """End the workers, and keep the store within its limit where this run had it, or with `prunes` in any case."""
+        workers = vars(self).get("workers")
+        if workers is not None:
+            workers.close()
+        store = vars(self).get("store") or (self.store if prunes else None)
+        if store is not None:
+            self._prune(store)
+
+    def close_cache(self) -> list[tuple[int, int]]:
+        """Write the decoded images that are not yet in the cache's folder, and return what came out of it."""
+        cache = vars(self).get("pixel_cache")
+        if cache is not None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("always")  # no test is there any more that one could fail
+                cache.flush()
+            self.cache_counts.append((cache.found, cache.decoded))
+        return self.cache_counts
+
+    def told_of_cache(self) -> Iterator[str]:
+        """Yield a line on what came out of the pixel cache, in this process and in workers."""
+        if self.cache_counts:
+            found, decoded = (sum(numbers) for numbers in zip(*self.cache_counts, strict=True))
+            yield f"pixel cache {self.settings.cache_dir}: {found} images read from it, {decoded} decoded"
+
+    def _prune(self, store: RecordStore) -> None:
+        from robustcheck.byte_size import write_size
+        from robustcheck.store.maintenance import prune
+
+        count, freed = prune(store.folder, self.settings.store_limit)
+        if count:
+            limit = write_size(self.settings.store_limit)
+            self.said[
+                f"the record store is kept to {limit}: {count} parts, {write_size(freed)}, taken away"
+            ] = None

@@ -1,0 +1,1 @@
+"""The record store: blocks of records on disk, and their maintenance."""

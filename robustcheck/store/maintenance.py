@@ -1,0 +1,121 @@
+"""Looking after a record store: what is in it, whether it is whole, and keeping it small."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from robustcheck.records.tables import PARQUET
+from robustcheck.store.block import FORMAT, BadPart
+from robustcheck.store.store import FACTS, read_part
+
+_LEFT_BEHIND = 3600.0
+"""Seconds after which a file that was being written is one that a killed process left."""
+
+
+@dataclass(frozen=True)
+class StudyInStore:
+    """One study: a classifier under some options, on any images."""
+
+    digest: str
+    facts: dict[str, str]
+    """What its numbers depend on; empty where that file is damaged."""
+    parts: int
+    size: int
+    """In bytes."""
+    used: float
+    """When one of its parts was last written or taken: seconds since 1970."""
+
+    @property
+    def version(self) -> str:
+        """The version of its records, which are only read where it is this one's."""
+        return self.facts.get("records", "unknown")
+
+    @property
+    def can_be_read(self) -> bool:
+        """Whether its records are of the version that this robustcheck reads."""
+        return self.version == str(FORMAT)
+
+
+def studies(folder: Path) -> list[StudyInStore]:
+    """Return the studies of a store, the one that was used last first."""
+    found = [_study(path) for path in _folders(folder)]
+    return sorted((study for study in found if study.parts), key=lambda study: study.used, reverse=True)
+
+
+def damaged(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Read every part of a store, and yield those that can't be used, with the reason."""
+    for path in parts_in(folder):
+        try:
+            read_part(path)
+        except (BadPart, OSError) as error:  # noqa: PERF203 - each file has a fault of its own
+            yield path, str(error)
+
+
+def prune(folder: Path, limit: int) -> tuple[int, int]:
+    """Take away the parts that were not used for longest, until the others have at most `limit` bytes.
+
+    Returns how many and how many bytes. What killed processes left half written goes, too.
+    """
+    for path in folder.rglob(f".*{PARQUET}.*.part"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > _LEFT_BEHIND:
+                path.unlink()
+    stats = {path: stat for path in parts_in(folder) if (stat := _stat(path))}
+    total = sum(stat.st_size for stat in stats.values())
+    count = freed = 0
+    for path, stat in sorted(stats.items(), key=lambda pair: pair[1].st_mtime):
+        if total - freed <= limit:
+            break
+        with suppress(OSError):
+            path.unlink()
+            count, freed = count + 1, freed + stat.st_size
+    _remove_empty(folder)
+    return count, freed
+
+
+def parts_in(folder: Path) -> Iterator[Path]:
+    """Yield the files of all parts of a store."""
+    for study in _folders(folder):
+        yield from sorted(study.glob(f"??/*{PARQUET}"))
+
+
+def _folders(folder: Path) -> Iterable[Path]:
+    return sorted(path.parent for path in folder.glob(f"*/{FACTS}"))
+
+
+def _study(path: Path) -> StudyInStore:
+    facts: dict[str, str] = {}
+    with suppress(OSError, ValueError):
+        facts = {str(name): str(text) for name, text in json.loads((path / FACTS).read_text()).items()}
+    stats = [stat for part in path.glob(f"??/*{PARQUET}") if (stat := _stat(part))]
+    return StudyInStore(
+        path.name,
+        facts,
+        len(stats),
+        sum(stat.st_size for stat in stats),
+        max((stat.st_mtime for stat in stats), default=0.0),
+    )
+
+
+def _stat(path: Path) -> Any:
+    with suppress(OSError):
+        return path.stat()
+    return None
+
+
+def _remove_empty(folder: Path) -> None:
+    """Take away folders without parts; one in which another process is just writing stays."""
+    for study in _folders(folder):
+        for part_folder in study.glob("??"):
+            with suppress(OSError):
+                part_folder.rmdir()
+        if not any(study.glob("??")):
+            with suppress(OSError):
+                (study / FACTS).unlink()
+                study.rmdir()

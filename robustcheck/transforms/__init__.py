@@ -1,0 +1,1 @@
+"""Transforms: what stands between an attack and the model, and attacking through it."""

@@ -1,0 +1,346 @@
+"""Shards computed by workers of Ray: the records of a serial run, whatever happens to the workers."""
+
+import os
+import signal
+import time
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+
+from robustcheck import Classifier, ImageSet, RobustcheckError, RobustnessWarning, open_images
+from robustcheck.evaluation import Evaluation
+from robustcheck.executors.ray.cluster import join, undisturbed
+from robustcheck.executors.ray.executor import RayWorkers
+from robustcheck.notation import STEPS, register_defence
+from robustcheck.options.workers import WorkerOptions, read_address, read_worker_options
+from robustcheck.records import COLUMNS
+from robustcheck.store.maintenance import parts_in
+from robustcheck.store.store import RecordStore
+
+ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
+VIEWS = ["Adv_5", "JPG(Adv_5)", "Noise_3"]
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+class Net(torch.nn.Module):
+    """Linear; it is of no package that a worker could import."""
+
+    def __init__(self, wrong=None, pause=0.0):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.randn(4, 768, generator=torch.Generator().manual_seed(0)) / 28)
+        self.wrong, self.pause = wrong, pause
+
+    def forward(self, images):
+        time.sleep(self.pause)
+        if self.wrong and len(images) > 1:
+            raise ZeroDivisionError(self.wrong)
+        return images.flatten(1) @ self.weight.T
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def cluster(one_thread):
+    """A head, and two nodes with a CPU each, on this machine."""
+    with undisturbed():
+        from ray.cluster_utils import Cluster
+
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+        cluster.nodes_with_cpus = [cluster.add_node(num_cpus=1) for _ in range(2)]
+        cluster.wait_for_nodes()
+    yield cluster
+    with undisturbed():
+        cluster.shutdown()
+
+
+@pytest.fixture(scope="module")
+def workers(cluster):
+    """Two workers that all tests use, as one pytest run does for all its evaluations."""
+    said = []
+    made = RayWorkers(cluster.address, say=said.append)
+    made.said = said
+    yield made
+    made.close()
+    assert not ray.is_initialized()
+
+
+@pytest.fixture
+def classifier():
+    return classifier_of(Net())
+
+
+def classifier_of(net):
+    return Classifier(net.eval(), mean=(0.5,) * 3, std=(0.5,) * 3, input_size=16, device="cpu", name="toy")
+
+
+@pytest.fixture
+def images(classifier):
+    return images_of(classifier, 148)
+
+
+def images_of(classifier, count):
+    pixels = np.random.default_rng(1).integers(0, 256, (count, 3, 16, 16), dtype=np.uint8)
+    labels = classifier(torch.from_numpy(pixels)).argmax(1).numpy()
+    labels[:3] = (labels[:3] + 1) % 4
+    return ImageSet.from_arrays(pixels, labels)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Counting(tmp_path / "store")
+
+
+class Counting(RecordStore):
+    """A store that counts how often each shard was committed."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        object.__setattr__(self, "commits", Counter())
+
+    def commit(self, part, facts):
+        self.commits[part.slot] += 1
+        return super().commit(part, facts)
+
+
+def evaluation_of(classifier, images, workers=None, store=None, **options):
+    order = np.random.default_rng(0).permutation(len(images))
+    options = {"batch_size": 8, "shard_size": 32, "order": order, **options}
+    return Evaluation(classifier, images, workers=workers, store=store, **options)
+
+
+def run(classifier, images, workers=None, store=None, views=VIEWS, **options):
+    evaluation = evaluation_of(classifier, images, workers, store, **options)
+    evaluation.run(views)
+    return evaluation
+
+
+def assert_same(one, other):
+    assert one.views == other.views
+    assert one.ids == other.ids
+    assert one.provenance == other.provenance
+    for view in one.views:
+        for name in COLUMNS:
+            assert one.columns[view][name].tobytes() == other.columns[view][name].tobytes(), (view, name)
+
+
+class OnceBothWork:
+    """A progress that does something once, after a shard, when two workers have work."""
+
+    def __init__(self, workers, action):
+        self.workers, self.action = workers, action
+
+    def __call__(self, done, total):
+        tasks = [member.tasks for member in self.workers.members]
+        if self.action is not None and len(tasks) == 2 and all(tasks):
+            action, self.action = self.action, None
+            action()
+
+
+def assert_nothing_is_lost_with(disturbance, workers, store):
+    """Have two workers work for a while, one of which is taken away in the middle."""
+    classifier = classifier_of(Net(pause=0.02))
+    images = images_of(classifier, 800)
+    disturb = OnceBothWork(workers, disturbance)
+    workers.said.clear()
+    evaluation = run(classifier, images, workers, store, progress=disturb)
+    assert disturb.action is None
+    assert any("a worker of Ray was lost" in line for line in workers.said)
+    assert set(store.commits.values()) == {1}
+    assert_same(evaluation.records, run(classifier_of(Net()), images).records)
+
+
+def test_records_are_those_of_a_serial_run_and_each_shard_is_kept_once(workers, classifier, images, store):
+    told = []
+    evaluation = run(classifier, images, workers, store, progress=lambda *told_: told.append(told_))
+    assert_same(evaluation.records, run(classifier, images).records)
+    assert [*store.commits.values()] == [1] * 5
+    assert told == [(32, 148), (64, 148), (96, 148), (128, 148), (148, 148)]
+    warm = run(classifier, images, store=store)
+    assert warm.stored.records == 4 * 148
+    assert_same(warm.records, evaluation.records)
+
+
+def test_what_the_store_has_is_taken_from_it(workers, classifier, images, store):
+    evaluation_of(classifier, images, store=store).run(["Adv_5"], count=64)
+    store.commits.clear()
+    evaluation = run(classifier, images, workers, store)
+    assert_same(evaluation.records, run(classifier, images).records)
+    assert (
+        evaluation.stored.records == 2 * 32 + 32
+    )  # the clean images of the second are a by-product of its views
+    assert set(store.commits.values()) == {1}
+
+
+@pytest.fixture
+def writing(workers, monkeypatch):
+    """The workers, who write to the record store themselves."""
+    monkeypatch.setattr(workers, "options", read_worker_options("records:store"))
+    return workers
+
+
+def test_workers_write_whole_shards_to_a_store_that_is_shared(writing, classifier, images, store):
+    evaluation = run(classifier, images, writing, store)
+    assert_same(evaluation.records, run(classifier, images).records)
+    assert evaluation.stored.records == 0
+    assert not store.commits
+    assert len([*parts_in(store.folder)]) == 5
+    warm = run(classifier, images, store=store)
+    assert warm.stored.records == 4 * 148
+    assert_same(warm.records, evaluation.records)
+    more = run(classifier, images, writing, store, views=["JPG(Adv_5)", "Noise_8"])
+    assert_same(more.records, run(classifier, images, views=["JPG(Adv_5)", "Noise_8"]).records)
+    assert not store.commits
+
+
+def test_a_store_that_is_another_one_there_is_told(writing, classifier, images, store, tmp_path, monkeypatch):
+    monkeypatch.setattr("robustcheck.executors.ray.remote._SEEN_IN", 0.5)
+    monkeypatch.setattr(
+        "robustcheck.executors.ray.payload._store", lambda *_: RecordStore(tmp_path / "other")
+    )
+    with pytest.raises(RobustcheckError, match=r"(?s)wrote x and others.*not seen from here.*records:sent"):
+        run(classifier, images, writing, store)
+
+
+def test_what_a_worker_cannot_write_it_sends(writing, classifier, images, store, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("robustcheck.executors.ray.payload._store", lambda *_: RecordStore(tmp_path / "file"))
+    with pytest.warns(RobustnessWarning, match=r"its records are sent"):
+        evaluation = run(classifier, images, writing, store)
+    assert_same(evaluation.records, run(classifier, images).records)
+    assert [*store.commits.values()] == [1] * 5
+
+
+def test_steps_of_the_repository_and_images_from_files_travel(workers, classifier, tmp_path):
+    from PIL import Image
+
+    for index in range(20):
+        noise = np.random.default_rng(index).integers(0, 256, (20, 24, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(tmp_path / f"{index:02}.png")
+    images = open_images(tmp_path, size=classifier.preprocessing)
+    before = dict(STEPS)
+    try:
+
+        @register_defence("Flip")
+        def flip(images):
+            return images.flip(3)
+
+        evaluation = run(classifier, images, workers, views=["Flip(Adv_5)"])
+        assert_same(evaluation.records, run(classifier, images, views=["Flip(Adv_5)"]).records)
+    finally:
+        STEPS.clear()
+        STEPS.update(before)
+    (tmp_path / "07.png").unlink()
+    again = open_images(tmp_path, size=classifier.preprocessing)
+    evaluation = evaluation_of(classifier, again, workers)
+    (tmp_path / "08.png").unlink()
+    with pytest.raises(RobustcheckError, match=r"(?s)08\.png.*worker of Ray on "):
+        evaluation.run(VIEWS)
+
+
+def test_a_worker_that_is_killed_loses_nothing(workers, store):
+    def kill():
+        pid = ray.get(workers.members[0].actor.pid.remote())
+        os.kill(pid, signal.SIGKILL)
+
+    assert_nothing_is_lost_with(kill, workers, store)
+
+
+def test_what_kills_every_worker_is_an_error_that_names_the_images(workers, classifier, images, monkeypatch):
+    monkeypatch.setattr("robustcheck.executors.ray.executor._MOST_LOSSES", 1)
+    before = dict(STEPS)
+    try:
+
+        @register_defence("Crash")
+        def crash(images):
+            os._exit(1)
+
+        with pytest.raises(RobustcheckError, match=r"1 workers.*at the images image \d+ to image \d+"):
+            run(classifier, images, workers, views=["Crash"])
+    finally:
+        STEPS.clear()
+        STEPS.update(before)
+
+
+class Deadly(Net):
+    """It can't be had in another process, and ends that."""
+
+    def __setstate__(self, state):
+        os._exit(1)
+
+
+def test_what_kills_every_worker_as_it_starts_is_an_error(workers, images, monkeypatch):
+    monkeypatch.setattr("robustcheck.executors.ray.executor._MOST_LOSSES", 1)
+    with pytest.raises(RobustcheckError, match="workers of Ray are lost as they start"):
+        run(classifier_of(Deadly()), images, workers)
+
+
+def test_what_the_model_raises_is_told(workers, classifier, images):
+    with pytest.raises(RobustcheckError, match=r"(?s)ZeroDivisionError: too many images.*worker of Ray on"):
+        run(classifier_of(Net("too many images")), images, workers)
+
+
+def test_stopping_early_leaves_the_rest_uncomputed(workers, classifier, store):
+    images = images_of(classifier, 3200)
+    evaluation = evaluation_of(classifier, images, workers, store)
+    for count in range(8, 72, 8):
+        evaluation.run(VIEWS, count=count, of=len(images))
+    assert {evaluation.done(view) for view in evaluation.records.views} == {64}
+    evaluation.rest()
+    run(classifier, images_of(classifier, 40), workers)  # what the workers were at is there by then
+    assert 2 <= len(store.commits) < 10  # of 100
+
+
+def test_more_than_there_is_is_refused(cluster, classifier, images):
+    for options, told in (("cpus:2", "workers of 2 CPUs"), ("gpus:1", "1 GPUs"), ("count:3", "3 workers")):
+        asking = RayWorkers(cluster.address, read_worker_options(options))
+        with pytest.raises(RobustcheckError, match=f"no room for .*{told}.*wait for ever"):
+            run(classifier, images, asking)
+        asking.close()  # which leaves to others what they started
+        assert ray.is_initialized()
+
+
+def test_a_node_that_is_taken_away_loses_nothing(workers, cluster, store):
+    def remove():
+        cluster.remove_node(cluster.nodes_with_cpus.pop(), allow_graceful=False)
+
+    assert_nothing_is_lost_with(remove, workers, store)
+
+
+def test_another_cluster_than_the_one_in_use_is_refused(workers, classifier, images):
+    with pytest.raises(RobustcheckError, match="in use in this process"):
+        run(classifier, images, RayWorkers("127.0.0.1:1"))
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://nowhere.invalid:10001"])
+def test_nobody_at_an_address(address, monkeypatch):
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    with pytest.raises(RobustcheckError, match=r"(?s)no Ray at .*ray start --head"):
+        join(address)
+
+
+@pytest.mark.parametrize("text", ["dask", "ray:", "ray://"])
+def test_addresses_that_are_none(text):
+    with pytest.raises(RobustcheckError):
+        read_address(text)
+
+
+def test_worker_options():
+    asked = read_worker_options("cpus:2, gpus:0.5,count:3,images:pixels")
+    assert asked == WorkerOptions(count=3, cpus=2, gpus=0.5, images="pixels")
+    for text, told in (
+        ("cpu:2", "did you mean 'cpus'"),
+        ("cpus:0", "from 1 up"),
+        ("cpus", "from 1 up"),
+        ("gpus:1.5", "share of one"),
+        ("images:all", "paths, pixels"),
+    ):
+        with pytest.raises(RobustcheckError, match=told):
+            read_worker_options(text)

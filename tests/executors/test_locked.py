@@ -1,0 +1,200 @@
+"""Several processes with one store: who computes what, and what becomes of the work of one that dies."""
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NotYet
+
+import numpy as np
+import pytest
+import torch
+from filelock import FileLock
+
+from robustcheck import Classifier, ImageSet, RobustcheckError
+from robustcheck.evaluation import Evaluation
+from robustcheck.executors.locked import Sharing
+from robustcheck.notation import STEPS, parse, register_defence
+from robustcheck.records import COLUMNS
+from robustcheck.store.store import RecordStore
+
+VIEWS = ["x", "Adv_5", "JPG(Adv_5)", "Noise_3"]
+SPOT_CHECK = 1
+FIRST_LOOK = 1
+"""Whoever computes the first batch has one image classified again, to doubt the model."""
+
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.randn(4, 768, generator=torch.Generator().manual_seed(0)) / 28)
+
+    def forward(self, images):
+        return images.flatten(1) @ self.weight.T
+
+
+def classifier_of():
+    return Classifier(Net().eval(), mean=(0.5,) * 3, std=(0.5,) * 3, name="toy", input_size=16, device="cpu")
+
+
+@pytest.fixture
+def images():
+    pixels = np.random.default_rng(1).integers(0, 256, (44, 3, 16, 16), dtype=np.uint8)
+    return ImageSet.from_arrays(pixels, classifier_of()(torch.from_numpy(pixels)).argmax(1).numpy())
+
+
+@pytest.fixture
+def process(tmp_path, images):
+    """What makes an evaluation as another process of the run would, that counts the images its model is given."""
+
+    def make(*, ahead=0, store="store", began=""):
+        classifier = classifier_of()
+        classifier.probe()
+        made = Evaluation(
+            classifier,
+            images,
+            batch_size=8,
+            shard_size=16,
+            store=RecordStore(tmp_path / store, began=began),
+            sharing=Sharing(tmp_path / "locks", ahead=ahead),
+        )
+        made.seen = 0
+
+        def count(module, args, output):
+            made.seen += len(output)
+
+        classifier.module.register_forward_hook(count)
+        return made
+
+    return make
+
+
+@pytest.fixture
+def alone(images):
+    made = Evaluation(classifier_of(), images, batch_size=8)
+    made.run(VIEWS)
+    return made.records
+
+
+def assert_same(one, other):
+    assert one.views == other.views
+    assert one.ids == other.ids
+    for view in one.views:
+        for name in COLUMNS:
+            assert one.columns[view][name].tobytes() == other.columns[view][name].tobytes(), (view, name)
+
+
+def lock_of(evaluation, number):
+    shard = [*evaluation.shards.between(0, 44)][number]
+    evaluation.sharing.folder.mkdir(exist_ok=True)
+    return FileLock(evaluation.sharing.folder / f"{evaluation.keeper.slot(shard)}.lock")
+
+
+def test_two_at_once_do_the_work_once_and_both_have_all(process, alone):
+    both = process(), process()
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda evaluation: evaluation.run(VIEWS), both))
+    for evaluation in both:
+        assert_same(evaluation.records, alone)
+    assert sum(evaluation.seen for evaluation in both) == FIRST_LOOK + 4 * 44 + 2 * SPOT_CHECK
+
+
+def test_one_asks_for_a_view_that_the_other_has_not(process, alone):
+    first, second = process(), process()
+    first.run(["Adv_5"])
+    second.run(VIEWS)
+    assert_same(second.records, alone)
+    assert second.seen == FIRST_LOOK + 3 * 44 + SPOT_CHECK  # clean, for l_x and the gradient, and two views
+
+
+def test_the_lock_of_a_process_that_was_killed_is_free(process, alone, tmp_path):
+    evaluation = process()
+    lock = lock_of(evaluation, 1)
+    code = f"from filelock import FileLock; import time; lock = FileLock({lock.lock_file!r}); lock.acquire(); print(1, flush=True); time.sleep(20)"
+    other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    with ThreadPoolExecutor(1) as pool, other:
+        other.stdout.readline()
+        running = pool.submit(evaluation.run, VIEWS)
+        with pytest.raises(NotYet):
+            running.result(timeout=1)
+        other.kill()
+        running.result(timeout=60)
+    assert_same(evaluation.records, alone)
+    assert evaluation.seen == FIRST_LOOK + 4 * 44 + SPOT_CHECK
+
+
+@pytest.mark.parametrize(("ahead", "shards"), [(0, []), (1, [1]), (2, [1, 2])])
+def test_while_it_waits_it_computes_what_is_likely_to_be_asked_for(process, ahead, shards):
+    evaluation = process(ahead=ahead)
+    with ThreadPoolExecutor(1) as pool, lock_of(evaluation, 0):
+        running = pool.submit(evaluation.run, VIEWS, count=8, of=44)
+        with pytest.raises(NotYet):
+            running.result(timeout=2)
+        views = tuple(map(parse, VIEWS))
+        done = [
+            at
+            for at, shard in enumerate(evaluation.shards.between(0, 44))
+            if not evaluation.keeper.lacking(views, shard, now=True)
+        ]
+    assert done == shards
+    running.result(timeout=60)
+    assert all(evaluation.done(view) == 8 for view in views)
+
+
+def test_what_this_run_computed_is_not_said_to_come_from_the_store(process):
+    process().run(["Adv_5"])
+    for began, taken in (("2000-01-01T00:00:00", 0), ("9999-01-01T00:00:00", 2 * 44)):
+        evaluation = process(began=began)
+        evaluation.run(["Adv_5"])
+        assert evaluation.stored.records == taken
+        assert evaluation.seen == SPOT_CHECK
+
+
+def test_an_error_lets_go_of_the_shard(process, alone):
+    broken = process()
+    broken.classifier.module.register_forward_hook(lambda module, args, output: output * float("nan"))
+    with pytest.raises(RobustcheckError, match="not finite"):
+        broken.run(VIEWS)
+    evaluation = process()
+    evaluation.run(VIEWS)
+    assert_same(evaluation.records, alone)
+
+
+def test_a_store_that_takes_nothing_more_is_said_once_and_each_computes_on(process, alone, monkeypatch):
+    def full(*_):
+        raise RobustcheckError("no space left")
+
+    monkeypatch.setattr(RecordStore, "commit", full)
+    evaluation = process()
+    with pytest.warns(UserWarning, match="no space left. The run goes on without the record store"):
+        evaluation.run(VIEWS)
+    assert_same(evaluation.records, alone)
+
+
+def test_what_is_under_way_is_told_by_shard_and_views(process):
+    told = []
+    evaluation = process()
+    assert evaluation.underway == ""
+    evaluation.progress = lambda done, of: told.append((done, of, evaluation.underway))
+    evaluation.run(["Adv_5"])
+    assert told[-1] == (44, 44, "shard 3 of 3, 2 views")
+    assert told[0] == (16, 44, "shard 2 of 3, 2 views")
+
+
+def test_a_view_that_can_not_be_kept_is_computed_by_each_and_once_by_each(process):
+    of_no_known_kind = iter([])  # so that what the function does can't be known
+
+    try:
+
+        @register_defence("Unknown")
+        def unknown(images):
+            return images.clone() if of_no_known_kind else images
+
+        both = process(), process()
+        for evaluation in both:
+            evaluation.run(["Noise_3", "Unknown"])
+    finally:
+        STEPS.pop("Unknown", None)
+    first, second = both
+    assert first.seen == FIRST_LOOK + 3 * 44 + SPOT_CHECK
+    assert second.seen == 1 * 44 + SPOT_CHECK
+    assert_same(first.records, second.records)

@@ -1,0 +1,431 @@
+from __future__ import annotations
+
+import argparse
+import os
+import pickle
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from safetensors.torch import save_file
+from torch import nn
+from torchvision.transforms import functional
+
+from robustcheck import RobustcheckError, RobustnessWarning
+from robustcheck.models import load_model
+from robustcheck.models.checkpoints.weights import build_with, load_weights, read_checkpoint
+
+
+@pytest.fixture
+def saved(tmp_path):
+    def save(content, name="weights.pt", **options):
+        path = tmp_path / name
+        torch.save(content, path, **options)
+        return path
+
+    return save
+
+
+def same(one: nn.Module, other: nn.Module) -> bool:
+    return all(
+        a.equal(b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+    )
+
+
+def prefixed(prefix: str, state):
+    return {f"{prefix}{key}": value for key, value in state.items()}
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda state: state,
+        dict,
+        lambda state: {"state_dict": state, "epoch": 3},
+        lambda state: {"model": state, "optimizer": {"lr": 0.1}},
+        lambda state: prefixed("module.", state),
+        lambda state: {"state_dict": prefixed("module.", state)},
+        lambda state: prefixed("_orig_mod.", state),
+        lambda state: prefixed("module._orig_mod.", state),
+        lambda state: {key: value for key, value in state.items() if "num_batches" not in key},
+    ],
+)
+def test_checkpoints_as_people_save_them_are_read(small_net, saved, wrap):
+    theirs, ours = small_net(seed=1), small_net(seed=2)
+    assert not same(theirs, ours)
+    load_weights(ours, read_checkpoint(saved(wrap(theirs.state_dict()))), name="net")
+    assert same(theirs, ours)
+
+
+# Which of a checkpoint's tensors
+
+
+def ema(state):
+    return {key: value + 1 if value.is_floating_point() else value for key, value in state.items()}
+
+
+@pytest.mark.parametrize(
+    ("wrap", "averaged"),
+    [
+        (
+            lambda state: {
+                "epoch": 3,
+                "model_state_dict": state,
+                "optimizer": {"state": {0: {"a": torch.zeros(1)}}},
+            },
+            False,
+        ),
+        (
+            lambda state: {
+                "net": state,
+                "acc": 0.9,
+                "best": np.float64(0.9),
+                "args": argparse.Namespace(lr=1),
+            },
+            False,
+        ),
+        (lambda state: {"checkpoint": {"generation": {"classifier": state}}}, False),
+        (lambda state: {"state_dict": prefixed("model.", state), "pytorch-lightning_version": "2.4"}, False),
+        (lambda state: {**prefixed("module.", state), "n_averaged": torch.tensor(7)}, False),
+        (lambda state: {"state_dict_ema": ema(state)}, True),
+        (lambda state: {"params_ema": ema(state), "loss": {"a": torch.zeros(1)}}, True),
+    ],
+)
+def test_the_networks_tensors_are_found_among_others(small_net, saved, wrap, averaged):
+    theirs, ours = small_net(seed=1), small_net(seed=2)
+    checkpoint = read_checkpoint(saved(wrap(theirs.state_dict())))
+    load_weights(ours, checkpoint, name="net")
+    assert ours.head.bias.equal(theirs.head.bias + averaged)
+    assert same(theirs, ours) is not averaged
+
+
+@pytest.mark.parametrize(
+    ("wrap", "taken", "left"),
+    [
+        (lambda state: {"state_dict": state, "state_dict_ema": ema(state)}, "state_dict_ema", "state_dict"),
+        (lambda state: {"model": state, "model_ema": prefixed("module.", ema(state))}, "model_ema", "model"),
+        (lambda state: prefixed("model.", state) | prefixed("ema_model.", ema(state)), "ema_model", "model"),
+    ],
+)
+def test_an_averaged_copy_goes_first_and_that_is_said(small_net, saved, wrap, taken, left):
+    theirs, ours = small_net(seed=1), small_net(seed=2)
+    path = saved(wrap(theirs.state_dict()))
+    with pytest.warns(
+        RobustnessWarning, match=rf"the averaged copy '{taken}' of {path}, not '{left}'; {path}#KEY takes"
+    ):
+        checkpoint = read_checkpoint(path)
+    load_weights(ours, checkpoint, name="net")
+    assert ours.head.bias.equal(theirs.head.bias + 1)
+    load_weights(ours, read_checkpoint(f"{path}#{left}"), name="net")
+    assert same(theirs, ours)
+
+
+def test_two_networks_of_no_usual_name_are_not_guessed_between(small_net, saved):
+    path = saved({"teacher": small_net(seed=1).state_dict(), "pupil": small_net(seed=2).state_dict()})
+    with pytest.raises(
+        RobustcheckError, match=rf"holds 2 state dicts: teacher, pupil; .*weights={path}#teacher"
+    ):
+        read_checkpoint(path)
+    ours = small_net()
+    load_weights(ours, read_checkpoint(f"{path}#pupil"), name="net")
+    assert same(ours, small_net(seed=2))
+    with pytest.raises(RobustcheckError, match=r"unknown state dict of .*'pupli': did you mean 'pupil'"):
+        read_checkpoint(f"{path}#pupli")
+
+
+def test_a_layer_that_is_called_ema_is_a_layer(saved):
+    theirs, ours = nn.Module(), nn.Module()
+    for net in (theirs, ours):
+        net.ema, net.head = nn.Linear(2, 3), nn.Linear(3, 2)
+    load_weights(ours, read_checkpoint(saved(theirs.state_dict())), name="net")
+    assert same(theirs, ours)
+
+
+@pytest.mark.filterwarnings("ignore::robustcheck.RobustnessWarning")
+def test_reports_say_which_copy_was_taken(saved):
+    state = torchvision.models.resnet18(num_classes=3).state_dict()
+    path = saved({"state_dict": state, "state_dict_ema": ema(state)})
+    classifier = load_model("resnet18", weights=path, device="cpu")
+    assert classifier.to("cpu").origin == f"the averaged copy 'state_dict_ema' of {path}, not 'state_dict'"
+
+
+def test_a_network_whose_own_part_is_called_module_keeps_its_names(saved):
+    theirs, ours = (nn.Module(), nn.Module())
+    theirs.module, ours.module = nn.Linear(2, 3), nn.Linear(2, 3)
+    load_weights(ours, read_checkpoint(saved(theirs.state_dict())), name="net")
+    assert same(theirs, ours)
+
+
+def test_the_old_format_and_safetensors_are_read(small_net, saved, tmp_path):
+    theirs = small_net(seed=1)
+    save_file(theirs.state_dict(), tmp_path / "net.safetensors")
+    old = saved(theirs.state_dict(), "old.pth", _use_new_zipfile_serialization=False)
+    (tmp_path / "misnamed.pt").write_bytes((tmp_path / "net.safetensors").read_bytes())
+    for path in (old, tmp_path / "net.safetensors", str(tmp_path / "misnamed.pt")):
+        ours = small_net(seed=2)
+        load_weights(ours, read_checkpoint(path), name="net")
+        assert same(theirs, ours)
+
+
+def test_weights_of_another_network_are_refused_with_what_does_not_fit(small_net, saved):
+    state = small_net(width=7).state_dict()
+    state["extra"] = torch.zeros(2)
+    del state["head.bias"]
+    path = saved(state)
+    with pytest.raises(RobustcheckError) as caught:
+        load_weights(small_net(), read_checkpoint(path), name="small net")
+    message = str(caught.value)
+    assert message.startswith(
+        f"{path} holds the weights of another network than small net: 1 of its 9 tensors fit. "
+    )
+    assert "missing: head.bias" in message
+    assert "not in small net: extra" in message
+    assert (
+        "stem.weight has shape (7, 3, 3, 3), not (6, 3, 3, 3), stem.bias has shape (7,), not (6,)" in message
+    )
+    assert "and 4 more" in message
+
+
+def test_refused_weights_leave_the_network_as_it_was(small_net, saved):
+    state = small_net(seed=1).state_dict()
+    del state["head.bias"]
+    ours = small_net(seed=2)
+    with pytest.raises(RobustcheckError, match=r"missing: head.bias"):
+        load_weights(ours, read_checkpoint(saved(state)), name="net")
+    assert same(ours, small_net(seed=2))
+
+
+def test_another_number_of_classes_is_taken_over(small_net, saved):
+    theirs = small_net(classes=9, seed=1)
+    built, as_built_for = build_with(
+        lambda classes: small_net(classes=classes or 5),
+        read_checkpoint(saved(theirs.state_dict())),
+        name="net",
+    )
+    assert same(theirs, built)
+    assert not as_built_for
+
+
+def test_the_same_number_of_classes_is_said_to_be_so(small_net, saved):
+    path = saved(small_net(seed=1).state_dict())
+    assert build_with(lambda classes: small_net(), read_checkpoint(path), name="net")[1]
+
+
+# Files that are no weights
+
+
+class Payload:
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return (os.mkdir, (str(self.marker),))
+
+
+@pytest.mark.parametrize(
+    "nest", [lambda x: x, lambda x: {"state_dict": {}, "hook": [x]}, lambda x: {"a": {"b": (x,)}}]
+)
+def test_code_in_a_checkpoint_is_never_run(saved, tmp_path, nest):
+    marker = tmp_path / "it-ran"
+    path = saved(nest(Payload(marker)))
+    with pytest.raises(
+        RobustcheckError, match=r"reading it would run .*mkdir.*torch.save\(net.state_dict\(\)"
+    ):
+        read_checkpoint(path)
+    assert not marker.exists()
+
+
+def test_code_in_the_old_format_is_not_run_either(tmp_path):
+    path, marker = tmp_path / "evil.pkl", tmp_path / "it-ran"
+    path.write_bytes(pickle.dumps(Payload(marker)))
+    with pytest.raises(RobustcheckError):
+        read_checkpoint(path)
+    assert not marker.exists()
+
+
+def test_a_whole_network_or_its_arguments_are_refused_by_name(small_net, saved):
+    with pytest.raises(RobustcheckError, match=r"would run torch.nn.modules.container.Sequential"):
+        read_checkpoint(saved(nn.Sequential(nn.Linear(2, 2))))
+
+
+def test_programs_are_told_from_weights(tmp_path):
+    net = nn.Sequential(nn.Conv2d(3, 2, 3))
+    archive = tmp_path / "script.pt"
+    with zipfile.ZipFile(archive, "w") as made:
+        made.writestr("script/code/__torch__.py", "class Net: pass")
+        made.writestr("script/constants.pkl", b"")
+    exported = tmp_path / "net.pt2"
+    torch.export.save(torch.export.export(net, (torch.zeros(1, 3, 8, 8),)), exported)
+    for path in (archive, exported):
+        with pytest.raises(RobustcheckError, match="is a TorchScript or exported program, not weights"):
+            read_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty: no weights to read"),
+        (
+            b"hello, this is no checkpoint",
+            r"is no checkpoint: neither safetensors nor .* \(it starts with b'hello, t'\)",
+        ),
+        (b"<!DOCTYPE html><html></html>", "starts with b'<!DOCTYP'"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid",
+            "is a pointer of Git LFS, not the weights: run git lfs pull",
+        ),
+        (b"\x10\0\0\0\0\0\0\0{not json at all}", "cannot be read as safetensors"),
+        (b"PK\x03\x04 and then nothing", "is cut off or damaged"),
+        (b"\x80\x02}q\x00", "is cut off or damaged"),
+    ],
+)
+def test_a_file_that_is_no_checkpoint_says_what_it_is(tmp_path, content, message):
+    path = tmp_path / "weights.pt"
+    path.write_bytes(content)
+    with pytest.raises(RobustcheckError, match=message):
+        read_checkpoint(path)
+
+
+def test_a_checkpoint_that_was_cut_off_is_refused(small_net, saved):
+    path = saved(small_net().state_dict())
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(RobustcheckError, match=r"is no checkpoint: .* is cut off or damaged"):
+        read_checkpoint(path)
+
+
+def test_missing_weights_are_named(tmp_path):
+    with pytest.raises(RobustcheckError, match=r"no weights at .*nowhere.pt: the file does not exist"):
+        read_checkpoint(tmp_path / "nowhere.pt")
+    with pytest.raises(RobustcheckError, match="is no file"):
+        read_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (torch.zeros(3), "holds a Tensor, not a state dict"),
+        ([1, 2], "holds a list, not a state dict"),
+        ({}, "its keys are none"),
+        (
+            {"epoch": 1, "history": {"loss": torch.zeros(1)}},
+            "its keys are epoch, history; a state dict, .* is looked for at the top",
+        ),
+        ({"a": 1, "b": 2, "c": 3, "d": 4}, "its keys are a, b, c, d;"),
+    ],
+)
+def test_a_checkpoint_without_a_state_dict_is_refused(saved, content, message):
+    with pytest.raises(RobustcheckError, match=message):
+        read_checkpoint(saved(content))
+
+
+def test_safetensors_without_the_package_says_what_to_install(small_net, tmp_path, monkeypatch):
+    save_file(small_net().state_dict(), tmp_path / "net.safetensors")
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    with pytest.raises(RobustcheckError, match="is a safetensors file: pip install safetensors"):
+        read_checkpoint(tmp_path / "net.safetensors")
+
+
+# Through load_model
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    def refuse(*args, **kwargs):
+        pytest.fail("something was downloaded")
+
+    monkeypatch.setattr("torch.hub.download_url_to_file", refuse)
+    monkeypatch.setattr("huggingface_hub.get_hf_file_metadata", refuse)
+    monkeypatch.setattr("timm.models._hub.hf_hub_download", refuse)
+
+
+@pytest.mark.usefixtures("offline")
+def test_torchvision_on_own_weights_downloads_nothing_and_keeps_the_rule(saved):
+    theirs = torchvision.models.resnet18()
+    classifier = load_model("resnet18", weights=saved(theirs.state_dict()), device="cpu")
+    assert same(theirs, classifier.module)
+    assert classifier.preprocessing.describe().startswith(
+        "shorter side to 256 (bilinear), centre crop 224x224, mean (0.485"
+    )
+    assert classifier.class_names[0] == "tench"
+    assert len(classifier.class_names) == classifier.probe() == 1000
+    assert classifier.name == "resnet18"
+
+
+@pytest.mark.usefixtures("offline")
+def test_torchvision_with_other_classes_has_no_names_for_them(saved):
+    theirs = torchvision.models.resnet18(num_classes=10)
+    classifier = load_model("resnet18", weights=str(saved(theirs.state_dict())), device="cpu")
+    assert classifier.class_names is None
+    assert classifier.probe() == 10
+
+
+def test_torchvision_refuses_weights_of_another_network(saved):
+    path = saved(torchvision.models.mobilenet_v3_small().state_dict())
+    with pytest.raises(
+        RobustcheckError, match=r"another network than resnet18: 0 of its 244 tensors fit. missing: conv1"
+    ):
+        load_model("resnet18", weights=path, device="cpu")
+
+
+@pytest.mark.usefixtures("offline")
+def test_the_files_on_torchvisions_hub_load_though_their_names_are_old(saved):
+    theirs = torchvision.models.densenet121()
+    on_the_hub = {
+        key.replace("norm1.", "norm.1.").replace("conv2.", "conv.2."): value
+        for key, value in theirs.state_dict().items()
+    }
+    assert "features.denseblock1.denselayer1.norm.1.weight" in on_the_hub
+    classifier = load_model("densenet121", weights=saved(on_the_hub), device="cpu")
+    assert same(theirs, classifier.module)
+
+
+@pytest.mark.usefixtures("offline")
+def test_googlenet_gets_its_own_input_transform_and_loses_what_only_training_uses(saved):
+    theirs = torchvision.models.googlenet(init_weights=False, transform_input=True, aux_logits=True).eval()
+    with torch.no_grad():
+        theirs.fc.weight *= 1e5  # a random network hardly looks at its input
+    classifier = load_model("googlenet", weights=saved(theirs.state_dict()), device="cpu")
+    images = torch.randint(0, 256, (2, 3, 224, 224), dtype=torch.uint8)
+    rule = torchvision.models.GoogLeNet_Weights.DEFAULT.transforms()
+    shown = functional.normalize(functional.convert_image_dtype(images), rule.mean, rule.std)
+    expected = theirs(shown)
+    theirs.transform_input = False
+    assert not torch.allclose(expected, theirs(shown), atol=1e-1)
+    assert torch.allclose(classifier(images), expected, atol=1e-2)
+
+
+@pytest.mark.usefixtures("offline")
+def test_timm_on_own_weights_downloads_nothing_and_keeps_the_rule(saved, tmp_path):
+    import timm
+
+    theirs = timm.create_model("test_resnet.r160_in1k")
+    save_file(theirs.state_dict(), tmp_path / "net.safetensors")
+    for path in (
+        saved({"state_dict": prefixed("module.", theirs.state_dict())}),
+        tmp_path / "net.safetensors",
+    ):
+        classifier = load_model("timm:test_resnet.r160_in1k", weights=path, device="cpu")
+        assert same(theirs, classifier.module)
+        assert classifier.preprocessing.input_size == (160, 160)
+        assert classifier.preprocessing.resize == 168
+        assert classifier.class_names[1] == "goldfish"
+    fewer = saved(timm.create_model("test_resnet", num_classes=4).state_dict())
+    assert load_model("timm:test_resnet.r160_in1k", weights=fewer, device="cpu").probe() == 4
+
+
+@pytest.mark.usefixtures("offline")
+def test_timm_reads_names_that_timm_itself_would_convert(saved):
+    import timm
+
+    theirs = timm.create_model("vit_tiny_patch16_224")
+    as_deit_saves_it = {"model": {**theirs.state_dict(), "head_dist.weight": torch.zeros(1)}}
+    with pytest.raises(RobustcheckError, match=r"not in timm:vit_tiny_patch16_224: head_dist.weight"):
+        load_model("timm:vit_tiny_patch16_224", weights=saved(as_deit_saves_it), device="cpu")
+    flat = theirs.state_dict()
+    flat["patch_embed.proj.weight"] = flat["patch_embed.proj.weight"].flatten(1)
+    classifier = load_model("timm:vit_tiny_patch16_224", weights=saved(flat), device="cpu")
+    assert same(theirs, classifier.module)

@@ -1,0 +1,213 @@
+"""The page: what is on it, that it is well formed, that any run renders, and that nothing from outside is markup."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from robustcheck.records.baseline import Baseline
+from robustcheck.report.formats import html as page
+from robustcheck.report.formats.html import render
+from robustcheck.report.pictures import amplified
+from robustcheck.report.run import FinishedRun, Study, Trouble
+from robustcheck.report.summary import PAPER, facts_of
+from robustcheck.report.texts import plain
+
+VOID = {"meta", "link", "input", "img", "br"}
+
+
+class Page(HTMLParser):
+    """Which elements there are, and the text; it fails where they are not nested."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.words, self.open = [], [], []
+        self.feed(text)
+        assert not self.open, self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if not self.open or self.open[-1] not in {"style", "script"}:
+            self.words.append(data)
+
+    @property
+    def text(self):
+        return re.sub(r"\s+", " ", "".join(self.words))
+
+    def all(self, tag):
+        return [attrs for name, attrs in self.elements if name == tag]
+
+
+def read(run):
+    return Page(render(facts_of(run)))
+
+
+def test_what_is_on_it_from_top_to_bottom(run):
+    text = read(run).text
+    assert text.count("toy on made up, 8 images") == 2  # the title, and the heading
+    text = text[text.index("Verdicts at a glance") :]
+    order = [
+        "Verdicts at a glance",
+        "1 of 3 claims hold",
+        "accuracy(JPG(Adv_1)) >= 0.45",
+    ]
+    order += [
+        "40.0 % to 60.0 %",
+        "blind",
+        "adaptive",
+        "Findings of arXiv",
+        "The table",
+        "How p(l_x) is spread",
+    ]
+    order += [
+        "Image by image",
+        "Given back by JPEG",
+        "label: tench",
+        "More hurt less.",
+        "Provenance",
+        "command line",
+    ]
+    places = [text.find(words) for words in order]
+    assert -1 not in places, dict(zip(order, places, strict=True))
+    assert places == sorted(places)
+
+
+def test_tables_have_captions_and_scopes_and_pictures_a_text(run):
+    parsed = read(run)
+    tables = [at for at, (tag, _) in enumerate(parsed.elements) if tag == "table"]
+    assert len(tables) >= 4
+    assert all(parsed.elements[at + 1][0] == "caption" for at in tables)
+    assert all("scope" in attrs for attrs in parsed.all("th"))
+    assert all(attrs["alt"].strip() for attrs in parsed.all("img"))
+    named = {attrs["id"] for _, attrs in parsed.elements if "id" in attrs}
+    plots = [attrs for attrs in parsed.all("svg") if attrs.get("role") == "img"]
+    assert plots
+    assert all(attrs["aria-labelledby"] in named for attrs in plots)
+    assert all("aria-hidden" in attrs for attrs in parsed.all("svg") if attrs.get("role") != "img")
+    assert all(attrs["href"].removeprefix("#") in named for attrs in parsed.all("a"))
+    ids = [attrs["id"] for _, attrs in parsed.elements if "id" in attrs]
+    assert len(ids) == len(set(ids))
+
+
+def test_a_row_for_each_view_with_the_papers_numbers_beside(run):
+    text = render(facts_of(run))
+    table = text[text.index('class="sortable views"') :].split("</table>")[0]
+    assert table.count("<tr>") == 1 + 4
+    for top1, p_top in (PAPER[view] for view in ("x", "Adv_1", "JPG(Adv_1)", "JPG_noise(Adv_1)")):
+        assert f"{100 * top1:.0f}\u00a0%</td>" in table
+        assert f"{p_top:.2f}</td>" in table
+
+
+def test_nothing_is_fetched_from_anywhere(run):
+    text = render(facts_of(run))
+    assert "http://" not in text
+    assert "https://" not in text
+    assert all(attrs["src"].startswith("data:image/webp;base64,") for attrs in Page(text).all("img"))
+    assert "default-src 'none'" in text
+
+
+def run_of(made, text):
+    """A run in which everything that comes from outside is one text."""
+    records = made.records(names=[text, *(f"{at}.png" for at in range(7))], model=text, device=text)
+    claim = made.claim(text=text, notes=(text,), file=text)
+    study = Study(records, 5, (made.panel(text, text, text),))
+    session = {"command line": text}
+    return FinishedRun((study,), (claim,), troubles=(Trouble(text, text),), session=session)
+
+
+def test_what_is_hostile_is_shown_as_text(made, hostile_texts):
+    calm = read(run_of(made, "calm"))
+    for hostile in hostile_texts:
+        assert_shown_as_text(made, hostile, calm)
+
+
+def assert_shown_as_text(made, hostile, calm):
+    text = render(facts_of(run_of(made, hostile)))
+    shown = Page(text)
+    elements, expected = (
+        [(tag, *attrs) for tag, attrs in parsed.elements if tag != "p"] for parsed in (shown, calm)
+    )  # a trouble is told in as many paragraphs as it has lines
+    assert elements == expected
+    assert re.sub(r"\s+", " ", plain(hostile)) in shown.text
+    assert not [char for char in text if not char.isprintable() and char not in "\n\u00a0\u200d"]
+    assert text.encode("utf-8")
+
+
+def test_against_a_baseline_it_says_what_changed(made):
+    baseline = Baseline(Path("v1.csv"), made.records(seed=1))
+    now = made.records()
+    now.labels[:] = baseline.records.labels
+    text = read(made.run(now, baseline=baseline)).text
+    assert "What changed since the baseline" in text
+    assert "McNemar p" in text
+    assert "image-" in text[text.index("by name") :]
+
+
+def test_baseline_of_other_images_is_told_not_compared(made):
+    run = made.run(baseline=Baseline(Path("v1.csv"), made.records(9)))
+    assert "is of another image set" in read(run).text
+
+
+def test_empty_run_renders():
+    assert "Nothing was evaluated" in read(FinishedRun()).text
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    count=st.sampled_from([1, 2, 20, 700]),
+    views=st.sets(
+        st.sampled_from(
+            ["Adv_1", "Adv_5", "JPG(Adv_1)", "JPG_50(Adv_1)", "JPG", "Noise_3", "JPG(Adv_1[through=JPG])"]
+        )
+    ),
+    labelled=st.booleans(),
+    wrong=st.booleans(),
+    classes=st.sampled_from([None, 2, 1000]),
+)
+def test_any_run_renders(made, count, views, labelled, wrong, classes):
+    records = made.records(count, ("x", *sorted(views)), labelled=labelled, wrong=wrong)
+    parsed = read(FinishedRun((Study(records, classes),)))
+    assert f"{count} images" in parsed.text
+    assert ("Kept" in parsed.text) == (not labelled)
+
+
+def test_stopped_early_says_so(made):
+    records = made.records()
+    for column in records.columns[records.views[1]].values():
+        column[4:] = -1 if column.dtype.kind == "i" else np.nan
+    assert "Stopped early" in read(made.run(records)).text
+
+
+def test_many_images_are_a_density_and_the_page_stays_small(made):
+    views = ["x", *(f"Adv_{e}" for e in range(1, 10)), *(f"JPG(Adv_{e})" for e in range(1, 11))]
+    text = render(facts_of(FinishedRun((Study(made.records(50_000, views), 1000),))))
+    assert "images a cell" in text
+    assert len(text.encode()) < 1_000_000
+
+
+def test_without_jinja2_it_says_what_to_install(monkeypatch, run):
+    monkeypatch.setattr(page, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"pip install 'pytest-robustcheck\[report\]'"):
+        render(facts_of(run))
+
+
+def test_change_is_amplified_around_grey():
+    clean = np.full((3, 2, 2), 100, dtype=np.uint8)
+    changed, factor = amplified(clean, clean + np.array([0, 1], dtype=np.uint8))
+    assert factor == 64
+    assert changed[0].tolist() == [[128, 192], [128, 192]]
+    assert amplified(clean, clean)[0].tolist() == np.full((3, 2, 2), 128).tolist()

@@ -1,0 +1,342 @@
+"""Records that are kept: what a second run computes, what it takes, and what it must not take."""
+
+import numpy as np
+import pytest
+import torch
+
+from robustcheck import Classifier, ImageSet, RobustcheckError, RobustnessWarning, evaluate
+from robustcheck.evaluation import Evaluation
+from robustcheck.evaluation.shards import Shard
+from robustcheck.notation import STEPS, register_defence
+from robustcheck.records import COLUMNS
+from robustcheck.store.block import BadPart, Part
+from robustcheck.store.store import RecordStore
+
+VIEWS = ["x", "Adv_5", "JPG(Adv_5)", "Noise_3"]
+SPOT_CHECK = 1
+"""One clean image is classified again before anything is taken."""
+
+
+class Net(torch.nn.Module):
+    """Linear, with a setting that no weight shows."""
+
+    def __init__(self, scale=1.0):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.randn(4, 768, generator=torch.Generator().manual_seed(0)) / 28)
+        self.scale = scale
+
+    def forward(self, images):
+        return self.scale * images.flatten(1) @ self.weight.T
+
+
+def classifier_of(net, **options):
+    options = {"mean": (0.5,) * 3, "std": (0.5,) * 3, "name": "toy", **options}
+    return Classifier(net.eval(), input_size=16, device="cpu", **options)
+
+
+@pytest.fixture
+def classifier():
+    """A toy that counts the images that it is given."""
+    made = classifier_of(Net())
+    made.seen = 0
+
+    def count(module, args, output):
+        made.seen += len(output)
+
+    made.probe()
+    made.module.register_forward_hook(count)
+    return made
+
+
+@pytest.fixture
+def images():
+    pixels = np.random.default_rng(1).integers(0, 256, (44, 3, 16, 16), dtype=np.uint8)
+    labels = classifier_of(Net())(torch.from_numpy(pixels)).argmax(1).numpy()
+    labels[:3] = (labels[:3] + 1) % 4
+    return ImageSet.from_arrays(pixels, labels)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return RecordStore(tmp_path / "store")
+
+
+def evaluation_of(classifier, images, store=None, **options):
+    return Evaluation(classifier, images, **{"batch_size": 8, "shard_size": 16, "store": store, **options})
+
+
+def run(classifier, images, store=None, views=VIEWS, count=None, **options):
+    evaluation = evaluation_of(classifier, images, store, **options)
+    evaluation.run(views, count=count)
+    return evaluation
+
+
+def assert_same(one, other):
+    assert one.views == other.views
+    assert one.ids == other.ids
+    for view in one.views:
+        for name in COLUMNS:
+            assert one.columns[view][name].tobytes() == other.columns[view][name].tobytes(), (view, name)
+
+
+def files(store):
+    return sorted(store.folder.rglob("*.parquet"))
+
+
+def test_a_second_run_takes_all_and_computes_nothing(classifier, images, store):
+    cold = run(classifier, images, store)
+    assert len(files(store)) == 3
+    classifier.seen = 0
+    warm = run(classifier, images, store)
+    assert classifier.seen == SPOT_CHECK
+    assert_same(warm.records, cold.records)
+    assert_same(warm.records, run(classifier, images).records)
+    assert warm.records.provenance == cold.records.provenance
+    assert (warm.stored.records, warm.stored.of) == (4 * 44, 4 * 44)
+    assert cold.stored.records == 0
+
+
+def test_a_new_view_costs_that_view_alone(classifier, images, store):
+    run(classifier, images, store)
+    classifier.seen = 0
+    evaluation = run(classifier, images, store, [*VIEWS, "JPG_50"])
+    assert classifier.seen == 44 + SPOT_CHECK
+    assert evaluation.stored.records == 4 * 44
+
+
+def test_an_exception_in_the_middle_keeps_what_was_done(images, store):
+    left = iter(range(3))
+
+    class Breaks(Net):
+        def forward(self, batch):
+            if batch.requires_grad and next(left, None) is None:
+                raise RuntimeError("the model broke")
+            return super().forward(batch)
+
+    classifier = classifier_of(Breaks())
+    with pytest.raises(RuntimeError, match="the model broke"):
+        run(classifier, images, store)
+    left = iter(range(99))
+    resumed = run(classifier, images, store)
+    assert resumed.stored.records == 4 * 24  # one whole shard and the first batch of the second
+    assert_same(resumed.records, run(classifier, images).records)
+
+
+def test_early_stopping_takes_no_more_than_it_asks_for(classifier, images, store):
+    run(classifier, images, store)
+    evaluation = evaluation_of(classifier, images, store)
+    for count in (5, 12, 17):
+        evaluation.run(VIEWS, count=count)
+        assert evaluation.records.seen("x").sum() == -(-count // 8) * 8
+    assert evaluation.stored.records == 4 * 24
+
+
+def test_early_stopping_keeps_and_goes_on(classifier, images, store):
+    first = evaluation_of(classifier, images, store)
+    for count in (8, 16, 20):
+        first.run(VIEWS, count=count)
+    assert len(files(store)) == 2  # what had fewer images of the first shard was replaced
+    classifier.seen = 0
+    assert_same(run(classifier, images, store).records, run(classifier, images).records)
+
+
+def other_weights(images):
+    net = Net()
+    net.weight.data[0, 0] += 1e-3
+    return classifier_of(net), images, {}
+
+
+def other_setting(images):
+    return classifier_of(Net(scale=1.0001)), images, {}
+
+
+def other_preprocessing(images):
+    return classifier_of(Net(), std=(0.501,) * 3), images, {}
+
+
+def other_code(images):
+    class Edited(Net):
+        def forward(self, images):
+            return super().forward(images) * 1.00001
+
+    Edited.__qualname__ = "Net"
+    return classifier_of(Edited()), images, {}
+
+
+def other_pixels(images):
+    pixels = next(images.batches(44)).pixels.clone()
+    pixels[:, 0, 0, 0] ^= 1
+    return classifier_of(Net()), ImageSet.from_arrays(pixels, images.labels), {}
+
+
+def other_labels(images):
+    return classifier_of(Net()), images.with_labels(images.labels.clip(1)), {}
+
+
+def other_seed(images):
+    return classifier_of(Net()), images, {"seed": 1}
+
+
+def other_batch_size(images):
+    return classifier_of(Net()), images, {"batch_size": 4}
+
+
+def other_order(images):
+    return classifier_of(Net()), images, {"order": np.arange(44)[::-1].copy()}
+
+
+def a_second_take(images):
+    return classifier_of(Net()), images, {"take": 2}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *(other_weights, other_setting, other_preprocessing, other_code, other_pixels),
+        *(other_labels, other_seed, other_batch_size, other_order, a_second_take),
+    ],
+)
+def test_nothing_is_taken_of_another(images, store, change):
+    run(classifier_of(Net()), images, store)
+    other, its_images, options = change(images)
+    assert run(other, its_images, store, **options).stored.records == 0
+    assert run(classifier_of(Net()), images, store).stored.records == 4 * 44
+
+
+def test_a_model_that_changed_unseen_is_found_out_and_said(images, tmp_path):
+    class Remembers(Net):
+        def __init__(self, factor):
+            super().__init__()
+            self.memory = [factor]
+
+        def forward(self, batch):
+            return super().forward(batch) * self.memory[0]
+
+    said = []
+    store = RecordStore(tmp_path / "store", say=said.append)
+    run(classifier_of(Remembers(1.0)), images, store)
+    for taken in (0, 4 * 44):
+        evaluation = run(classifier_of(Remembers(2.0)), images, store)
+        assert evaluation.stored.records == taken
+        assert_same(evaluation.records, run(classifier_of(Remembers(2.0)), images).records)
+    assert len(said) == 1
+    assert "toy gives p(top)" in said[0]
+    assert "computed anew" in said[0]
+
+
+def test_a_step_that_was_edited_is_computed_anew(classifier, images, store):
+    def register(shift):
+        @register_defence("Shifted")
+        def shifted(images):
+            return (images.int() + shift).clamp(0, 255).to(images.dtype)
+
+    before = dict(STEPS)
+    try:
+        for shift, taken in ((1, 0), (1, 88), (2, 44)):
+            STEPS.pop("Shifted", None)
+            register(shift)
+            evaluation = run(classifier, images, store, ["Shifted"])
+            assert evaluation.stored.records == taken
+            assert evaluation.records.column("linf", "Shifted").max() == shift
+    finally:
+        STEPS.clear()
+        STEPS.update(before)
+
+
+def test_refresh_computes_anew_and_replaces(classifier, images, store):
+    from robustcheck.store.stats import now
+
+    run(classifier, images, store)
+    old = [path.read_bytes() for path in files(store)]
+    refreshed = RecordStore(store.folder, since=now())
+    assert run(classifier, images, refreshed).stored.records == 0
+    assert len(files(store)) == 3
+    assert all(path.read_bytes() != data for path, data in zip(files(store), old, strict=True))
+    assert run(classifier, images, refreshed).stored.records == 4 * 44
+
+
+@pytest.mark.parametrize("at", [0, 0.1, 0.5, 0.9, 1])
+@pytest.mark.parametrize("how", ["flip", "cut"])
+def test_a_damaged_part_is_said_and_computed_anew(classifier, images, tmp_path, at, how):
+    said = []
+    store = RecordStore(tmp_path / "store", say=said.append)
+    cold = run(classifier, images, store)
+    path = files(store)[1]
+    data = bytearray(path.read_bytes())
+    place = min(int(at * len(data)), len(data) - 1)
+    if how == "flip":
+        data[place] ^= 0x40
+    path.write_bytes(data if how == "flip" else data[:place])
+    again = run(classifier, images, store)
+    assert_same(again.records, cold.records)
+    assert said or how == "flip"  # a byte of which nothing depends on may be another
+    assert all(str(path) in line and "computed anew" in line for line in said)
+    assert run(classifier, images, store).stored.records == 4 * 44
+
+
+def test_every_byte_counts(classifier, images):
+    part = evaluation_of(classifier, images).compute(["Noise_3"], Shard(0, 8))
+    data = part.to_bytes()
+    for at in range(len(data)):
+        flipped = bytearray(data)
+        flipped[at] ^= 0x01
+        try:
+            other = Part.from_bytes(bytes(flipped))
+        except BadPart:
+            continue
+        assert other.header == part.header  # a byte that bears on nothing that is read
+
+
+def test_a_part_of_another_version_is_refused_by_name(classifier, images, tmp_path, monkeypatch):
+    from robustcheck.store import block as part
+
+    said = []
+    store = RecordStore(tmp_path / "store", say=said.append)
+    evaluation = evaluation_of(classifier, images, store)
+    with monkeypatch.context() as old:
+        old.setattr(part, "FORMAT", 0)
+        made = evaluation.compute(VIEWS, Shard(0, 16))
+        evaluation.commit(made)
+    evaluation.run(VIEWS)
+    assert evaluation.stored.records == 0
+    assert "version 0, and this robustcheck reads 1" in said[0]
+
+
+def test_warnings_of_the_first_batch_are_given_again(images, store):
+    class Probabilities(Net):
+        def forward(self, batch):
+            return super().forward(batch).softmax(1)
+
+    for _ in range(2):
+        with pytest.warns(RobustnessWarning, match="returns probabilities, not logits"):
+            evaluation = run(classifier_of(Probabilities()), images, store)
+    assert evaluation.stored.records == 4 * 44
+
+
+def test_a_folder_that_can_not_be_written_is_said_once(classifier, images, tmp_path):
+    (tmp_path / "file").write_text("")
+    said = []
+    evaluation = run(classifier, images, RecordStore(tmp_path / "file", say=said.append))
+    assert len(said) == 1
+    assert "goes on without the record store" in said[0]
+    assert_same(evaluation.records, run(classifier, images).records)
+    with pytest.raises(RobustcheckError, match=r"the record store .* can't be made"):
+        evaluate(classifier, images, ["x"], store=tmp_path / "file")
+
+
+def test_computed_elsewhere_and_committed_twice(classifier, images, store):
+    """The seam for other processes and machines."""
+    here, there = evaluation_of(classifier, images, store), evaluation_of(classifier, images)
+    lacking = list(here.missing(VIEWS))
+    assert [shard for shard, _ in lacking] == [Shard(0, 16), Shard(16, 32), Shard(32, 44)]
+    for shard, views in reversed(lacking):
+        data = there.compute(views, shard).to_bytes()
+        for _ in range(2):
+            here.commit(Part.from_bytes(data))
+    assert there.records.views == ()
+    assert list(here.missing(VIEWS)) == []
+    assert len(files(store)) == 3
+    classifier.seen = 0
+    here.run(VIEWS)
+    assert classifier.seen == SPOT_CHECK
+    assert_same(here.records, run(classifier, images).records)

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import os
+import stat
+import sys
+
+import pytest
+
+from robustcheck import RobustcheckError
+from robustcheck.atomic_io import write_whole
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="permissions are others there")
+
+
+@pytest.fixture(params=[0o022, 0o077, 0o002], ids=oct)
+def umask(request):
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+def mode(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_permissions_are_the_umasks(tmp_path, umask):
+    write_whole(tmp_path / "new" / "a.csv", "text")
+    assert mode(tmp_path / "new" / "a.csv") == 0o666 & ~umask
+    assert mode(tmp_path / "new") == 0o777 & ~umask
+
+
+def test_permissions_of_a_file_that_is_replaced_stay(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("before")
+    path.chmod(0o640)
+    write_whole(path, b"after")
+    assert path.read_text() == "after"
+    assert mode(path) == 0o640
+
+
+def test_a_link_is_replaced_and_not_written_through(tmp_path):
+    (tmp_path / "victim").write_text("theirs")
+    (tmp_path / "a.csv").symlink_to(tmp_path / "victim")
+    write_whole(tmp_path / "a.csv", "ours")
+    assert (tmp_path / "victim").read_text() == "theirs"
+    assert not (tmp_path / "a.csv").is_symlink()
+
+
+@pytest.mark.parametrize("failing", ["fsync", "replace"])
+def test_what_fails_on_the_way_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, failing):
+    path = tmp_path / "a.csv"
+    path.write_text("before")
+
+    def fail(*_args, **_options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os if failing == "fsync" else type(path), failing, fail)
+    with pytest.raises(RobustcheckError, match=r"a.csv can't be written: No space left on device; look at"):
+        write_whole(path, "after")
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_in_the_way_is_said(tmp_path):
+    (tmp_path / "a.csv").mkdir()
+    with pytest.raises(RobustcheckError, match=r"a.csv can't be written: Is a directory"):
+        write_whole(tmp_path / "a.csv", "text")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RobustcheckError, match=r"can't be written: (Not a directory|File exists)"):
+        write_whole(tmp_path / "file" / "a.csv", "text")
