@@ -2,12 +2,13 @@
 
 In the first a lane owns a whole 8x8 block and keeps its 64 samples in registers, a to h by row, 0 to 7 by
 column, so that neither pass of the DCT exchanges anything between lanes. All values are int32 and exact,
-centred as in `chain`, which states the same arithmetic more briefly. On a machine without Triton this module
-still imports; there are only no kernels in it.
+centred as in `chain`, which states the same arithmetic more briefly. A kernel is compiled once for all sizes of
+images: specialised on them it would be the same machine code, seconds later. On a machine without Triton this
+module still imports; there are only no kernels in it.
 """
 
 # Triton's own way: constants in capitals, arguments without types, long straight lines of arithmetic.
-# ruff: noqa: ANN001, ANN201, ANN202, D103, N803, N806, PLR0917
+# ruff: noqa: ANN001, ANN003, ANN201, ANN202, D103, N803, N806, PLR0917
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator"
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ try:
     from triton import language as tl
 except ImportError:  # macOS and Windows
 
-    def jit(function):
-        return function
+    def jit(function=None, **_):
+        return function or jit
 else:
     jit = triton.jit
 
@@ -140,7 +141,10 @@ def _packed(x0, x1, x2, x3):
     return _byte(x0) | (_byte(x1) << 8) | (_byte(x2) << 16) | (_byte(x3) << 24)
 
 
-@jit
+@jit(
+    do_not_specialize=("tiles_high", "tiles_wide", "blocks_high", "blocks_wide", "width", "height"),
+    do_not_specialize_on_alignment=("stride_n", "stride_c", "stride_h", "stride_w"),
+)
 def code_planes(pixels, planes, steps, inverses, tiles_high, tiles_wide, blocks_high, blocks_wide, width, height,
                 stride_n, stride_c, stride_h, stride_w,
                 ACROSS: tl.constexpr, DOWN: tl.constexpr, LUMA: tl.constexpr, SIDE: tl.constexpr):  # fmt: skip
@@ -228,7 +232,12 @@ def _store_pixel(pixel, luma, blue, red, size, inside):
     _store_colour(pixel + 2 * size, light + ((116130 * blue + 32768) >> 16), inside)
 
 
-@jit
+@jit(
+    do_not_specialize=(
+        *("tiles_high", "width", "height"),
+        *("luma_pitch", "luma_size", "chroma_pitch", "chroma_size"),
+    )
+)
 def merge_planes(luma, chroma, pixels, tiles_high, width, height, luma_pitch, luma_size, chroma_pitch, chroma_size,
                  ACROSS: tl.constexpr, DOWN: tl.constexpr, FANCY: tl.constexpr,
                  ROWS: tl.constexpr, COLUMNS: tl.constexpr):  # fmt: skip

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from importlib.util import find_spec
 
 import torch
@@ -15,8 +16,25 @@ from torch import Tensor
 
 from robustcheck.jpeg.tables import chroma_factors, reciprocals
 
-SIDE = 4  # a program of `code_planes` takes 4 x 4 blocks
-ROWS, COLUMNS = 4, 64  # a program of `merge_planes` takes 4 rows of 64 chroma samples
+
+@dataclass(frozen=True)
+class Launch:
+    """How work is cut into programs: speed depends on it, pixels do not. Each field is a power of two."""
+
+    side: int = 4
+    """A program of `code_planes` takes side x side blocks,"""
+    code_warps: int = 2
+    """in so many warps."""
+    rows: int = 4
+    """A program of `merge_planes` takes so many rows"""
+    columns: int = 64
+    """of so many chroma samples,"""
+    merge_warps: int = 2
+    """in so many warps."""
+
+
+LAUNCH = Launch()
+"""Step (g) of `python -m tests.gpu` compares it with others on the device at hand."""
 
 
 def interpreted() -> bool:
@@ -35,15 +53,15 @@ def missing(device: torch.device) -> str | None:
     return None
 
 
-def roundtrip(images: Tensor, steps: Tensor, subsampling: str) -> Tensor:
+def roundtrip(images: Tensor, steps: Tensor, subsampling: str, launch: Launch = LAUNCH) -> Tensor:
     """Take uint8 `images` (N, 3, H, W) through JPEG with the quantiser `steps` (N, 2, 8, 8)."""
     across, down = chroma_factors(subsampling)
     tables = steps.to(images.device), reciprocals(steps).to(images.device)
     result = torch.empty(images.shape, dtype=torch.uint8, device=images.device)
     with _on(images.device):
-        luma = _coded(images, tables, (1, 1), components=1)
-        chroma = _coded(images, tables, (across, down), components=2)
-        _merge(luma, chroma, result, (across, down))
+        luma = _coded(images, tables, (1, 1), launch, components=1)
+        chroma = _coded(images, tables, (across, down), launch, components=2)
+        _merge(luma, chroma, result, (across, down), launch)
     return result
 
 
@@ -52,7 +70,11 @@ def _on(device: torch.device) -> AbstractContextManager[object]:
 
 
 def _coded(
-    images: Tensor, tables: tuple[Tensor, Tensor], factors: tuple[int, int], components: int
+    images: Tensor,
+    tables: tuple[Tensor, Tensor],
+    factors: tuple[int, int],
+    launch: Launch,
+    components: int,
 ) -> Tensor:
     """The coded luma, or both coded chroma, as bytes (N, components, rows, columns) of whole blocks."""
     from robustcheck.jpeg.kernels import code_planes
@@ -61,23 +83,25 @@ def _coded(
     n, _, height, width = images.shape
     high, wide = -(-height // (8 * down)), -(-width // (8 * across))
     planes = torch.empty((n, components, 8 * high, 2 * wide), dtype=torch.int32, device=images.device)
-    tiles_high, tiles_wide = -(-high // SIDE), -(-wide // SIDE)
+    tiles_high, tiles_wide = -(-high // launch.side), -(-wide // launch.side)
     code_planes[n * tiles_high * tiles_wide, components](
         images, planes, *tables, tiles_high, tiles_wide, high, wide, width, height, *images.stride(),
-        ACROSS=across, DOWN=down, LUMA=components == 1, SIDE=SIDE, num_warps=2, enable_fp_fusion=False,
+        ACROSS=across, DOWN=down, LUMA=components == 1, SIDE=launch.side,
+        num_warps=launch.code_warps, enable_fp_fusion=False,
     )  # fmt: skip
     return planes.view(torch.uint8)
 
 
-def _merge(luma: Tensor, chroma: Tensor, result: Tensor, factors: tuple[int, int]) -> None:
+def _merge(luma: Tensor, chroma: Tensor, result: Tensor, factors: tuple[int, int], launch: Launch) -> None:
     from robustcheck.jpeg.kernels import merge_planes
 
     across, down = factors
     n, _, height, width = result.shape
     fancy = across == 2 and -(-width // across) > 2
-    tiles_high = -(-height // ROWS)
-    merge_planes[n * tiles_high, -(-width // (across * COLUMNS))](
+    tiles_high = -(-height // launch.rows)
+    merge_planes[n * tiles_high, -(-width // (across * launch.columns))](
         luma, chroma, result, tiles_high, width, height,
         luma.stride(2), luma.stride(1), chroma.stride(2), chroma.stride(1),
-        ACROSS=across, DOWN=down, FANCY=fancy, ROWS=ROWS, COLUMNS=COLUMNS, num_warps=2, enable_fp_fusion=False,
+        ACROSS=across, DOWN=down, FANCY=fancy, ROWS=launch.rows, COLUMNS=launch.columns,
+        num_warps=launch.merge_warps, enable_fp_fusion=False,
     )  # fmt: skip

@@ -52,7 +52,7 @@ POINTERS = {
     "luma": "*u8",
     "chroma": "*u8",
 }
-MERGE = {"ROWS": codec.ROWS, "COLUMNS": codec.COLUMNS}
+MERGE = {"ROWS": codec.LAUNCH.rows, "COLUMNS": codec.LAUNCH.columns}
 
 
 @needs_triton
@@ -61,9 +61,9 @@ MERGE = {"ROWS": codec.ROWS, "COLUMNS": codec.COLUMNS}
 @pytest.mark.parametrize(
     ("kernel", "constants"),
     [
-        ("code_planes", {"ACROSS": 1, "DOWN": 1, "LUMA": True, "SIDE": codec.SIDE}),
-        ("code_planes", {"ACROSS": 2, "DOWN": 1, "LUMA": False, "SIDE": codec.SIDE}),
-        ("code_planes", {"ACROSS": 2, "DOWN": 2, "LUMA": False, "SIDE": codec.SIDE}),
+        ("code_planes", {"ACROSS": 1, "DOWN": 1, "LUMA": True, "SIDE": codec.LAUNCH.side}),
+        ("code_planes", {"ACROSS": 2, "DOWN": 1, "LUMA": False, "SIDE": codec.LAUNCH.side}),
+        ("code_planes", {"ACROSS": 2, "DOWN": 2, "LUMA": False, "SIDE": codec.LAUNCH.side}),
         ("merge_planes", {"ACROSS": 1, "DOWN": 1, "FANCY": False, **MERGE}),
         ("merge_planes", {"ACROSS": 2, "DOWN": 2, "FANCY": True, **MERGE}),
     ],
