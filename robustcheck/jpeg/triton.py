@@ -14,7 +14,7 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
-from robustcheck.jpeg.tables import chroma_factors, reciprocals
+from robustcheck.jpeg.tables import chroma_factors, on_device, reciprocals
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def missing(device: torch.device) -> str | None:
 def roundtrip(images: Tensor, steps: Tensor, subsampling: str, launch: Launch = LAUNCH) -> Tensor:
     """Take uint8 `images` (N, 3, H, W) through JPEG with the quantiser `steps` (N, 2, 8, 8)."""
     across, down = chroma_factors(subsampling)
-    tables = steps.to(images.device), reciprocals(steps).to(images.device)
+    tables = on_device(steps, images.device), on_device(reciprocals(steps), images.device)
     result = torch.empty(images.shape, dtype=torch.uint8, device=images.device)
     with _on(images.device):
         luma = _coded(images, tables, (1, 1), launch, components=1)
