@@ -11,7 +11,7 @@ import robustcheck
 
 PACKAGE = Path(robustcheck.__file__).parent
 ORDER = [
-    *("errors", "atomic_io", "byte_size", "notation", "records", "options", "claims", "store"),
+    *("text", "errors", "atomic_io", "byte_size", "notation", "records", "options", "claims", "store"),
     *("jpeg", "models", "images", "strategies", "attacks", "transforms", "evaluation", "executors", "sanity"),
     *("robustness", "report", "benchmark", "session", "plugin", "suites", "__main__"),
 ]
@@ -20,7 +20,7 @@ STILL_TO_MOVE = {  # this list goes, with the reasons for it
     "evaluation/engine.py": "executors",
     "records/baseline.py": "claims",
 }
-TORCH_FREE = ("errors", "atomic_io", "byte_size", "notation", "records", "options", "claims")
+TORCH_FREE = ("text", "errors", "atomic_io", "byte_size", "notation", "records", "options", "claims")
 
 
 def module_imports():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import unicodedata
 from collections.abc import Callable
@@ -36,17 +35,6 @@ def _is_shown(char: str) -> bool:
 
 def _escape(char: str) -> str:
     return char.encode("unicode_escape").decode("ascii")
-
-
-def percent(value: float | None, decimals: int = 1) -> str:
-    """Return a share as it is read.
-
-    >>> percent(0.5), percent(None)
-    ('50.0 %', 'unknown')
-    """
-    if value is None or not math.isfinite(value):
-        return "unknown" if value is None or math.isnan(value) else "unbounded"
-    return f"{100 * value + 0.0:.{decimals}f} %"
 
 
 def without_paths(run: FinishedRun, root: Path) -> FinishedRun:

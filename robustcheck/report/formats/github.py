@@ -9,7 +9,8 @@ from pathlib import Path
 
 from robustcheck.report.run import ReportedClaim
 from robustcheck.report.summary import Facts, StudyFacts
-from robustcheck.report.texts import percent, plain
+from robustcheck.report.texts import plain
+from robustcheck.text import interval, percent
 
 LARGEST = 1024 * 1024
 """Bytes that GitHub takes of the summaries of one step; one that is larger is not shown at all."""
@@ -85,9 +86,8 @@ def _table(study: StudyFacts) -> Iterator[str]:
     yield f"| view | {first} | 95 % interval | p(top) | n |\n|---|--:|:-:|--:|--:|\n"
     for row in study.rows:
         shown = row.accuracy if study.measure == "accuracy" and row.accuracy else row.kept
-        interval = f"{100 * shown.low:.1f} .. {100 * shown.high:.1f} %"
         yield (
-            f"| {code(row.view, cell=True)} | {percent(shown.value)} | {interval} | "
+            f"| {code(row.view, cell=True)} | {percent(shown.value)} | {interval(shown.low, shown.high)} % | "
             f"{row.top_probability.value:.3f} | {row.n:,} |\n"
         )
     yield "\n"

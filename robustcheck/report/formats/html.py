@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from robustcheck.errors import RobustcheckError
 from robustcheck.report.formats import html_plots as plots
 from robustcheck.report.summary import Facts, StudyFacts
-from robustcheck.report.texts import percent, plain
+from robustcheck.report.texts import plain
+from robustcheck.text import percent
 
 if TYPE_CHECKING:
     from jinja2 import Environment

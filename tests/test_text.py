@@ -1,0 +1,57 @@
+"""Texts that messages and reports share."""
+
+import math
+
+import pytest
+
+from robustcheck.text import first_line, interval, listed, percent
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "text"),
+    [
+        (0.5, 1, "50.0 %"),
+        (1, 0, "100 %"),
+        (-0.0, 1, "0.0 %"),
+        (0.98765, 3, "98.765 %"),
+        (None, 1, "unknown"),
+        (math.nan, 1, "unknown"),
+        (math.inf, 1, "unbounded"),
+        (-math.inf, 1, "unbounded"),
+    ],
+)
+def test_percentages(value, decimals, text):
+    assert percent(value, decimals) == text
+
+
+def test_intervals_have_no_unit_and_a_sign_where_they_are_of_differences():
+    assert interval(0.1, 0.25) == "10.0 .. 25.0"
+    assert interval(-0.02, 0.01, 2, signed=True) == "-2.00 .. +1.00"
+    assert interval(-math.inf, 0.5) == "unbounded .. 50.0"
+    assert interval(None, None) == "unknown .. unknown"
+
+
+def test_lists_say_how_many_items_they_leave_out():
+    assert listed([]) == ""
+    assert listed(["a"]) == "a"
+    assert listed(map(str, range(5))) == "0, 1, 2, 3, 4"
+    assert listed(map(str, range(6))) == "0, 1, 2, 3, 4 and 1 more"
+    assert listed(map(str, range(6)), 2, between="; ") == "0; 1; and 4 more"
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("one\ntwo"), "one"),
+        (OSError("\n  \n two \nthree"), "two"),
+        (RuntimeError(), "no message"),
+        ("a text\r\nof lines", "a text"),
+        (ValueError("x" * 300), "x" * 200),
+    ],
+)
+def test_the_first_line_of_an_error(error, line):
+    assert first_line(error) == line
+
+
+def test_the_first_line_is_cut_where_asked():
+    assert first_line("abcdef", 3) == "abc"
