@@ -320,7 +320,6 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     saved = ours.save_baseline() if complete and not ours.is_empty else True
     if not (ours.write_reports(_suite_properties(session.config)) and saved):
         session.exitstatus = pytest.ExitCode.USAGE_ERROR
-    ours.means.close_cache()
 
 
 def _make_readable(report: pytest.TestReport) -> None:
@@ -379,7 +378,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.line(line)
     if session.saved:
         terminalreporter.line(session.saved)
-    for line in [*session.written, *session.means.told_of_cache()]:
+    for line in session.written:
         terminalreporter.line(line)
 
 

@@ -75,27 +75,6 @@ OPTIONS = (
         option_values.one_of("error", "skip"),
         "error",
     ),
-    Option(
-        "cache-dir",
-        "DIR|off",
-        "keep decoded images in this folder, so that later runs need not decode them (default: off)",
-        Path,
-        is_output=True,
-        words={"off": None},
-    ),
-    Option(
-        "cache-size",
-        "SIZE",
-        "how large the folder may become, such as 500M or 20G; what was not used for longest makes way (default: 20G)",
-        option_values.size_from("16M"),
-        20 * 10**9,
-    ),
-    Option(
-        "cache-verify",
-        None,
-        "know image files by their contents alone, which reads each of them, not by size, inode and times",
-        default=False,
-    ),
     Option("limit", "N", "take N of the images, a seeded random subset", option_values.whole(1)),
     Option("stratify", None, "with a limit: take of each class its share", default=False),
     Option(
@@ -233,9 +212,6 @@ class Settings:
     weights: str | None
     images: str | None
     bad_images: str
-    cache_dir: Path | None
-    cache_size: int
-    cache_verify: bool
     limit: int | None
     stratify: bool
     batch_size: int | str | None

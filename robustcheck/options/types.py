@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from robustcheck.byte_size import read_size
 from robustcheck.errors import unknown
 from robustcheck.options.workers import read_address
 
@@ -43,20 +42,6 @@ def share(text: str) -> float:
     if not 0 < value < 1:
         raise ValueError("it is a number between 0 and 1, such as 0.05")
     return value
-
-
-def size_from(least: str) -> Callable[[str], int]:
-    """Return a reader of sizes from one up."""
-
-    def read(text: str) -> int:
-        try:
-            if (count := read_size(text)) >= read_size(least):
-                return count
-        except ValueError:
-            pass
-        raise ValueError(f"it is a size from {least} up, such as 500M or 20G")
-
-    return read
 
 
 def one_of(*words: str) -> Callable[[str], str]:

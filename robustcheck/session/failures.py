@@ -12,7 +12,7 @@ import pytest
 from robustcheck.errors import ClaimFailed, RobustcheckError
 from robustcheck.session import Session
 
-_PACKAGE = Path(__file__).parent
+_PACKAGE = Path(__file__).parents[1]
 _SUITES = _PACKAGE / "suites"
 
 

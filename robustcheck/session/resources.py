@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from importlib.util import find_spec
@@ -17,7 +16,6 @@ from robustcheck.options.table import Settings
 if TYPE_CHECKING:
     from robustcheck.executors.locked import Sharing
     from robustcheck.executors.ray.executor import RayWorkers
-    from robustcheck.images import PixelCache
     from robustcheck.models import Classifier
     from robustcheck.session.xdist import Worker
     from robustcheck.store.store import RecordStore
@@ -37,8 +35,6 @@ class Means:
         """Loads the model in another process, where the options name it."""
         self.said: dict[str, None] = {}
         """What a user should know of the store and the workers, each line once."""
-        self.cache_counts: list[tuple[int, int]] = []
-        """How many images came out of the pixel cache, and how many were decoded, in this process or a worker each."""
 
     @cached_property
     def device(self) -> str:
@@ -56,16 +52,6 @@ class Means:
             self.said["--robustcheck-batch-size=auto measures nothing under pytest-xdist: by device"] = None
             return None
         return asked
-
-    @cached_property
-    def pixel_cache(self) -> PixelCache | None:
-        """What `--robustcheck-cache-dir` names."""
-        from robustcheck.images import PixelCache
-
-        settings = self.settings
-        if settings.cache_dir is None:
-            return None
-        return PixelCache(settings.cache_dir, limit=settings.cache_size, verify=settings.cache_verify)
 
     @cached_property
     def store(self) -> RecordStore | None:
@@ -165,22 +151,6 @@ class Means:
         store = vars(self).get("store") or (self.store if prunes else None)
         if store is not None:
             self._prune(store)
-
-    def close_cache(self) -> list[tuple[int, int]]:
-        """Write the decoded images that are not yet in the cache's folder, and return what came out of it."""
-        cache = vars(self).get("pixel_cache")
-        if cache is not None:
-            with warnings.catch_warnings():
-                warnings.simplefilter("always")  # no test is there any more that one could fail
-                cache.flush()
-            self.cache_counts.append((cache.found, cache.decoded))
-        return self.cache_counts
-
-    def told_of_cache(self) -> Iterator[str]:
-        """Yield a line on what came out of the pixel cache, in this process and in workers."""
-        if self.cache_counts:
-            found, decoded = (sum(numbers) for numbers in zip(*self.cache_counts, strict=True))
-            yield f"pixel cache {self.settings.cache_dir}: {found} images read from it, {decoded} decoded"
 
     def _prune(self, store: RecordStore) -> None:
         from robustcheck.byte_size import write_size

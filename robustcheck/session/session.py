@@ -154,8 +154,6 @@ class Session:
             opened = images if is_set else image_set_of(images, classifier.preprocessing, name=name)
             if settings.limit is not None:
                 opened = opened.sample(settings.limit, seed=settings.seed, stratified=settings.stratify)
-        if self.means.pixel_cache is not None:
-            opened = opened.through(self.means.pixel_cache)
         return opened.readable() if settings.bad_images == "skip" else opened
 
     def _make(self, classifier: Classifier, images: ImageSet) -> Robustness:
@@ -358,13 +356,11 @@ class Session:
             "studies": [study.to_plain() for study in self.studies()],
             "stored": {name: stored.to_plain() for name, stored in self.stored_by_view().items()},
             "said": [*self.means.said],
-            "cache": self.means.close_cache(),
         }
 
     def take_in(self, told: Mapping[str, Any]) -> None:
         """Take in what a worker of pytest-xdist told; one that evaluated nothing has no studies."""
         self.means.said.update(dict.fromkeys(told["said"]))
-        self.means.cache_counts += told["cache"]
         if told["studies"]:
             from robustcheck.report.run import Study
             from robustcheck.store.stats import Stored

@@ -31,6 +31,8 @@ def test_help_lists_every_option_of_the_interface(pytester):
         ("--robustcheck-limit=0", "--robustcheck-limit=0: it is a whole number from 1 up"),
         ("--robustcheck-limit=many", "*limit=many: it is a whole number from 1 up"),
         ("--robustcheck-batch-size=-3", "*batch-size=-3: it is a whole number from 1 up, or auto"),
+        ("--robustcheck-store-limit=5 apples", "*store-limit=5 apples: it is a size with its unit, *"),
+        ("--robustcheck-store-limit=-1G", "*store-limit=-1G: it is a size with its unit, *"),
         ("--robustcheck-alpha=5", "*alpha=5: it is a number between 0 and 1, such as 0.05"),
         (
             "--robustcheck-suite=jpg-study",

@@ -113,3 +113,9 @@ def test_the_store_is_kept_to_its_limit_and_that_is_said(repository):
     wrong = repository.runpytest("--robustcheck-store-limit=1000")
     assert wrong.ret == pytest.ExitCode.USAGE_ERROR
     wrong.stderr.fnmatch_lines(["*K, M, G or T, such as 500M*"])
+
+
+def test_nothing_is_kept_without_a_cache_folder(red_and_green, pytester):
+    before = {path.name for path in pytester.path.iterdir()}
+    pytester.runpytest(red_and_green, "-p", "no:cacheprovider").assert_outcomes(passed=1)
+    assert {path.name for path in pytester.path.iterdir()} - before <= {"__pycache__", ".benchmarks"}
