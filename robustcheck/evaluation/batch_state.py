@@ -16,7 +16,7 @@ from robustcheck.notation import View, X
 from robustcheck.transforms.through import passage
 
 
-class BatchRun:
+class BatchState:
     """Every image, logit and gradient of a batch made so far, by view.
 
     Images are uint8 (n, 3, H, W) on the classifier's device. `other_model` gives the model that a view's

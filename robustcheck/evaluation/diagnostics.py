@@ -1,51 +1,99 @@
-"""What is wrong with a model, its attacks or its labels: each thing is warned of once."""
+"""Warnings about a model, its attacks or its labels, from what an evaluation computes anyway; each is given once."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
+from torch import Tensor
+
+from robustcheck.claims.record_warnings import warnings_of
 from robustcheck.errors import RobustnessWarning
-from robustcheck.evaluation.batch_state import BatchRun
+from robustcheck.evaluation.batch_state import BatchState
+from robustcheck.notation import X
 from robustcheck.records import Records
 
+AGREE = 1e-3
+"""How far two logits may differ that should be equal, as a share of their spread: float32 and other batch sizes."""
+MOST_ZEROS = 0.5
+"""Share of exact zeros in an image's gradient; a network that looks at all of the image has next to none."""
 
-class Warner:
-    """Warns of one model."""
+
+class Diagnostics:
+    """The warnings about one model."""
 
     def __init__(self, name: str) -> None:
-        self.doubts: list[str] = []
-        """What the first batch gave rise to, in this run or in that which the store has it from."""
+        self.of_first_batch: list[str] = []
+        """Warnings about the first batch, of this run or of the one whose records were reused."""
         self._name = name
-        self._told: set[str] = set()
+        self._given: set[str] = set()
 
     @property
-    def told(self) -> tuple[str, ...]:
-        """What was warned of beside the doubts."""
-        return tuple(sorted(self._told - {*self.doubts}))
+    def others(self) -> tuple[str, ...]:
+        """Warnings that are not about the first batch."""
+        return tuple(sorted(self._given - {*self.of_first_batch}))
 
     def warn(self, text: str) -> None:
-        """Warn, unless it was done."""
-        if text not in self._told:
-            self._told.add(text)
+        """Warn, unless that was done before."""
+        if text not in self._given:
+            self._given.add(text)
             warnings.warn(f"{self._name}: {text}", RobustnessWarning, stacklevel=2)
 
-    def doubt(self, doubts: Iterable[str]) -> None:
+    def warn_of_first_batch(self, texts: Iterable[str]) -> None:
         """Warn of what a first batch has shown."""
-        for doubt in doubts:
-            if doubt not in self.doubts:
-                self.doubts.append(doubt)
-            self.warn(doubt)
+        for text in texts:
+            if text not in self.of_first_batch:
+                self.of_first_batch.append(text)
+            self.warn(text)
 
-    def look_at(self, run: BatchRun) -> None:
+    def check_first_batch(self, batch: BatchState) -> None:
         """Warn of what the first batch shows to be wrong with the model."""
-        from robustcheck.sanity.first_batch import doubts
+        self.warn_of_first_batch(_first_batch_warnings(batch))
 
-        self.doubt(doubts(run))
-
-    def look_back(self, records: Records, classes: int | None) -> None:
+    def check_records(self, records: Records, classes: int | None) -> None:
         """Warn of what the records of a whole image set show to be wrong with attacks and labels."""
-        from robustcheck.sanity.recorded import warnings_of
-
         for warning in warnings_of(records, classes):
             self.warn(warning)
+
+
+def _first_batch_warnings(batch: BatchState) -> Iterator[str]:
+    """Yield what is wrong with the logits or gradients of a batch; one image is classified a second time, alone."""
+    if X not in batch.logits:
+        return
+    logits = batch.logits[X]
+    if not bool(logits.isfinite().all()):
+        return  # an error of its own
+    if looks_like_probabilities(logits):
+        yield (
+            "it returns probabilities, not logits (every row lies in 0..1 and adds up to 1): p(top) is that of a "
+            "softmax on top of a softmax, and gradients vanish; leave out the model's own softmax"
+        )
+    alone = batch.logits_of(batch.images[X][:1])
+    if (apart := difference(logits[:1], alone)) > AGREE:
+        yield (
+            f"an image classified a second time, alone, gave logits that differ by {apart:.2g} of their spread: the "
+            "model draws at random, or an image depends on its batch; one evaluation says little of it"
+        )
+    signs = batch.clean_direction
+    if signs is not None and (zeros := zero_share(signs)) > MOST_ZEROS:
+        yield (
+            f"{zeros:.0%} of the gradient of an image is exactly zero: attacks have little to follow, and whatever "
+            "withstands them has shown nothing (saturated outputs? rounding or no_grad inside?)"
+        )
+
+
+def looks_like_probabilities(logits: Tensor) -> bool:
+    """Whether every row lies in 0..1 and adds up to 1: (n, classes)."""
+    inside = bool(((logits >= 0) & (logits <= 1 + 1e-6)).all())
+    return inside and bool(((logits.sum(dim=1) - 1).abs() < 1e-3).all())
+
+
+def difference(one: Tensor, other: Tensor) -> float:
+    """Return the largest difference between two batches of logits, as a share of the mean spread of a row."""
+    spread = float((one.amax(dim=1) - one.amin(dim=1)).mean()) or 1.0
+    return float((one - other).abs().max()) / spread
+
+
+def zero_share(values: Tensor) -> float:
+    """Return the largest share of exact zeros in an image's gradient, (n, 3, H, W)."""
+    return float((values == 0).flatten(1).double().mean(dim=1).max())

@@ -14,7 +14,7 @@ from torch import Tensor
 from robustcheck.errors import RobustcheckError
 from robustcheck.evaluation.cache_keys import study_facts, view_key
 from robustcheck.evaluation.checkpoint import Keeper
-from robustcheck.evaluation.diagnostics import Warner
+from robustcheck.evaluation.diagnostics import Diagnostics
 from robustcheck.evaluation.executor import Workers
 from robustcheck.evaluation.image_sample import Look, looks
 from robustcheck.evaluation.plan import Plan, make_plan
@@ -114,13 +114,13 @@ class Evaluation:
         self.classifier, self.images, self.seed, self.codec = classifier, images, seed, codec
         self.precision, self.optimize = precision, optimize
         self.progress, self.take, self.sharing, self.workers = progress, take, sharing, workers
-        self.warner = Warner(classifier.name)
+        self.diagnostics = Diagnostics(classifier.name)
         self._measurer = Measurer(
             classifier,
             HowToRun(seed, codec, precision, optimize),
             batch_size=batch_size,
-            warn=self.warner.warn,
-            on_first=self.warner.look_at,
+            warn=self.diagnostics.warn,
+            on_first=self.diagnostics.check_first_batch,
         )
         self.batch_size = self._measurer.batch_size
         self.order = np.arange(len(images)) if order is None else order
@@ -263,9 +263,9 @@ class Evaluation:
                     for begin, stop, batches in self._legs(trees, start, goal):
                         self._compute(trees, begin, stop, batches, tell)
             finally:
-                self.keeper.save(self.warner.doubts)
+                self.keeper.save(self.diagnostics.of_first_batch)
         if goal == len(self.images):
-            self.warner.look_back(self.records, self.classifier.class_count)
+            self.diagnostics.check_records(self.records, self.classifier.class_count)
 
     def take_stored(self, views: tuple[View, ...], start: int, stop: int) -> list[Batch] | None:
         """Take from the store what it has of a shard between two images; return the batches, if they had to be read."""
@@ -273,7 +273,7 @@ class Evaluation:
         if not self.keeper.parts(shard):
             return None
         batches = [*self.images.batches(self.batch_size, self.order[start:stop])]
-        self.warner.doubt(self.keeper.take_in(views, shard, start, batches))
+        self.diagnostics.warn_of_first_batch(self.keeper.take_in(views, shard, start, batches))
         return batches
 
     def _legs(
@@ -317,7 +317,7 @@ class Evaluation:
                 self.keeper.note_computed(plan.views, done)
                 done += len(batch)
                 if done % self.shards.size == 0:
-                    self.keeper.save(self.warner.doubts)
+                    self.keeper.save(self.diagnostics.of_first_batch)
                 tell(done)
         if batches is not None and done == stop:
             tell(stop)
@@ -342,7 +342,7 @@ class Evaluation:
     def compute(self, views: Iterable[str | View], shard: Shard) -> Part:
         """Return what is measured of a shard under some views, and the clean images; nothing is recorded or kept."""
         ids, columns = self.measure(views, shard)
-        return self.keeper.part(shard, ids, columns, self.warner.doubts)
+        return self.keeper.part(shard, ids, columns, self.diagnostics.of_first_batch)
 
     def commit(self, part: Part) -> None:
         """Put a part into the store, where there is one; raises `RobustcheckError` where it can't be written."""

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from robustcheck.evaluation.batch_state import BatchRun
+from robustcheck.evaluation.batch_state import BatchState
 from robustcheck.evaluation.plan import Plan
 from robustcheck.images import Batch
 from robustcheck.notation import View
@@ -24,7 +24,7 @@ class Look:
     probabilities: Mapping[View, npt.NDArray[np.float64]]  # (classes,)
 
 
-def looks(plan: Plan, batch: Batch, run: BatchRun) -> Iterator[Look]:
+def looks(plan: Plan, batch: Batch, run: BatchState) -> Iterator[Look]:
     """Yield each image of a batch that has gone through a plan."""
     with torch.inference_mode():
         shown = {view: run.logits[view].double().softmax(dim=1).cpu().numpy() for view in plan.views}

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from robustcheck.evaluation.batch_state import BatchRun
+from robustcheck.evaluation.batch_state import BatchState
 from robustcheck.notation import View, X
 from robustcheck.records import COLUMNS
 
 
-def measure(run: BatchRun, view: View) -> Tensor:
+def measure(run: BatchState, view: View) -> Tensor:
     """Return the rows `robustcheck.records.COLUMNS` of a view of a batch, float64 (rows, n).
 
     The prediction is NaN where the logits are not finite, and `correct` where there is no label. All

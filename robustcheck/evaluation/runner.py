@@ -18,7 +18,7 @@ from robustcheck.attacks import HasLogits, transfer_from
 from robustcheck.attacks.gradient import not_finite
 from robustcheck.errors import RobustcheckError
 from robustcheck.evaluation.batch_size import default_batch_size, measure_batch_sizes
-from robustcheck.evaluation.batch_state import BatchRun
+from robustcheck.evaluation.batch_state import BatchState
 from robustcheck.evaluation.measures import measure
 from robustcheck.evaluation.memory import give_back, split
 from robustcheck.evaluation.plan import Plan, make_plan
@@ -58,7 +58,7 @@ class Measurer:
         *,
         batch_size: int | str | None,
         warn: Callable[[str], None],
-        on_first: Callable[[BatchRun], None],
+        on_first: Callable[[BatchState], None],
     ) -> None:
         self.classifier, self.how = classifier, how
         self.batch_size_note = ""
@@ -114,7 +114,7 @@ class Measurer:
             elif batch is None:
                 return
 
-    def gone_through(self, plan: Plan, batches: Iterable[Batch]) -> Iterator[tuple[Batch, BatchRun]]:
+    def gone_through(self, plan: Plan, batches: Iterable[Batch]) -> Iterator[tuple[Batch, BatchState]]:
         """Yield each batch, as many images as there is memory for, with all images and logits of a plan."""
         for batch in batches:
             for part in split(batch, self._at_once):
@@ -178,16 +178,16 @@ class Measurer:
         (values, finite), arrived = _on_its_way(values, finite)
         return Sent(batch.names, values, attacks, finite, arrived, run if first else None)
 
-    def _run(self, plan: Plan, batch: Batch, top_labels: Tensor | None) -> BatchRun:
+    def _run(self, plan: Plan, batch: Batch, top_labels: Tensor | None) -> BatchState:
         """Return a batch with all images and logits of a plan."""
         run = self._made(plan, batch, top_labels)
         run.classify(plan.views)
         return run
 
-    def _made(self, plan: Plan, batch: Batch, top_labels: Tensor | None) -> BatchRun:
+    def _made(self, plan: Plan, batch: Batch, top_labels: Tensor | None) -> BatchState:
         """Return a batch with all images of a plan."""
         device = self.classifier.device
-        run = BatchRun(
+        run = BatchState(
             self.running.attacked,
             send(batch.pixels, device),
             ids=batch.ids,
@@ -245,7 +245,7 @@ class Sent:
     attacks: tuple[View, ...]
     finite: Tensor  # bool (attacks,): whether the gradients of each were finite
     arrived: torch.cuda.Event | None
-    first: BatchRun | None
+    first: BatchState | None
     """The run itself, where it was the first."""
 
 

@@ -14,13 +14,13 @@ from robustcheck.attacks.external import attack_by
 from robustcheck.attacks.gradient_ascent import Norm
 from robustcheck.attacks.noise import image_seeds, mixed_seeds
 from robustcheck.attacks.pgd import REACH
-from robustcheck.evaluation.batch_state import BatchRun
+from robustcheck.evaluation.batch_state import BatchState
 from robustcheck.evaluation.plan import GradientOf
 from robustcheck.notation import View
 from robustcheck.transforms.through import qualities
 
 
-def make(run: BatchRun, views: tuple[View, ...]) -> None:
+def make(run: BatchState, views: tuple[View, ...]) -> None:
     """Make the images of some views that belong together; those that they are made from are there already."""
     if views[0].step == "PGD":
         run.images.update(zip(views, _pgd(run, views), strict=True))
@@ -29,19 +29,19 @@ def make(run: BatchRun, views: tuple[View, ...]) -> None:
             run.images[view] = _implementation(view)(run, view)
 
 
-def _implementation(view: View) -> Callable[[BatchRun, View], Tensor]:
+def _implementation(view: View) -> Callable[[BatchState, View], Tensor]:
     if view.declared.function is not None:
         return _registered
     return IMPLEMENTATIONS.get(view.step, _by_library)
 
 
-def _adv(run: BatchRun, view: View) -> Tensor:
+def _adv(run: BatchState, view: View) -> Tensor:
     """One step of the loop, as long as the ball is wide, in a direction that the views share."""
     ball = _ball(run, [view])
     return ascend(ball, _never, steps=1, step=ball.epsilon, first=run.direction(view, ball))
 
 
-def _pgd(run: BatchRun, views: tuple[View, ...]) -> list[Tensor]:
+def _pgd(run: BatchState, views: tuple[View, ...]) -> list[Tensor]:
     """Climb for all views, and all their restarts, at once: each image of each restart of each view is a row."""
     rule, restarts = views[0], _whole(views[0], "restarts")
     tries = [view for view in views for _ in range(restarts)]
@@ -63,14 +63,14 @@ def _pgd(run: BatchRun, views: tuple[View, ...]) -> list[Tensor]:
     return [strongest(images, own, restarts) for images, own in by_view]
 
 
-def _ball(run: BatchRun, views: list[View]) -> Ball:
+def _ball(run: BatchState, views: list[View]) -> Ball:
     """Return the ball around each image of each view's source."""
     norm: Norm = "2" if views[0].option("norm") == "2" else "inf"
     centre = torch.cat([run.images[view.source] for view in views])
     return Ball(centre, torch.cat([_rows(run, view.number) for view in views]), norm)
 
 
-def _start(run: BatchRun, views: list[View], ball: Ball, seeds: list[int]) -> Tensor | None:
+def _start(run: BatchState, views: list[View], ball: Ball, seeds: list[int]) -> Tensor | None:
     if not any(view.option("start") == "random" for view in views):
         return None
     start = ball.random(seeds)
@@ -78,7 +78,7 @@ def _start(run: BatchRun, views: list[View], ball: Ball, seeds: list[int]) -> Te
     return torch.where(still.view(-1, 1, 1, 1), ball.centre.float(), start)
 
 
-def _shared_direction(run: BatchRun, views: list[View], ball: Ball) -> Tensor | None:
+def _shared_direction(run: BatchState, views: list[View], ball: Ball) -> Tensor | None:
     """Return the first step's direction, where every row starts in one that may have been computed before."""
     if any(GradientOf.used_by(view) is None for view in views):
         return None
@@ -90,7 +90,7 @@ def _stride(view: View) -> float:
     return REACH * view.number / _whole(view, "steps") if step is None else float(step)
 
 
-def _rows(run: BatchRun, value: float) -> Tensor:
+def _rows(run: BatchState, value: float) -> Tensor:
     return torch.full((len(run.ids),), float(value), device=run.classifier.device)
 
 
@@ -102,21 +102,21 @@ def _never(_pixels: Tensor) -> Tensor:
     raise AssertionError("a single step in a known direction needs no gradient")
 
 
-def _jpg(run: BatchRun, view: View) -> Tensor:
+def _jpg(run: BatchState, view: View) -> Tensor:
     quality = qualities(view, run.seeds(view))
     return jpeg.roundtrip(run.images[view.source], quality=quality, codec=run.codec)
 
 
-def _jpg_noise(run: BatchRun, view: View) -> Tensor:
+def _jpg_noise(run: BatchState, view: View) -> Tensor:
     recompressed = run.images[View("JPG", view.amount, (), view.sources)]
     return permuted_noise(run.images[view.source], recompressed, seeds=run.seeds(view))
 
 
-def _noise(run: BatchRun, view: View) -> Tensor:
+def _noise(run: BatchState, view: View) -> Tensor:
     return random_signs(run.images[view.source], epsilon=view.number, seeds=run.seeds(view))
 
 
-def _worst(run: BatchRun, view: View) -> Tensor:
+def _worst(run: BatchState, view: View) -> Tensor:
     """Of each image the view in which it is lost, or nearest to it: not its label, then least probable.
 
     An image without a label is lost where it is no longer l_x. The logits are chosen along with the images.
@@ -134,7 +134,7 @@ def _worst(run: BatchRun, view: View) -> Tensor:
     return images[chosen, every]
 
 
-def _by_library(run: BatchRun, view: View) -> Tensor:
+def _by_library(run: BatchState, view: View) -> Tensor:
     library, _, attack = view.step.partition(":")
     (seed,) = image_seeds(run.seed, [" ".join(run.ids)], str(view))
     return attack_by(
@@ -155,14 +155,14 @@ def library_options(view: View) -> dict[str, str]:
     return {key: text for key, text in view.options if key not in view.declared.options}
 
 
-def _registered(run: BatchRun, view: View) -> Tensor:
+def _registered(run: BatchState, view: View) -> Tensor:
     images = run.images[view.source]
     if view.kind == "attack":
         return call_attack(view, run.classifier, images, run.labels_of(view), run.seeds(view))
     return call_defence(view, images, run.seeds(view))
 
 
-IMPLEMENTATIONS: dict[str, Callable[[BatchRun, View], Tensor]] = {
+IMPLEMENTATIONS: dict[str, Callable[[BatchState, View], Tensor]] = {
     "Adv": _adv,
     "JPG": _jpg,
     "JPG_noise": _jpg_noise,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from robustcheck.claims.intervals import clopper_pearson, t_interval
+from robustcheck.claims.record_warnings import warnings_of
 from robustcheck.errors import RobustcheckError
 from robustcheck.notation import View
 from robustcheck.report.distributions import Box, Scatter, box_of, scatters_of
@@ -16,7 +17,6 @@ from robustcheck.report.order import place
 from robustcheck.report.panel import Panel
 from robustcheck.report.run import Check, Finding, FinishedRun, ReportedClaim, Study, Trouble
 from robustcheck.report.sweeps import Sweep, sweeps_of
-from robustcheck.sanity.recorded import warnings_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,9 +13,9 @@ from torch import Tensor
 from robustcheck.attacks import Ball, ascend
 from robustcheck.attacks.custom import attack_with_nothing
 from robustcheck.attacks.pgd import REACH
+from robustcheck.claims.attack_order import NOTICEABLE, stronger_than_it_should_be
 from robustcheck.errors import RobustcheckError
 from robustcheck.notation import STEPS, View, X, parse
-from robustcheck.sanity import strength
 from robustcheck.sanity.check import Failed, Skipped
 from robustcheck.sanity.subject import Subject
 
@@ -93,7 +93,7 @@ def attack_beats_random_signs(subject: Subject) -> str:
     weak, strong = (
         float(np.nanmean(records.columns[view]["p_top"])) for view in (noise, subject.view(SMALL))
     )
-    if weak - strong < strength.NOTICEABLE:
+    if weak - strong < NOTICEABLE:
         raise Failed(f"mean p(l_x) is {strong:.3f} under {subject.view(SMALL)} and {weak:.3f} under {noise}")
     return f"mean p(l_x) {strong:.3f}, under random signs {weak:.3f}"
 
@@ -125,7 +125,7 @@ def harm_grows_with_epsilon(subject: Subject) -> str:
     small, large, huge = (subject.view(epsilon) for epsilon in (SMALL, LARGE, HUGE))
     records = subject.records(small, large, huge)
     for one, other in ((small, large), (small, huge), (large, huge)):
-        if problem := strength.stronger_than_it_should_be(records, one, other):
+        if problem := stronger_than_it_should_be(records, one, other):
             raise Failed(problem)
     kept = [records.mean("kept", view) for view in (small, large, huge)]
     if kept[2] > max(NEARLY_NOTHING, 2 / subject.classifier.probe()):
@@ -191,7 +191,7 @@ def adaptive_steps_are_near_their_best(subject: Subject) -> str:
 def _in_order(subject: Subject, weaker: str | View, stronger: str | View) -> str:
     weak, strong = parse(weaker), parse(stronger)
     records = subject.records(weak, strong)
-    if problem := strength.stronger_than_it_should_be(records, weak, strong):
+    if problem := stronger_than_it_should_be(records, weak, strong):
         raise Failed(problem)
     means = [records.mean("p_top", view) for view in (weak, strong)]
     return f"mean p(l_x) {means[0]:.3f} under {weak}, {means[1]:.3f} under {strong}"

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from robustcheck.attacks import Gradient
 from robustcheck.errors import RobustcheckError
+from robustcheck.evaluation.diagnostics import MOST_ZEROS, zero_share
 from robustcheck.sanity.check import Failed
 from robustcheck.sanity.subject import Subject
 
-MOST_ZEROS = 0.5
-"""Share of exact zeros in an image's gradient; a network that looks at all of the image has next to none."""
 _NUDGE = 0.1
 """The change of the loss that finite differences are taken over: small for the curvature, large for float32."""
 _AGREEMENT = (0.5, 1.5)
@@ -80,11 +77,6 @@ def loss_goes_up_along_the_step(subject: Subject) -> str:
     if share < 0.75:
         raise Failed(f"one level along the gradient's sign raises the loss of {share:.0%} of the images only")
     return f"up for {share:.0%} of the images"
-
-
-def zero_share(values: Tensor) -> float:
-    """Return the largest share of exact zeros in an image's gradient, (n, 3, H, W)."""
-    return float((values == 0).flatten(1).double().mean(dim=1).max())
 
 
 def _gradient(subject: Subject) -> Gradient:

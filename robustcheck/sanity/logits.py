@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from robustcheck.errors import RobustcheckError
+from robustcheck.evaluation.diagnostics import AGREE, difference, looks_like_probabilities
 from robustcheck.models.classifier import layers_in_train_mode
 from robustcheck.sanity.check import Failed
 from robustcheck.sanity.subject import Subject
-
-AGREE = 1e-3
-"""How far two logits may differ that should be equal, as a share of their spread: float32 and other batch sizes."""
 
 
 def logits_are_finite(subject: Subject) -> str:
@@ -77,18 +74,6 @@ def an_image_does_not_depend_on_its_batch(subject: Subject) -> str:
     if apart > AGREE:
         raise Failed(f"alone, images gave logits that differ by {apart:.2g} of their spread")
     return f"differ by {apart:.1g} of their spread"
-
-
-def looks_like_probabilities(logits: Tensor) -> bool:
-    """Whether every row lies in 0..1 and adds up to 1: (n, classes)."""
-    inside = bool(((logits >= 0) & (logits <= 1 + 1e-6)).all())
-    return inside and bool(((logits.sum(dim=1) - 1).abs() < 1e-3).all())
-
-
-def difference(one: Tensor, other: Tensor) -> float:
-    """Return how far two batches of logits are apart at most, as a share of the mean spread of a row."""
-    spread = float((one.amax(dim=1) - one.amin(dim=1)).mean()) or 1.0
-    return float((one - other).abs().max()) / spread
 
 
 CHECKS = (

@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from robustcheck.errors import unknown
 from robustcheck.images import ImageSet
 from robustcheck.models import Classifier
-from robustcheck.sanity import attacks, codec, gradients, readings
+from robustcheck.sanity import attacks, codec, gradients, labels
 from robustcheck.sanity import logits as outputs
 from robustcheck.sanity.check import Check, CheckResult
 from robustcheck.sanity.subject import Subject
 
 CHECKS: dict[str, Check] = {
     check.name: check
-    for module in (outputs, gradients, readings, attacks, codec)
+    for module in (outputs, gradients, labels, attacks, codec)
     for check in map(Check, module.CHECKS)
 }
 """By name, cheap ones first."""

@@ -282,7 +282,7 @@ class Session:
             return f"no evidence was written to {folder}: {error}"
 
     def _only_records(self) -> Records:
-        from robustcheck.sanity.chance import chance_warning
+        from robustcheck.claims.record_warnings import chance_warning
 
         studies = self.finished().studies
         if len(studies) != 1:

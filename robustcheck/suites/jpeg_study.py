@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from robustcheck import jpeg
+from robustcheck.claims.record_warnings import chance_warning, too_few_to_tell
 from robustcheck.errors import RobustcheckError
 from robustcheck.records import Records
 from robustcheck.report.run import Finding
 from robustcheck.robustness import Robustness
-from robustcheck.sanity.chance import chance_warning, too_few_to_tell
 from robustcheck.session import KEY
 
 Report = Callable[[str, bool, str], None]

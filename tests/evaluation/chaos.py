@@ -29,7 +29,6 @@ import pyarrow.parquet
 import torch
 from torch import nn
 
-import robustcheck.sanity.first_batch  # noqa: F401 - here once, rather than in every process
 from robustcheck import Classifier, ImageSet, jpeg
 from robustcheck.evaluation import Evaluation
 from robustcheck.records import COLUMNS

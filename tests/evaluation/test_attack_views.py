@@ -7,7 +7,7 @@ import torch
 from robustcheck import Classifier, ImageSet, RobustcheckError, evaluate
 from robustcheck.attacks import fgs, pgd
 from robustcheck.evaluation import Evaluation
-from robustcheck.evaluation.batch_state import BatchRun
+from robustcheck.evaluation.batch_state import BatchState
 from robustcheck.evaluation.steps import make
 from robustcheck.models import registry as loading
 from robustcheck.notation import parse
@@ -106,7 +106,7 @@ def test_worst_takes_of_each_image_the_view_that_hurts_most(toy_classifier, toy_
 
 def test_an_image_that_is_lost_is_worse_than_one_that_is_less_probable(toy_classifier):
     clean = torch.zeros((1, 3, 16, 16), dtype=torch.uint8)
-    run = BatchRun(
+    run = BatchState(
         toy_classifier,
         clean,
         ids=("a",),

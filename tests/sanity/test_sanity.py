@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from robustcheck import Classifier, ImageSet, RobustcheckError, RobustnessWarning, evaluate
+from robustcheck.claims.attack_order import stronger_than_it_should_be
+from robustcheck.claims.record_warnings import warnings_of
 from robustcheck.notation import parse
 from robustcheck.records import Records, empty_columns
-from robustcheck.sanity.recorded import warnings_of
 from robustcheck.sanity.registry import CHECKS, examine
-from robustcheck.sanity.strength import stronger_than_it_should_be
 from robustcheck.sanity.subject import Subject
 
 

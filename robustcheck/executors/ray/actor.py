@@ -105,12 +105,12 @@ class Worker:
         self, evaluation: Evaluation, views: Sequence[str], shard: Shard, study: str | None
     ) -> Measured:
         ids, columns = evaluation.measure(views, shard)
-        doubts = tuple(evaluation.warner.doubts) if shard.start == 0 else ()
+        doubts = tuple(evaluation.diagnostics.of_first_batch) if shard.start == 0 else ()
         measured = Measured(
             ids=tuple(ids),
             columns={str(view): own for view, own in columns.items()},
             doubts=doubts,
-            warnings=evaluation.warner.told,
+            warnings=evaluation.diagnostics.others,
             where=self._where,
             device=place_facts(evaluation.classifier)["device"],
         )

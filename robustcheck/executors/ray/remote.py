@@ -86,9 +86,9 @@ def absorb(evaluation: Evaluation, shard: Shard, measured: Measured) -> None:
     evaluation.table.add(kept)
     _await_written(evaluation, kept, shard, measured.where)
     evaluation.keeper.take_written(kept, shard, measured.ids)
-    evaluation.warner.doubt(measured.doubts)
+    evaluation.diagnostics.warn_of_first_batch(measured.doubts)
     for text in measured.warnings:
-        evaluation.warner.warn(text)
+        evaluation.diagnostics.warn(text)
 
 
 def _await_written(evaluation: Evaluation, views: Sequence[View], shard: Shard, where: str) -> None:

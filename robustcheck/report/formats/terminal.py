@@ -6,13 +6,13 @@ import textwrap
 from collections.abc import Iterator
 
 from robustcheck.claims.intervals import clopper_pearson
+from robustcheck.claims.record_warnings import warnings_of
 from robustcheck.errors import RobustcheckError
 from robustcheck.notation import View
 from robustcheck.records import Records
 from robustcheck.records.baseline import Baseline
 from robustcheck.report.order import place
 from robustcheck.report.run import Check, Finding, FinishedRun, ReportedClaim, Study
-from robustcheck.sanity.recorded import warnings_of
 
 WIDTH = 80
 MOST_NAMES = 5

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from robustcheck.claims.record_warnings import chance_warning, too_few_to_tell
 from robustcheck.models import Classifier
-from robustcheck.sanity.chance import chance_warning, too_few_to_tell
 from robustcheck.sanity.check import Failed, Skipped
 from robustcheck.sanity.subject import Subject
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from robustcheck.claims import sign_test
+from robustcheck.claims.intervals import sign_test
 from robustcheck.notation import View
 from robustcheck.records import Records
 
@@ -35,7 +35,7 @@ def stronger_than_it_should_be(records: Records, weaker: View, stronger: View) -
     )
 
 
-def found_in(records: Records) -> Iterator[str]:
+def order_warnings(records: Records) -> Iterator[str]:
     """Yield what is out of order among the views that some records have."""
     for weaker, stronger, meaning in _pairs(records.views):
         if problem := stronger_than_it_should_be(records, weaker, stronger):
