@@ -44,7 +44,7 @@ def describe(
         "device": _device_name(classifier.device),
         "precision": str(Precision(precision, classifier.device)),
         "network": OPTIMIZE[optimize],
-        "codec": str(jpeg.contract(codec)),
+        "codec": str(jpeg.codec_info(codec)),
         "labels": "attacks flee from l_x unless [label=true] or [target=...]; accuracy is against image labels",
         "seed": str(seed),
         "versions": f"robustcheck {robustcheck.__version__}, torch {torch.__version__}, torchvision "

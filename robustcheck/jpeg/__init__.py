@@ -9,8 +9,8 @@ True
 
 from __future__ import annotations
 
-from robustcheck.jpeg.codec_info import Contract, contract
+from robustcheck.jpeg.codec_info import CodecInfo, codec_info
 from robustcheck.jpeg.differentiable import differentiable
 from robustcheck.jpeg.roundtrip import roundtrip
 
-__all__ = ["Contract", "contract", "differentiable", "roundtrip"]
+__all__ = ["CodecInfo", "codec_info", "differentiable", "roundtrip"]

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from robustcheck.errors import unknown
-from robustcheck.jpeg.pipeline import Rounding, Smooth
-from robustcheck.jpeg.pipeline import roundtrip as through_chain
+from robustcheck.jpeg.pipeline import Rounding, Smooth, run_pipeline
 from robustcheck.jpeg.roundtrip import roundtrip
 from robustcheck.jpeg.tables import quantiser_steps
 from robustcheck.jpeg.tensor import images_at_once
@@ -30,7 +29,7 @@ def differentiable(
     """Take float pixels through JPEG: forward exactly what `roundtrip` gives, backward a smooth stand-in.
 
     Forward rounds the pixels to bytes (halves to even) and is equal to `roundtrip` of them to the bit.
-    Backward goes through the same chain (colour, padding, chroma averaging, DCT, quantiser, upsampling,
+    Backward goes through the same pipeline (colour, padding, chroma averaging, DCT, quantiser, upsampling,
     clamps) with each rounding as `rounding` says. Double backward isn't supported.
 
     Args:
@@ -41,7 +40,7 @@ def differentiable(
             been rounded; "cubic" is round(x) + (x - round(x))^3 of Shin and Song (2017), whose gradient is
             nearly 0 for coefficients near a level, such as those that quantisation erases. The roundings
             outside the quantiser are identities in both.
-        gradient: "smooth" is the chain above. "straight-through" takes JPEG as a whole for the identity, the
+        gradient: "smooth" is the pipeline above. "straight-through" takes JPEG as a whole for the identity, the
             backward pass of BPDA (Athalye, Carlini and Wagner 2018); `rounding` then plays no part.
 
     Returns:
@@ -72,14 +71,14 @@ def differentiable(
     if gradient == "straight-through":
         result = _StraightThrough.apply(images, exact)
     else:
-        result = _ThroughChain.apply(images, exact, qualities, (subsampling, rounding))
+        result = _ThroughPipeline.apply(images, exact, qualities, (subsampling, rounding))
     return result
 
 
 def smooth(images: Tensor, qualities: Tensor, subsampling: str, rounding: Rounding) -> Tensor:
-    """The chain whose gradient `differentiable` has; float64 stays so, all else is computed in float32."""
+    """The pipeline whose gradient `differentiable` has; float64 stays so, all else is computed in float32."""
     wide = images if images.dtype is torch.float64 else images.float()
-    centred = through_chain(wide, quantiser_steps(qualities), subsampling, Smooth(rounding))
+    centred = run_pipeline(wide, quantiser_steps(qualities), subsampling, Smooth(rounding))
     return (centred + 128).to(images.dtype)
 
 
@@ -98,10 +97,10 @@ class _StraightThrough(torch.autograd.Function):
         return grad, None
 
 
-class _ThroughChain(torch.autograd.Function):
-    """The exact value with the smooth chain's gradient.
+class _ThroughPipeline(torch.autograd.Function):
+    """The exact value with the smooth pipeline's gradient.
 
-    The chain is run in the backward pass, a few images at a time: it holds some fifty times their size, which
+    The pipeline is run in the backward pass, a few images at a time: it holds some fifty times their size, which
     for the whole batch would neither fit a CPU's caches nor leave a device room for a model.
     """
 

@@ -2,7 +2,7 @@
 
 In the first a lane owns a whole 8x8 block and keeps its 64 samples in registers, a to h by row, 0 to 7 by
 column, so that neither pass of the DCT exchanges anything between lanes. All values are int32 and exact,
-centred as in `chain`, which states the same arithmetic more briefly. A kernel is compiled once for all sizes of
+centred as in `pipeline`, which states the same arithmetic more briefly. A kernel is compiled once for all sizes of
 images: specialised on them it would be the same machine code, seconds later. On a machine without Triton this
 module still imports; there are only no kernels in it.
 """
@@ -19,11 +19,12 @@ try:
     import triton
     from triton import language as tl
 except ImportError:  # macOS and Windows
+    VERSION = "not installed"
 
     def jit(function=None, **_):
         return function or jit
 else:
-    jit = triton.jit
+    jit, VERSION = triton.jit, triton.__version__
 
 if TYPE_CHECKING:
     from triton import language as tl

@@ -1,43 +1,51 @@
-"""The round trip through real JPEG files in memory: Pillow, or torchvision.io where its pixels are the same.
-
-Both spend their time in libjpeg-turbo. torchvision leaves Python's lock alone while it works and copies less,
-so that threads gain more; but it writes 4:2:0 only, and its build of the library is another, so it is used
-only after it has given Pillow's very pixels for a check image.
-"""
+"""The round trip through real JPEG files in memory, by Pillow."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
+from typing import TypeAlias
 
 import numpy as np
+import PIL
 import torch
 from numpy.typing import NDArray
+from PIL import Image, features
 from torch import Tensor
 
-Pixels = NDArray[np.uint8]  # (H, W, 3)
-Through = Callable[[Pixels, int, str], Pixels]
-
-_UNCHANGED = 0  # torchvision's ImageReadMode: as many channels as the file has
+Pixels: TypeAlias = NDArray[np.uint8]  # (H, W, 3)
+Through: TypeAlias = Callable[[Pixels, int, str], Pixels]
 
 
-def roundtrip(images: Tensor, qualities: list[int], subsampling: str) -> Tensor:
-    """Take uint8 `images` (N, 3, H, W) through JPEG files of the given quality each.
+def library() -> str:
+    """Pillow's version and that of the JPEG library in it."""
+    turbo = features.version_feature("libjpeg_turbo")
+    jpeg = f"libjpeg-turbo {turbo}" if turbo else f"libjpeg {features.version_codec('jpg')}, not turbo"
+    return f"Pillow {PIL.__version__} ({jpeg})"
 
-    The images are shared out among as many threads as torch uses for itself (`torch.set_num_threads`); in a
-    process that torch keeps to one thread, such as a DataLoader's worker, no thread is started.
+
+def unsupported_reason(_device: torch.device) -> None:
+    """None: images on any device are copied to the CPU and back."""
+
+
+def roundtrip(images: Tensor, qualities: Tensor, subsampling: str) -> Tensor:
+    """Take uint8 `images` (N, 3, H, W) through JPEG files of the given quality each."""
+    return in_threads(by_pillow, images, qualities, subsampling)
+
+
+def in_threads(through: Through, images: Tensor, qualities: Tensor, subsampling: str) -> Tensor:
+    """Take each image `through` files, in as many threads as torch uses itself (`torch.set_num_threads`).
+
+    In a process that torch keeps to one thread, such as a DataLoader's worker, no thread is started.
     """
-    from robustcheck.jpeg.self_test import torchvision_agrees
-
-    through = by_torchvision if torchvision_agrees() else by_pillow
-    source = images.cpu().numpy()
+    source, own = images.cpu().numpy(), qualities.tolist()
     result = np.empty(source.shape, dtype=np.uint8)
     workers = min(torch.get_num_threads(), len(source))
 
     def work(first: int) -> None:
         for index in range(first, len(source), workers):
-            pixels = through(_interleaved(source[index]), qualities[index], subsampling)
+            pixels = through(_interleaved(source[index]), own[index], subsampling)
             for channel in range(3):
                 result[index, channel] = pixels[..., channel]
 
@@ -49,43 +57,23 @@ def roundtrip(images: Tensor, qualities: list[int], subsampling: str) -> Tensor:
     return torch.from_numpy(result).to(images.device)
 
 
+def by_pillow(pixels: Pixels, quality: int, subsampling: str) -> Pixels:
+    """Write and read `pixels` by Pillow alone."""
+    with Image.open(written_by_pillow(pixels, quality, subsampling)) as image:
+        return np.asarray(image)
+
+
+def written_by_pillow(pixels: Pixels, quality: int, subsampling: str) -> BytesIO:
+    """Write `pixels` as a JPEG file in memory."""
+    file = BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=quality, subsampling=subsampling)
+    file.seek(0)
+    return file
+
+
 def _interleaved(planes: NDArray[np.uint8]) -> Pixels:
     """(3, H, W) as contiguous (H, W, 3); by plane it takes a third of the time of a transposing copy."""
     pixels = np.empty((*planes.shape[1:], 3), dtype=np.uint8)
     for channel in range(3):
         pixels[..., channel] = planes[channel]
     return pixels
-
-
-def by_pillow(pixels: Pixels, quality: int, subsampling: str) -> Pixels:
-    """Write and read `pixels` by Pillow alone."""
-    from PIL import Image
-
-    with Image.open(_written_by_pillow(pixels, quality, subsampling)) as image:
-        return np.asarray(image)
-
-
-def by_torchvision(pixels: Pixels, quality: int, subsampling: str) -> Pixels:
-    """Read `pixels` by torchvision's decoder after writing them by its encoder, or by Pillow if not 4:2:0."""
-    import torchvision.io  # noqa: F401 - it registers the operators
-
-    # The operators rather than the functions around them: those warn of deprecation, from torchvision 0.29 on,
-    # at every call. Should the operators go, `torchvision_agrees` turns false and Pillow does all.
-    if subsampling == "4:2:0":
-        data = torch.ops.image.encode_jpeg(torch.from_numpy(pixels).permute(2, 0, 1), quality)
-    else:
-        data = torch.frombuffer(
-            _written_by_pillow(pixels, quality, subsampling).getbuffer(), dtype=torch.uint8
-        )
-    planes = torch.ops.image.decode_jpeg(data, _UNCHANGED, False)
-    decoded: Pixels = planes.permute(1, 2, 0).numpy()
-    return decoded
-
-
-def _written_by_pillow(pixels: Pixels, quality: int, subsampling: str) -> BytesIO:
-    from PIL import Image
-
-    file = BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=quality, subsampling=subsampling)
-    file.seek(0)
-    return file

@@ -1,4 +1,4 @@
-"""The JPEG chain, pixels to pixels, in either of two arithmetics: libjpeg-turbo's integers, or smooth floats.
+"""The JPEG pipeline, pixels to pixels, in either of two arithmetics: libjpeg-turbo's integers, or smooth floats.
 
 Every sample is held centred, 128 below its value in the file, from the colour transform to its inverse: each
 rounding rule of the codec commutes with that shift. The DCT works on tensors with the blocks innermost,
@@ -21,7 +21,7 @@ Rounding = Literal["identity", "cubic"]
 
 
 class Arithmetic(Protocol):
-    """What the chain leaves open: how to round."""
+    """What the pipeline leaves open: how to round."""
 
     def shift(self, total: Tensor, bias: int, bits: int) -> Tensor:
         """Divide by 2^bits, rounding by `bias`; `total` may be overwritten."""
@@ -63,7 +63,7 @@ class Exact:
 
 @dataclass(frozen=True)
 class Smooth:
-    """The same chain in floating point with every rounding left out, or made cubic for the coefficients.
+    """The same pipeline in floating point with every rounding left out, or made cubic for the coefficients.
 
     Clamping lets pass what the codec would have rounded into range, half a level beyond either end: a white
     pixel keeps its gradient whichever way its last bit falls.
@@ -89,7 +89,7 @@ class Smooth:
         return samples.clamp(-128.5, 127.5)
 
 
-def roundtrip(rgb: Tensor, steps: Tensor, subsampling: str, arithmetic: Arithmetic) -> Tensor:
+def run_pipeline(rgb: Tensor, steps: Tensor, subsampling: str, arithmetic: Arithmetic) -> Tensor:
     """Take `rgb` (N, 3, H, W), 0..255, through JPEG with the quantiser `steps` (N, 2, 8, 8); centred, same shape.
 
     `rgb` is int32 for `Exact`, floating point for `Smooth`.

@@ -5,12 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from robustcheck.errors import RobustcheckError, unknown
-from robustcheck.jpeg import pillow, tensor, triton
-from robustcheck.jpeg.tables import chroma_factors, quantiser_steps
+from robustcheck.jpeg.registry import CODECS, check_codec, check_device, implementation
+from robustcheck.jpeg.self_test import agrees_with_tensor, can_stand_in
+from robustcheck.jpeg.tables import chroma_factors
 from robustcheck.jpeg.validation import check_batch, check_bytes, qualities_of
-
-CODECS = ("auto", "pillow", "tensor", "triton")
 
 
 def roundtrip(
@@ -28,7 +26,7 @@ def roundtrip(
         subsampling: "4:4:4", "4:2:2" or "4:2:0", Pillow's default.
         codec: "pillow" (a pool of `torch.get_num_threads()` threads on the CPU), "tensor" (torch operations on
             the images' device), "triton" (two fused kernels, CUDA) or "auto": triton for CUDA tensors where it
-            is installed, else pillow for CPU tensors if it passes its check (see `contract`), else tensor.
+            is installed, else pillow for CPU tensors if it passes its check (see `codec_info`), else tensor.
 
     Returns:
         uint8 (N, 3, H, W), contiguous, on the device of `images`.
@@ -45,37 +43,23 @@ def roundtrip(
     check_bytes(images)
     chroma_factors(subsampling)
     qualities = qualities_of(quality, len(images))
-    chosen = _codec_for(codec, images)
+    check_codec(codec)
+    if codec != "auto":
+        check_device(codec, images.device)
     if len(images) == 0:
         return torch.empty_like(images, memory_format=torch.contiguous_format)
-    if chosen == "pillow":
-        return pillow.roundtrip(images, qualities.tolist(), subsampling)
-    run = triton.roundtrip if chosen == "triton" else tensor.roundtrip
-    return run(images, quantiser_steps(qualities), subsampling)
+    chosen = fastest_codec(images.device) if codec == "auto" else codec
+    row = CODECS[chosen]
+    module = row.faster if row.faster and can_stand_in(row.faster, chosen) else row.module
+    return implementation(module).roundtrip(images, qualities, subsampling)
 
 
-def _codec_for(codec: str, images: Tensor) -> str:
-    if not isinstance(codec, str):
-        msg = f"codec must be a string, got {type(codec).__name__}: one of {', '.join(CODECS)}"
-        raise TypeError(msg)
-    if codec not in CODECS:
-        raise unknown("codec", codec, CODECS)
-    if codec == "auto":
-        return _fastest(images.device)
-    if codec == "triton" and (reason := triton.missing(images.device)):
-        msg = (
-            f"codec 'triton' needs CUDA tensors and Triton: {reason}. Use codec='tensor', or 'auto' to choose"
-        )
-        raise RobustcheckError(msg)
-    return codec
-
-
-def _fastest(device: torch.device) -> str:
-    """The fastest codec that is exact on `device`, at any size and subsampling that the benchmark ran."""
-    if device.type == "cuda" and triton.missing(device) is None:
-        return "triton"
-    if device.type == "cpu":
-        from robustcheck.jpeg.self_test import pillow_agrees
-
-        return "pillow" if pillow_agrees() else "tensor"
-    return "tensor"
+def fastest_codec(device: torch.device) -> str:
+    """Return the fastest codec that is exact on `device`, at any size and subsampling that was benchmarked."""
+    return next(
+        name
+        for name, row in CODECS.items()
+        if {"any", device.type} & {*row.devices}
+        if implementation(row.module).unsupported_reason(device) is None
+        if not row.is_tested or agrees_with_tensor(name)
+    )

@@ -8,16 +8,16 @@ from functools import cache
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from robustcheck.errors import RobustnessWarning
-from robustcheck.jpeg.tables import SUBSAMPLINGS, quantiser_steps
+from robustcheck.jpeg.registry import CODECS, Implementation, implementation
+from robustcheck.jpeg.tables import SUBSAMPLINGS
 
 _QUALITIES = (20, 75, 95)
 
 
 def check_image() -> NDArray[np.uint8]:
-    """A small image (37, 45, 3) of slopes, waves and an edge, the same everywhere: integers only."""
+    """Draw a small image (37, 45, 3) of slopes, waves and an edge, the same everywhere: integers only."""
     y, x = np.mgrid[:37, :45]
     waves = (x * x * 3 + y * y * 5) % 97
     red = 4 * x + waves
@@ -26,50 +26,37 @@ def check_image() -> NDArray[np.uint8]:
     return np.stack((red, green, blue), -1).clip(0, 255).astype(np.uint8)
 
 
-@cache
-def torchvision_agrees() -> bool:
-    """Whether torchvision.io reads and writes the check image just as Pillow does."""
-    from robustcheck.jpeg.pillow import by_pillow, by_torchvision
+def disagreement(first: Implementation, second: Implementation) -> tuple[int, int]:
+    """Count the samples of the check image in which two implementations differ, and all that were compared."""
+    planes = torch.from_numpy(check_image()).permute(2, 0, 1)
+    batch = planes.expand(len(_QUALITIES), *planes.shape)
+    qualities = torch.tensor(_QUALITIES)
+    differing = sum(
+        int((first.roundtrip(batch, qualities, each) != second.roundtrip(batch, qualities, each)).sum())
+        for each in SUBSAMPLINGS
+    )
+    return differing, batch.numel() * len(SUBSAMPLINGS)
 
-    image = check_image()
+
+@cache
+def can_stand_in(module: str, codec: str) -> bool:
+    """Whether a module gives the pixels of a codec; False, too, where it can't run here."""
     try:
-        return all(
-            np.array_equal(
-                by_torchvision(image, quality, subsampling), by_pillow(image, quality, subsampling)
-            )
-            for quality in _QUALITIES
-            for subsampling in SUBSAMPLINGS
-        )
+        return disagreement(implementation(module), implementation(CODECS[codec].module))[0] == 0
     except (ImportError, RuntimeError, AttributeError):  # no torchvision, or one built without JPEG
         return False
 
 
 @cache
-def pillow_agrees() -> bool:
-    """Whether Pillow and the tensor codec take the check image to the same pixels; warns where they don't."""
-    differing, samples = _differing()
+def agrees_with_tensor(codec: str) -> bool:
+    """Whether a codec gives the pixels of the tensor codec; warns where it doesn't."""
+    tested, reference = (implementation(CODECS[name].module) for name in (codec, "tensor"))
+    differing, samples = disagreement(tested, reference)
     if differing:
-        from robustcheck.jpeg.codec_info import pillow_library, tensor_library
-
         message = (
-            f"{pillow_library()} and {tensor_library()} disagree in {differing} of {samples} samples of a check "
-            "image, so the JPEG codecs 'pillow' and 'tensor' don't give the same pixels here. codec='auto' "
-            "takes the tensor codec; install a Pillow built on libjpeg-turbo 2 or newer for its own speed"
+            f"{tested.library()} and {reference.library()} disagree in {differing} of {samples} samples of a check "
+            f"image, so the JPEG codecs {codec!r} and 'tensor' don't give the same pixels here. codec='auto' "
+            "takes the tensor codec; install a build of it on libjpeg-turbo 2 or newer for its speed"
         )
         warnings.warn(message, RobustnessWarning, stacklevel=4)
     return differing == 0
-
-
-def _differing() -> tuple[int, int]:
-    from robustcheck.jpeg import pillow, tensor
-
-    image = check_image()
-    planes = torch.from_numpy(image).permute(2, 0, 1)
-    batch: Tensor = planes.expand(len(_QUALITIES), *planes.shape)
-    steps = quantiser_steps(torch.tensor(_QUALITIES))
-    differing = 0
-    for subsampling in SUBSAMPLINGS:
-        by_tensor = tensor.roundtrip(batch, steps, subsampling).permute(0, 2, 3, 1).numpy()
-        for quality, pixels in zip(_QUALITIES, by_tensor, strict=True):
-            differing += int((pillow.by_pillow(image, quality, subsampling) != pixels).sum())
-    return differing, image.size * len(_QUALITIES) * len(SUBSAMPLINGS)

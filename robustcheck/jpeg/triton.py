@@ -14,7 +14,9 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
-from robustcheck.jpeg.tables import chroma_factors, on_device, reciprocals
+import robustcheck
+from robustcheck.jpeg.kernels import VERSION, code_planes, merge_planes
+from robustcheck.jpeg.tables import chroma_factors, on_device, quantiser_steps, reciprocals
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ def interpreted() -> bool:
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 
-def missing(device: torch.device) -> str | None:
+def unsupported_reason(device: torch.device) -> str | None:
     """Why the kernels can't run on `device`, or None if they can."""
     if find_spec("triton") is None:
         return "the package triton is not installed"
@@ -53,8 +55,14 @@ def missing(device: torch.device) -> str | None:
     return None
 
 
-def roundtrip(images: Tensor, steps: Tensor, subsampling: str, launch: Launch = LAUNCH) -> Tensor:
-    """Take uint8 `images` (N, 3, H, W) through JPEG with the quantiser `steps` (N, 2, 8, 8)."""
+def library() -> str:
+    """Our own version and Triton's."""
+    return f"robustcheck {robustcheck.__version__}'s triton codec (triton {VERSION})"
+
+
+def roundtrip(images: Tensor, qualities: Tensor, subsampling: str, launch: Launch = LAUNCH) -> Tensor:
+    """Take uint8 `images` (N, 3, H, W) through JPEG at `qualities` (N,)."""
+    steps = quantiser_steps(qualities)
     across, down = chroma_factors(subsampling)
     tables = on_device(steps, images.device), on_device(reciprocals(steps), images.device)
     result = torch.empty(images.shape, dtype=torch.uint8, device=images.device)
@@ -77,8 +85,6 @@ def _coded(
     components: int,
 ) -> Tensor:
     """The coded luma, or both coded chroma, as bytes (N, components, rows, columns) of whole blocks."""
-    from robustcheck.jpeg.kernels import code_planes
-
     across, down = factors
     n, _, height, width = images.shape
     high, wide = -(-height // (8 * down)), -(-width // (8 * across))
@@ -93,8 +99,6 @@ def _coded(
 
 
 def _merge(luma: Tensor, chroma: Tensor, result: Tensor, factors: tuple[int, int], launch: Launch) -> None:
-    from robustcheck.jpeg.kernels import merge_planes
-
     across, down = factors
     n, _, height, width = result.shape
     fancy = across == 2 and -(-width // across) > 2

@@ -20,9 +20,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from robustcheck.jpeg.codec_info import pillow_library
-from robustcheck.jpeg.pillow import Pixels, by_pillow
-from robustcheck.jpeg.roundtrip import CODECS, roundtrip
+from robustcheck.jpeg import pillow
+from robustcheck.jpeg.pillow import Pixels
+from robustcheck.jpeg.registry import CODECS
+from robustcheck.jpeg.roundtrip import roundtrip
 from robustcheck.jpeg.tables import SUBSAMPLINGS
 
 
@@ -51,7 +52,7 @@ def differing_samples(case: Case, codec: str, device: str = "cpu") -> int:
     """In how many samples `codec` differs from Pillow."""
     batch = torch.from_numpy(case.pixels).permute(2, 0, 1)[None].to(device)
     result = roundtrip(batch, quality=case.quality, subsampling=case.subsampling, codec=codec)[0]
-    expected = by_pillow(case.pixels, case.quality, case.subsampling)
+    expected = pillow.by_pillow(case.pixels, case.quality, case.subsampling)
     return int((result.permute(1, 2, 0).cpu().numpy() != expected).sum())
 
 
@@ -100,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--cases", type=int, default=20000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--codec", choices=CODECS, default="tensor")
+    parser.add_argument("--codec", choices=("auto", *CODECS), default="tensor")
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args(arguments)
 
@@ -113,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if found and wrong <= 10:
             height, width, _ = case.pixels.shape
             _say(f"{found} differ: {case.kind} {height}x{width}, quality {case.quality}, {case.subsampling}")
-    _say(f"codec {options.codec} on {options.device} against {pillow_library()}, seed {options.seed}:")
+    _say(f"codec {options.codec} on {options.device} against {pillow.library()}, seed {options.seed}:")
     _say(f"{differing} differing samples of {samples:,} in {options.cases:,} cases ({wrong} cases differ)")
     _say(f"{time.perf_counter() - started:.0f} s")
     return int(differing > 0)

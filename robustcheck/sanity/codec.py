@@ -27,7 +27,7 @@ def codec_keeps_its_contract(subject: Subject) -> str:
         differing += int((ours != _by_pillow(subject.few.cpu(), quality)).sum())
     if differing:
         raise Failed(f"{differing} samples differ from Pillow's")
-    return f"no sample of {len(subject.few)} images differs from Pillow's; {jpeg.contract(codec)}"
+    return f"no sample of {len(subject.few)} images differs from Pillow's; {jpeg.codec_info(codec)}"
 
 
 def _by_pillow(images: torch.Tensor, quality: int) -> torch.Tensor:

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robustcheck import jpeg
-from robustcheck.jpeg import pillow, tensor
-from robustcheck.jpeg import self_test as agreement
+from robustcheck.jpeg import tensor
+from robustcheck.jpeg.roundtrip import fastest_codec
 
 SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
 CODECS = ("pillow", "tensor")
@@ -173,17 +173,8 @@ def test_defaults_are_pillows(photograph, by_pillow):
     assert not torch.equal(jpeg.roundtrip(image), jpeg.roundtrip(image, subsampling="4:4:4"))
 
 
-@pytest.mark.parametrize(("agrees", "expected"), [(True, "pillow"), (False, "tensor")])
-def test_auto_on_the_cpu_takes_pillow_if_it_passes_its_check(monkeypatch, photograph, agrees, expected):
-    taken = []
-    for name, codec in (("pillow", pillow), ("tensor", tensor)):
-        real = codec.roundtrip
-        monkeypatch.setattr(
-            codec, "roundtrip", lambda *a, real=real, name=name: (taken.append(name), real(*a))[1]
-        )
-    monkeypatch.setattr(agreement, "pillow_agrees", lambda: agrees)
-    jpeg.roundtrip(photograph("rocket", 16, 16))
-    assert taken == [expected]
+def test_auto_on_the_cpu_takes_pillow():
+    assert fastest_codec(torch.device("cpu")) == "pillow"
 
 
 def test_importing_the_package_loads_no_codec():

@@ -3,68 +3,94 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import warnings
+from dataclasses import replace
+from types import SimpleNamespace
 
-import numpy as np
 import pytest
+import torch
 
 from robustcheck import jpeg
 from robustcheck.errors import RobustnessWarning
-from robustcheck.jpeg import pillow
-from robustcheck.jpeg import self_test as agreement
+from robustcheck.jpeg import pillow, self_test
+from robustcheck.jpeg.registry import CODECS
 
 
 @pytest.fixture(autouse=True)
 def forgotten():
-    for check in (agreement.pillow_agrees, agreement.torchvision_agrees):
+    for check in (self_test.agrees_with_tensor, self_test.can_stand_in):
         check.cache_clear()
     yield
-    for check in (agreement.pillow_agrees, agreement.torchvision_agrees):
+    for check in (self_test.agrees_with_tensor, self_test.can_stand_in):
         check.cache_clear()
 
 
-def shifted(pixels, quality, subsampling):
-    changed = np.array(REAL(pixels, quality, subsampling))
-    changed[3, 4, 1] ^= 1
+@pytest.fixture
+def codec_of(monkeypatch):
+    """A function: make the codec "pillow", or what stands in for it, an implementation of a test's own."""
+
+    def put(roundtrip, field="module"):
+        fake = SimpleNamespace(
+            roundtrip=roundtrip, library=pillow.library, unsupported_reason=pillow.unsupported_reason
+        )
+        monkeypatch.setitem(sys.modules, "an_implementation", fake)
+        monkeypatch.setitem(CODECS, "pillow", replace(CODECS["pillow"], **{field: "an_implementation"}))
+
+    return put
+
+
+def shifted(images, qualities, subsampling):
+    changed = pillow.roundtrip(images, qualities, subsampling)
+    changed[:, 1, 3, 4] ^= 1
     return changed
 
 
-REAL = pillow.by_pillow
+IMAGES = torch.zeros(1, 3, 8, 8, dtype=torch.uint8)
 
 
 def test_the_check_image_is_the_same_everywhere_and_uses_the_whole_range():
-    image = agreement.check_image()
+    image = self_test.check_image()
     assert image.shape == (37, 45, 3)
     assert (image.min(), image.max()) == (0, 255)
     assert hashlib.sha256(image.tobytes()).hexdigest().startswith("3a536288cc0b595c")
 
 
 def test_what_is_installed_agrees():
-    assert agreement.pillow_agrees()
+    assert self_test.agrees_with_tensor("pillow")
+    assert self_test.can_stand_in("robustcheck.jpeg.torchvision", "pillow")
 
 
-def test_another_pillow_is_named_once_and_left_aside(monkeypatch):
-    monkeypatch.setattr(pillow, "by_pillow", shifted)
+def test_another_pillow_is_named_once_and_left_aside(codec_of):
+    codec_of(shifted)
     with pytest.warns(
         RobustnessWarning, match=r"Pillow .*libjpeg.* and robustcheck .*tensor.* disagree in 9 of"
     ):
-        contract = jpeg.contract()
-    assert "tensor codec" in contract.library
+        info = jpeg.codec_info()
+    assert "tensor codec" in info.library
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert not agreement.pillow_agrees()
-        assert "Pillow" in jpeg.contract("pillow").library
+        assert not self_test.agrees_with_tensor("pillow")
+        assert "Pillow" in jpeg.codec_info("pillow").library
+        assert jpeg.roundtrip(IMAGES).equal(jpeg.roundtrip(IMAGES, codec="tensor"))
 
 
-def test_another_torchvision_is_left_aside(monkeypatch):
-    monkeypatch.setattr(pillow, "by_torchvision", shifted)
-    assert not agreement.torchvision_agrees()
+def test_another_torchvision_is_left_aside(codec_of):
+    codec_of(shifted, "faster")
+    assert not self_test.can_stand_in("an_implementation", "pillow")
 
 
 @pytest.mark.parametrize("error", [ImportError, RuntimeError, AttributeError])
-def test_a_torchvision_without_jpeg_is_left_aside(monkeypatch, error):
+def test_a_torchvision_without_jpeg_is_left_aside(codec_of, error):
     def missing(*_):
         raise error("no image extension")
 
-    monkeypatch.setattr(pillow, "by_torchvision", missing)
-    assert not agreement.torchvision_agrees()
+    codec_of(missing, "faster")
+    assert jpeg.roundtrip(IMAGES, codec="pillow").equal(IMAGES)
+
+
+def test_torchvision_does_the_work_of_pillow_where_it_agrees(codec_of):
+    worked = []
+    codec_of(lambda *a: (worked.append(1), pillow.roundtrip(*a))[1], "faster")
+    jpeg.roundtrip(IMAGES, codec="pillow")
+    assert len(worked) == 4  # three subsamplings in the check, and the images

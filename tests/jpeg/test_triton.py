@@ -99,9 +99,9 @@ def test_kernels_compile_for_devices_that_are_not_here(kernel, constants, capabi
 @needs_triton
 def test_where_the_kernels_run(monkeypatch, device, interpreted, reason):
     monkeypatch.setenv("TRITON_INTERPRET", interpreted)
-    assert codec.missing(torch.device(device)) == reason
+    assert codec.unsupported_reason(torch.device(device)) == reason
 
 
 def test_without_the_package_that_is_the_reason(monkeypatch):
     monkeypatch.setattr(codec, "find_spec", lambda _: None)
-    assert codec.missing(torch.device("cuda")) == "the package triton is not installed"
+    assert codec.unsupported_reason(torch.device("cuda")) == "the package triton is not installed"
