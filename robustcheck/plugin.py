@@ -75,9 +75,9 @@ def pytest_configure(config: pytest.Config) -> None:
         settings,
         root=config.rootpath,
         new_progress=partial(_progress, config),
+        cache_folder=partial(_cache_folder, config),
         worker=xdist_worker.Worker.of(config),
     )
-    session.means.cache_folder = partial(_cache_folder, config)
     config.pluginmanager.register(session.log, "robustcheck_log")
     config.stash[RUN] = benchmarks = BenchmarkRun(config)
     config.pluginmanager.register(benchmarks, "robustcheck_benchmark_run")
@@ -88,7 +88,7 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         outputs.check(settings)
         session.check_baselines()
-        session.means.check_workers(is_spread=_is_spread(config))
+        session.resources.check_workers(is_spread=_is_spread(config))
     except RobustcheckError as error:
         raise pytest.UsageError(str(error)) from None
     if settings.suite is not None and config.args_source is not pytest.Config.ArgsSource.ARGS:
@@ -361,7 +361,7 @@ def pytest_testnodedown(node: Any) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Print the table, the claims and the findings, before a plugin's own summary that may end in an error."""
     session = config.stash[KEY]
-    if session.is_empty and not session.written and not session.means.said:
+    if session.is_empty and not session.written and not session.resources.messages:
         return
     terminalreporter.section("robustcheck")
     if not session.is_empty:
@@ -374,7 +374,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             terminalreporter.line(line)
     if stored := session.stored():
         terminalreporter.line(f"records: {stored}")
-    for line in session.means.said:
+    for line in session.resources.messages:
         terminalreporter.line(line)
     if session.saved:
         terminalreporter.line(session.saved)

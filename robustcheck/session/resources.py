@@ -1,11 +1,15 @@
-"""By what means the evaluations of one run compute: device, caches, workers, as the settings say."""
+"""What the evaluations of one run share: model, device, record store, workers, as the settings say.
+
+Imports inside functions keep the start of a run lazy.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,20 +25,34 @@ if TYPE_CHECKING:
     from robustcheck.store.store import RecordStore
 
 
-class Means:
-    """Each is had when it is first asked for, and the same for all evaluations."""
+class Resources:
+    """Each is made when it is first asked for, and is the same for all evaluations of a run."""
 
-    def __init__(self, settings: Settings, worker: Worker | None) -> None:
+    def __init__(
+        self, settings: Settings, worker: Worker | None, cache_folder: Callable[[], Path | None]
+    ) -> None:
         self.settings = settings
         self.worker = worker
         """The worker of pytest-xdist that this process is."""
         self.began = time.time() if worker is None else worker.began
-        self.cache_folder: Callable[[], Path | None] = lambda: None
-        """Where the record store is, unless the options name a place."""
-        self.load: Callable[[], Classifier] | None = None
-        """Loads the model in another process, where the options name it."""
-        self.said: dict[str, None] = {}
-        """What a user should know of the store and the workers, each line once."""
+        self.messages: dict[str, None] = {}
+        """What to report of the store and the workers, each line once."""
+        self._cache_folder = cache_folder
+        self._load: Callable[..., Classifier] | None = None
+        self._cleanup = ExitStack()
+
+    def load_model(self) -> Classifier:
+        """Load the classifier that the options name, or the sample where they name none."""
+        from robustcheck.models import load_model
+
+        model = self.settings.model
+        self._load = partial(load_model, model or "sample", weights=self.settings.weights)
+        try:
+            return self._load(device=self.device)
+        except RobustcheckError as error:
+            if model:
+                raise
+            raise RobustcheckError(f"{error}\nor name a model: --robustcheck-model=resnet50") from None
 
     @cached_property
     def device(self) -> str:
@@ -49,7 +67,9 @@ class Means:
         """What to give the model at once; workers of pytest-xdist, which would time each other, measure nothing."""
         asked = self.settings.batch_size
         if asked == "auto" and self.worker is not None:
-            self.said["--robustcheck-batch-size=auto measures nothing under pytest-xdist: by device"] = None
+            self.messages["--robustcheck-batch-size=auto measures nothing under pytest-xdist: by device"] = (
+                None
+            )
             return None
         return asked
 
@@ -67,7 +87,7 @@ class Means:
         named = self.settings.store
         folder = Path(named) if named not in {None, "off"} else None
         if named is None:
-            folder = self.cache_folder()
+            folder = self._cache_folder()
         try:
             store = open_store(folder) or self._store_of_workers()
         except RobustcheckError as error:
@@ -76,15 +96,16 @@ class Means:
             store, lost = None, "records are not kept for the next run"
             if self.worker is not None:
                 lost += " and not shared: each worker of pytest-xdist computes what its own tests need"
-            self.said[f"{lost}: {error}"] = None
+            self.messages[f"{lost}: {error}"] = None
         if store is None:
             return None
+        self._cleanup.callback(self._prune, store)
         began = written(self.began)
         return replace(
             store,
             since=began if self.settings.refresh else "",
             began=began,
-            say=self.said.setdefault,
+            say=self.messages.setdefault,
         )
 
     def _store_of_workers(self) -> RecordStore | None:
@@ -111,12 +132,14 @@ class Means:
         from robustcheck.executors.ray.executor import RayWorkers
         from robustcheck.options.workers import read_address
 
-        return RayWorkers(
+        workers = RayWorkers(
             read_address(settings.workers),
             settings.worker_options,
-            load=self.load,
-            say=self.said.setdefault,
+            load=None if self._load is None else partial(self._load, device="cpu"),
+            say=self.messages.setdefault,
         )
+        self._cleanup.callback(workers.close)
+        return workers
 
     def check_workers(self, *, is_spread: bool) -> None:
         """Raise `RobustcheckError` where workers can't be had; `is_spread` is whether tests run in several processes."""
@@ -143,14 +166,9 @@ class Means:
                 "for all of the cluster: leave out the one or the other"
             )
 
-    def end_work(self, *, prunes: bool) -> None:
-        """End the workers, and keep the store within its limit where this run had it, or with `prunes` in any case."""
-        workers = vars(self).get("workers")
-        if workers is not None:
-            workers.close()
-        store = vars(self).get("store") or (self.store if prunes else None)
-        if store is not None:
-            self._prune(store)
+    def close(self) -> None:
+        """End the workers, and keep the store within its limit, both only where this run has asked for them."""
+        self._cleanup.close()
 
     def _prune(self, store: RecordStore) -> None:
         from robustcheck.byte_size import write_size
@@ -159,6 +177,6 @@ class Means:
         count, freed = prune(store.folder, self.settings.store_limit)
         if count:
             limit = write_size(self.settings.store_limit)
-            self.said[
+            self.messages[
                 f"the record store is kept to {limit}: {count} parts, {write_size(freed)}, taken away"
             ] = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from robustcheck.errors import RobustcheckError
 from robustcheck.options.table import Settings
 from robustcheck.report import writers as outputs
 from robustcheck.session.location import place_of
-from robustcheck.session.resources import Means
+from robustcheck.session.resources import Resources
 from robustcheck.session.result_log import Log
 
 if TYPE_CHECKING:
@@ -45,11 +45,12 @@ class Session:
         *,
         root: Path,
         new_progress: Callable[[Callable[[], str]], Progress | None],
+        cache_folder: Callable[[], Path | None],
         worker: Worker | None = None,
     ) -> None:
         self.settings = settings
         self.root = root
-        self.means = Means(settings, worker)
+        self.resources = Resources(settings, worker, cache_folder)
         self.log = Log()
         self.new_progress = new_progress
         self.planned: dict[View, None] = {}
@@ -87,18 +88,8 @@ class Session:
 
     def load_model(self) -> Classifier:
         """Return the classifier that the options name: the sample where they name none."""
-        from robustcheck.models import load_model
-
-        model = self.settings.model
-        load = partial(load_model, model or "sample", weights=self.settings.weights)
         self._asked.add("robustcheck_model")
-        self.means.load = partial(load, device="cpu")
-        try:
-            return load(device=self.means.device)
-        except RobustcheckError as error:
-            if model:
-                raise
-            raise RobustcheckError(f"{error}\nor name a model: --robustcheck-model=resnet50") from None
+        return self.resources.load_model()
 
     def images_spec(self) -> str:
         """Return the images that the options name: the sample where they name none."""
@@ -122,7 +113,7 @@ class Session:
         for known, classifier in self._classifiers:
             if known is model:
                 return classifier
-        classifier = as_classifier(model, name="robustcheck_model", device=self.means.device)
+        classifier = as_classifier(model, name="robustcheck_model", device=self.resources.device)
         self._classifiers.append((model, classifier))
         return classifier
 
@@ -170,14 +161,14 @@ class Session:
             classifier,
             images,
             seed=settings.seed,
-            batch_size=self.means.batch_size,
+            batch_size=self.resources.batch_size,
             precision=settings.precision,
             optimize=settings.optimize,
             order=order,
             progress=self.new_progress(lambda: evaluation.underway),
-            store=self.means.store,
-            sharing=self.means.sharing,
-            workers=self.means.workers,
+            store=self.resources.store,
+            sharing=self.resources.sharing,
+            workers=self.resources.workers,
         )
         deciding = Deciding(settings.stop_early, settings.alpha, settings.budget, settings.require_adaptive)
 
@@ -195,10 +186,10 @@ class Session:
             done, count = robustness.standing
             if done < count:
                 yield f"{robustness.classifier.name}: stopped at {done} of {count} images of {robustness.images.name}"
-                if self.means.store is None:
+                if self.resources.store is None:
                     yield "  nothing of that is kept: there is no record store (--robustcheck-store=DIR)"
                 else:
-                    yield f"  kept in {self.means.store.folder}: the same command goes on from there"
+                    yield f"  kept in {self.resources.store.folder}: the same command goes on from there"
 
     def stored_by_view(self) -> dict[str, Stored]:
         """Return how many of the records came from the store, by study and view, here and in workers."""
@@ -355,12 +346,12 @@ class Session:
         return {
             "studies": [study.to_plain() for study in self.studies()],
             "stored": {name: stored.to_plain() for name, stored in self.stored_by_view().items()},
-            "said": [*self.means.said],
+            "said": [*self.resources.messages],
         }
 
     def take_in(self, told: Mapping[str, Any]) -> None:
         """Take in what a worker of pytest-xdist told; one that evaluated nothing has no studies."""
-        self.means.said.update(dict.fromkeys(told["said"]))
+        self.resources.messages.update(dict.fromkeys(told["said"]))
         if told["studies"]:
             from robustcheck.report.run import Study
             from robustcheck.store.stats import Stored
@@ -370,4 +361,6 @@ class Session:
 
     def end_work(self) -> None:
         """End what computes and keeps records, here or for workers of pytest-xdist."""
-        self.means.end_work(prunes=bool(self._from_workers))
+        if self._from_workers:
+            self.resources.store  # noqa: B018 - the workers have filled it, and this process prunes it
+        self.resources.close()

@@ -1,6 +1,9 @@
 """`--robustcheck-workers`: the run of one process, computed by others."""
 
 import re
+import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 
 import pytest
 
@@ -55,14 +58,16 @@ def test_section_is_that_of_a_serial_run_and_nothing_of_ray_is_seen(repository, 
     ],
 )
 def test_what_can_not_be(repository, options, told, monkeypatch):
-    monkeypatch.setattr("robustcheck.session.resources.find_spec", lambda _name: True)
+    installed = ModuleType("ray")
+    installed.__spec__ = ModuleSpec("ray", None)
+    monkeypatch.setitem(sys.modules, "ray", installed)
     result = repository.runpytest(*options)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([told])
 
 
 def test_without_ray_it_says_what_to_install(repository, monkeypatch):
-    monkeypatch.setattr("robustcheck.session.resources.find_spec", lambda _name: None)
+    monkeypatch.setitem(sys.modules, "ray", None)
     result = repository.runpytest("--robustcheck-workers=ray")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*pip install 'pytest-robustcheck[[]ray]'*"])
