@@ -38,7 +38,7 @@ from robustcheck.evaluation.image_sample import Look
 from robustcheck.images import Batch, ImageSet
 from robustcheck.models import Classifier
 from robustcheck.notation import View, X, parse
-from robustcheck.records import MEASURE_OF, Records
+from robustcheck.records import MEASURES, Records
 from robustcheck.records.baseline import Baseline
 from robustcheck.store.stats import Stored
 
@@ -376,7 +376,7 @@ class Robustness:
 
     def _require_labels(self, terms: Sequence[Term]) -> None:
         missing = int((self.images.labels < 0).sum())
-        if missing and any(measure == "accuracy" for measure, _ in terms):
+        if missing and any(MEASURES[measure].needs_labels for measure, _ in terms):
             raise RobustcheckError(
                 f"accuracy needs labels, and {missing} of the {len(self.images)} images of {self.images.name} have "
                 "none: give a folder whose sub-folders are the classes, or ask for kept or top_probability"
@@ -396,7 +396,11 @@ class Robustness:
 
 @dataclass(frozen=True)
 class ViewEstimates:
-    """One view's estimates."""
+    """One view's estimates, each the mean of a measure: `accuracy`, `top_probability`, `kept`.
+
+    `accuracy` is the share of images whose prediction is their label, `top_probability` the mean probability of l_x,
+    the model's own top label on the clean image, and `kept` the share of images whose prediction is still l_x.
+    """
 
     robustness: Robustness
     view: View
@@ -404,30 +408,23 @@ class ViewEstimates:
     def __repr__(self) -> str:
         return f"<{self.view} of {self.robustness!r}>"
 
-    @property
-    def accuracy(self) -> Estimate:
-        """The share of images whose prediction is their label."""
-        return self._mean("accuracy")
-
-    @property
-    def top_probability(self) -> Estimate:
-        """The mean probability of l_x, the model's own top label on the clean image."""
-        return self._mean("top_probability")
-
-    @property
-    def kept(self) -> Estimate:
-        """The share of images whose prediction is still l_x."""
-        return self._mean("kept")
-
-    def _mean(self, measure: str) -> Estimate:
+    def __getattr__(self, measure: str) -> Estimate:
+        if measure not in MEASURES:
+            allowed = ", ".join(MEASURES)
+            raise AttributeError(f"a view has no measure {measure!r}: there are {allowed}")
         return Estimate(self.robustness, mean(measure, self.view))
+
+    def __dir__(self) -> Iterable[str]:
+        return [*super().__dir__(), *MEASURES]
 
 
 def _table(
     evaluation: Evaluation, terms: Sequence[Term], rows: npt.NDArray[np.int64] | slice = slice(None)
 ) -> Columns:
     """Return measures of some images: float64 (n, len(terms))."""
-    return np.stack([evaluation.columns(view)[MEASURE_OF[measure]][rows] for measure, view in terms], axis=1)
+    return np.stack(
+        [evaluation.columns(view)[MEASURES[measure].column][rows] for measure, view in terms], axis=1
+    )
 
 
 def _explained(verdict: Verdict, head: str) -> str:

@@ -4,7 +4,7 @@ from robustcheck.claims.claim import Claim, compare
 from robustcheck.claims.comparable import Measured, Source
 from robustcheck.claims.decider import decide_early, decide_exact
 from robustcheck.claims.estimate import Estimate, bind, estimate_of, recovery_of
-from robustcheck.claims.expression import MEASURES, Linear, Quotient, Term, mean, recovery
+from robustcheck.claims.expression import Linear, Quotient, Term, mean, recovery
 from robustcheck.claims.holm import family_alpha, holm
 from robustcheck.claims.intervals import Interval, clopper_pearson, sign_test, t_interval
 from robustcheck.claims.paired import Change, change, no_regression, no_regression_early
@@ -16,7 +16,6 @@ from robustcheck.claims.toml_file import ClaimFile, ClaimSettings, DeclaredClaim
 from robustcheck.claims.verdict import Verdict
 
 __all__ = [
-    "MEASURES",
     "Change",
     "Claim",
     "ClaimError",

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, NoReturn, overload
 
 from robustcheck.claims.columns import per_image
 from robustcheck.claims.comparable import Measured, Source, as_number
-from robustcheck.claims.expression import MEASURES, Expression, Linear, Quotient, mean, recovery
+from robustcheck.claims.expression import Expression, Linear, Quotient, mean, recovery
 from robustcheck.claims.intervals import Interval, clopper_pearson, t_interval
 from robustcheck.claims.ratio import Ratio
 from robustcheck.errors import RobustcheckError
+from robustcheck.records.measures import MEASURES
 
 if TYPE_CHECKING:
     import numpy as np

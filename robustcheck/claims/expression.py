@@ -6,36 +6,18 @@ the text form and the Python form of a claim are built from the same two.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from robustcheck.errors import RobustcheckError, unknown
 from robustcheck.notation import View, X, parse
+from robustcheck.records.measures import MEASURES
 
 Term = tuple[str, View]
 """A measure by name and the view it is taken on."""
 
 NEGLIGIBLE = 1e-12
 """Weights below this are what floating point leaves of 0.1 + 0.2 - 0.3."""
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A number in [0, 1] per image and view."""
-
-    name: str
-    binary: bool
-    summary: str
-
-
-MEASURES: Mapping[str, Measure] = {
-    measure.name: measure
-    for measure in (
-        Measure("accuracy", binary=True, summary="1 where the prediction is the label"),
-        Measure("top_probability", binary=False, summary="probability of the clean image's top label"),
-        Measure("kept", binary=True, summary="1 where the prediction is the clean image's"),
-    )
-}
 
 
 def number_text(value: float) -> str:

@@ -17,10 +17,11 @@ from collections.abc import Callable
 from difflib import get_close_matches
 
 from robustcheck.claims.claim import RELATIONS, Claim, compare
-from robustcheck.claims.expression import MEASURES, Expression, Linear, Quotient, mean, recovery
+from robustcheck.claims.expression import Expression, Linear, Quotient, mean, recovery
 from robustcheck.claims.verdict import Relation
 from robustcheck.errors import RobustcheckError
 from robustcheck.notation import STEPS, NotationError, View, parse
+from robustcheck.records.measures import MEASURES
 
 DEEPEST = 50
 FUNCTIONS = (*MEASURES, "recovery")

@@ -13,7 +13,7 @@ from robustcheck.evaluation.spot_check import SpotCheck
 from robustcheck.evaluation.table import Table
 from robustcheck.images import Batch, ImageSet
 from robustcheck.notation import View, X
-from robustcheck.records import COLUMNS, Column
+from robustcheck.records import Rows
 from robustcheck.store.block import Part
 from robustcheck.store.stats import Stored, now
 from robustcheck.store.store import RecordStore
@@ -137,9 +137,8 @@ class Keeper:
         taken = {}
         for view, (part, count) in found.items():
             have = max(0, self._table.done(view) - shard.start)
-            columns = part.columns[str(self.key(view))]
-            values = [columns[name][have:count] for name in COLUMNS]
-            self._table.put(shard.start + have, ids[have:count], {view: values})
+            rows = part.columns[str(self.key(view))][have:count]
+            self._table.put(shard.start + have, ids[have:count], {view: rows})
             taken[view] = count - have
         return taken
 
@@ -172,7 +171,7 @@ class Keeper:
         self,
         shard: Shard,
         ids: Sequence[str],
-        columns: Mapping[View, Mapping[str, Column]],
+        columns: Mapping[View, Rows],
         doubts: Iterable[str] = (),
     ) -> Part:
         """Return what was measured of the first images of a shard, which are `ids`; views that can't be kept are left out."""

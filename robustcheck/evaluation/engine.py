@@ -30,7 +30,7 @@ from robustcheck.executors.ray.remote import run_elsewhere
 from robustcheck.images import Batch, ImageSet
 from robustcheck.models import Classifier
 from robustcheck.notation import View, X, parse
-from robustcheck.records import Column, Records
+from robustcheck.records import Records, Rows
 from robustcheck.store.block import Part
 from robustcheck.store.stats import Stored
 from robustcheck.store.store import RecordStore, open_store
@@ -199,8 +199,8 @@ class Evaluation:
         shard = min(min(map(self.done, views)) // self.shards.size + 1, of)
         return f"shard {shard} of {of}, {len(views)} {'view' if len(views) == 1 else 'views'}"
 
-    def columns(self, view: View) -> Mapping[str, Column]:
-        """Return a view's columns, in image-set order."""
+    def columns(self, view: View) -> Rows:
+        """Return a view's rows of the table, in image-set order."""
         return self.table.columns(view)
 
     @property
@@ -348,10 +348,8 @@ class Evaluation:
         """Put a part into the store, where there is one; raises `RobustcheckError` where it can't be written."""
         self.keeper.commit(part)
 
-    def measure(
-        self, views: Iterable[str | View], shard: Shard
-    ) -> tuple[list[str], dict[View, Mapping[str, Column]]]:
-        """Return the ids of a shard's images, and the columns of some views and the clean images."""
+    def measure(self, views: Iterable[str | View], shard: Shard) -> tuple[list[str], dict[View, Rows]]:
+        """Return the ids of a shard's images, and the rows of some views and the clean images."""
         plan = make_plan((X, *map(parse, views)))
         table = Table(np.arange(len(shard)))
         table.add(plan.views)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from robustcheck.evaluation.engine import Evaluation
     from robustcheck.evaluation.shards import Shard
     from robustcheck.notation import View
-    from robustcheck.records import Column
+    from robustcheck.records import Rows
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,8 @@ class Measured:
     """What was measured of a shard, on its way from a worker."""
 
     ids: tuple[str, ...]
-    columns: Mapping[str, Mapping[str, Column]]
-    """By the view's canonical text: the columns of `robustcheck.records`, one entry per image of the shard."""
+    columns: Mapping[str, Rows]
+    """By the view's canonical text: the rows of `robustcheck.records`, one per image of the shard."""
     kept: tuple[str, ...] = ()
     """The views whose columns are in the record store instead, since the worker wrote them there."""
     doubts: tuple[str, ...] = ()

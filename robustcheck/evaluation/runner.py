@@ -27,10 +27,7 @@ from robustcheck.evaluation.steps import make
 from robustcheck.images import Batch
 from robustcheck.models import Classifier, load_model, send
 from robustcheck.notation import View, X
-from robustcheck.records import Column
-
-Rows = dict[View, Column]
-"""By view, the rows `robustcheck.records.COLUMNS` of a batch: float64 (rows, n)."""
+from robustcheck.records import Column, Rows, as_rows
 
 
 @dataclass(frozen=True)
@@ -91,7 +88,7 @@ class Measurer:
         top_labels: Callable[[Batch], Tensor | None],
         *,
         look: bool = True,
-    ) -> Iterator[tuple[Batch, Rows]]:
+    ) -> Iterator[tuple[Batch, dict[View, Rows]]]:
         """Yield each batch, gone through a plan, with what was measured of it.
 
         `top_labels` gives l_x of a batch that was classified before, int64 (n,), or None. Where memory runs out,
@@ -205,9 +202,9 @@ class Measurer:
             make(run, group)
         return run
 
-    def _fetched(self, plan: Plan, parts: list[Sent]) -> Rows:
+    def _fetched(self, plan: Plan, parts: list[Sent]) -> dict[View, Rows]:
         values = np.concatenate([self._arrived(plan, part) for part in parts], axis=2)
-        return dict(zip(plan.views, values, strict=True))
+        return dict(zip(plan.views, map(as_rows, values), strict=True))
 
     def _arrived(self, plan: Plan, part: Sent) -> Column:
         if part.arrived is not None:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from robustcheck.images import ImageSet
 from robustcheck.notation import View
-from robustcheck.records import COLUMNS, Column, Records, empty_columns
+from robustcheck.records import Records, Rows, empty_rows
 
 
 class Table:
@@ -21,7 +21,7 @@ class Table:
     def __init__(self, order: npt.NDArray[np.int64]) -> None:
         self.order = order
         self.ids = [""] * len(order)
-        self._columns: dict[View, dict[str, Column]] = {}
+        self._columns: dict[View, Rows] = {}
         self._done: dict[View, int] = {}
 
     @property
@@ -38,31 +38,29 @@ class Table:
         """Have columns for some views."""
         for view in views:
             if view not in self._columns:
-                self._columns[view] = empty_columns(len(self.order))
+                self._columns[view] = empty_rows(len(self.order))
 
     def done(self, view: View) -> int:
         """Return on how many images, in order, a view has been measured."""
         return self._done.get(view, 0)
 
-    def columns(self, view: View) -> Mapping[str, Column]:
-        """Return a view's columns, one entry per image of the set."""
+    def columns(self, view: View) -> Rows:
+        """Return a view's rows of the table, one per image of the set."""
         return self._columns[view]
 
-    def put(self, start: int, ids: Sequence[str], columns: Mapping[View, Iterable[Column]]) -> None:
-        """Take in the images from place `start` on: their ids, and of some views the columns in the order of `COLUMNS`."""
+    def put(self, start: int, ids: Sequence[str], columns: Mapping[View, Rows]) -> None:
+        """Take in the images from place `start` on: their ids, and the rows of some views."""
         stop = start + len(ids)
         rows = self.order[start:stop]
         for view, values in columns.items():
-            for name, column in zip(COLUMNS, values, strict=True):
-                self._columns[view][name][rows] = column
+            self._columns[view][rows] = values
             self._done[view] = max(self.done(view), stop)
         for row, image_id in zip(rows, ids, strict=True):
             self.ids[row] = image_id
 
-    def cut(self, view: View, start: int, stop: int) -> dict[str, Column]:
-        """Return a view's columns for the images at the places `start` to `stop`, in the order."""
-        rows = self.order[start:stop]
-        return {name: self._columns[view][name][rows] for name in COLUMNS}
+    def cut(self, view: View, start: int, stop: int) -> Rows:
+        """Return a view's rows for the images at the places `start` to `stop`, in the order."""
+        return self._columns[view][self.order[start:stop]]
 
     def ids_at(self, start: int, stop: int) -> list[str]:
         """Return the ids of the images at the places `start` to `stop`, in the order."""
@@ -70,5 +68,5 @@ class Table:
 
     def records(self, images: ImageSet, provenance: Mapping[str, str]) -> Records:
         """Return a copy of what is there, as the records of an image set."""
-        columns = {view: {name: own[name].copy() for name in COLUMNS} for view, own in self._columns.items()}
+        columns = {view: rows.copy() for view, rows in self._columns.items()}
         return Records(tuple(self.ids), images.names, images.labels, columns, provenance)

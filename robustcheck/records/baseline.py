@@ -16,7 +16,8 @@ from robustcheck.claims import Change, change
 from robustcheck.errors import RobustcheckError, unknown
 from robustcheck.notation import View
 from robustcheck.records.csv import load, save
-from robustcheck.records.table import MEASURES, Column, Records
+from robustcheck.records.measures import default_measure, find_measure
+from robustcheck.records.table import Column, Records
 
 FOLDER = "robustcheck-baselines"
 MUST_AGREE = ("codec", "labels", "pixels", "seed")
@@ -98,7 +99,7 @@ class Baseline:
         if view not in self.records.views:
             raise unknown(f"view in the baseline {self.path.name}", str(view), map(str, self.records.views))
         rows = self._rows(ids)
-        if measure in {"accuracy", "correct"} and (self.records.labels[rows] != labels).any():
+        if find_measure(measure).needs_labels and (self.records.labels[rows] != labels).any():
             changed = int((self.records.labels[rows] != labels).sum())
             raise RobustcheckError(
                 f"the baseline {self.path.name} has other labels for {changed} of {len(ids)} images (a class folder "
@@ -146,7 +147,7 @@ class Baseline:
 
         The measure is accuracy, or without labels the share of predictions kept.
         """
-        measure = MEASURES[0] if (records.labels >= 0).all() else "kept"
+        measure = default_measure(labelled=bool((records.labels >= 0).all()))
         for view in records.views:
             if view in self.records.views and records.seen(view).all():
                 old = self.column(measure, view, records.ids, records.labels, records.provenance)

@@ -28,15 +28,14 @@ import numpy as np
 from robustcheck.atomic_io import write_whole
 from robustcheck.errors import RobustcheckError
 from robustcheck.notation import NotationError, View, X, parse
-from robustcheck.records.table import Column, Records
+from robustcheck.records.measures import TABLE
+from robustcheck.records.table import Column, Records, Rows, as_rows
 
 VERSION = 1
 _MAGIC = f"# robustcheck records {VERSION}"
 _IMAGE = ("id", "name", "label")
-_STORED = ("prediction", "p_top", "linf", "l2")
+_STORED = tuple(name for name, measure in TABLE.items() if not measure.is_derived)
 _CURE = "take the file as it was saved (from version control?), or save the baseline anew"
-_ALLOWED = {"prediction": (0, 2**31), "p_top": (0, 1 + 1e-6), "linf": (0, 255), "l2": (0, math.inf)}
-"""From where to where a number in a column goes."""
 
 
 def save(records: Records, path: Path, extra: Mapping[str, Any] | None = None) -> None:
@@ -184,9 +183,10 @@ def _label(cell: str) -> int:
 def _measured(column: str, cell: str) -> float:
     if not cell:
         return math.nan
-    value, (low, high) = float(cell), _ALLOWED[column]
-    if not low <= value <= high or math.isinf(value) or (column == "prediction" and value % 1):
-        kind = "a class index" if column == "prediction" else f"a number from {low:g} to {high:g}"
+    value, measure = float(cell), TABLE[column]
+    low, high = measure.range
+    if not low <= value <= high or math.isinf(value) or (measure.kind == "class" and value % 1):
+        kind = "a class index" if measure.kind == "class" else f"a number from {low:g} to {high:g}"
         raise ValueError(f"it is {kind}, or nothing where the view was not evaluated")
     return value
 
@@ -203,14 +203,11 @@ def _stored_columns(view: str, table: Mapping[str, tuple[str, ...]], where: str)
     return columns
 
 
-def _complete(stored: dict[str, Column], labels: Column, top: Column) -> dict[str, Column]:
+def _complete(stored: dict[str, Column], labels: Column, top: Column) -> Rows:
     prediction = stored["prediction"]
     seen = prediction >= 0
-    return {
-        "prediction": prediction,
+    derived: dict[str, Column] = {
         "correct": np.where(seen & (labels >= 0), prediction == labels, np.nan),
-        "p_top": stored["p_top"],
         "kept": np.where(seen, prediction == top, np.nan),
-        "linf": stored["linf"],
-        "l2": stored["l2"],
     }
+    return as_rows(stored | derived)

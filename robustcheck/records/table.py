@@ -7,12 +7,16 @@
 | p_top      | probability of l_x, the model's own top label on the clean image         | 0..1          |
 | kept       | the prediction is still l_x                                              | 0, 1          |
 | linf, l2   | size of the change from the clean image, in pixel levels                 | 0..255; 0..   |
+
+Of each view there is one array of rows, numpy's structured kind: `rows["p_top"]` is a column, `rows[5:7]` are two images.
+The evaluation, the record store, processes that send records and the files all hold these.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,24 +24,42 @@ import numpy.typing as npt
 
 from robustcheck.errors import RobustcheckError, unknown
 from robustcheck.notation import View, parse
+from robustcheck.records.measures import COLUMNS, TABLE, find_measure
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Column = npt.NDArray[Any]
-
-MEASURES = ("correct", "p_top", "kept")
-COLUMNS = ("prediction", *MEASURES, "linf", "l2")
-
-MEASURE_OF = {"accuracy": "correct", "top_probability": "p_top", "kept": "kept"}
-"""The per-image measure behind each word that is a mean of one."""
+Rows = npt.NDArray[np.void]
+"""One view's rows of the table, an entry per image, with the fields `COLUMNS`."""
+ROW = np.dtype([(measure.column, "<i8" if measure.kind == "class" else "<f8") for measure in TABLE.values()])
 
 
-def empty_columns(count: int) -> dict[str, Column]:
-    """Return the columns of a view of which no image was evaluated."""
-    columns: dict[str, Column] = {name: np.full(count, np.nan) for name in COLUMNS}
-    columns["prediction"] = np.full(count, -1, dtype=np.int64)
-    return columns
+def empty_rows(count: int) -> Rows:
+    """Return the rows of a view of which no image was evaluated."""
+    return as_rows([-1 if measure.kind == "class" else np.nan for measure in TABLE.values()], count)
+
+
+def as_rows(columns: Mapping[str, Any] | Iterable[npt.ArrayLike], count: int | None = None) -> Rows:
+    """Return columns, by name or in the order of `COLUMNS`, as rows; `count` is how many, where no column says."""
+    named = columns if isinstance(columns, Mapping) else dict(zip(COLUMNS, columns, strict=True))
+    rows = np.empty(len(np.asarray(named["prediction"])) if count is None else count, dtype=ROW)
+    for name in COLUMNS:
+        rows[name] = named[name]
+    return rows
+
+
+def to_bytes(tables: Mapping[str, Rows]) -> bytes:
+    """Return some views' rows, exact to the bit, for `from_bytes` in another process."""
+    file = BytesIO()
+    np.savez(file, *tables.values(), views=np.array([*tables]))
+    return file.getvalue()
+
+
+def from_bytes(data: bytes) -> dict[str, Rows]:
+    """Return the rows that `to_bytes` was given."""
+    with np.load(BytesIO(data), allow_pickle=False) as arrays:
+        return {view: arrays[f"arr_{at}"] for at, view in enumerate(arrays["views"].tolist())}
 
 
 @dataclass(frozen=True, repr=False)
@@ -50,7 +72,7 @@ class Records:
     """Per image, what a person calls it: its file's name."""
     labels: Column
     """int64 (N,): per image, its class; -1 where it has none."""
-    columns: Mapping[View, Mapping[str, Column]]
+    columns: Mapping[View, Rows]
     provenance: Mapping[str, str] = field(default_factory=dict)
     """Everything that the numbers depend on, as text: model, images, codec, device, seeds, versions."""
 
@@ -76,15 +98,14 @@ class Records:
         `measure` is a column's name or a word for its mean ("accuracy" is "correct"). Raises
         `RobustcheckError` for an unknown measure, a view without records, or "correct" without labels.
         """
-        name = MEASURE_OF.get(measure, measure)
-        if name not in COLUMNS:
-            raise unknown("measure", measure, {*COLUMNS, *MEASURE_OF})
+        found = find_measure(measure)
         tree = parse(view)
         if tree not in self.columns:
             raise unknown("view of these records", str(tree), map(str, self.columns))
-        if name == "correct":
+        if found.needs_labels:
             self._require_labels()
-        return self.columns[tree][name]
+        column: Column = self.columns[tree][found.column]
+        return column
 
     def mean(self, measure: str, view: str | View) -> float:
         """Return the mean of a measure over the images that the view was evaluated on."""
@@ -115,7 +136,8 @@ class Records:
             table = pd.DataFrame(
                 {"id": self.ids, "name": self.names, "label": self.labels, "view": str(view)}
             )
-            tables.append(table.assign(**self.columns[view])[self.seen(view)])
+            columns = {name: self.columns[view][name] for name in COLUMNS}
+            tables.append(table.assign(**columns)[self.seen(view)])
         return pd.concat(tables, ignore_index=True)
 
     def _require_labels(self) -> None:

@@ -20,7 +20,8 @@ from robustcheck.atomic_io import write_whole
 from robustcheck.errors import RobustcheckError
 from robustcheck.notation import View, X, parse
 from robustcheck.records.csv import load, save
-from robustcheck.records.table import COLUMNS, Column, Records, empty_columns
+from robustcheck.records.measures import COLUMNS
+from robustcheck.records.table import Column, Records, Rows, empty_rows
 
 PARQUET = ".parquet"
 _KEY = b"robustcheck"
@@ -123,10 +124,10 @@ def _records(table: Any, header: Mapping[str, Any]) -> Records:
     first = table.take(placed)
     numbers = {name: table.column(name).to_numpy(zero_copy_only=False).astype(np.float64) for name in COLUMNS}
     numbers["prediction"] = np.nan_to_num(numbers["prediction"], nan=-1)
-    found: dict[View, dict[str, Column]] = {}
+    found: dict[View, Rows] = {}
     for view in views:
         rows = np.flatnonzero(codes == known.index(str(view)))
-        found[view] = empty_columns(count)
+        found[view] = empty_rows(count)
         for name, values in numbers.items():
             found[view][name][image[rows]] = values[rows]
     ids, names = (tuple(first.column(name).to_pylist()) for name in ("id", "name"))

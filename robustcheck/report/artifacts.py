@@ -79,9 +79,7 @@ def _slug(text: str) -> str:
 
 def _some(records: Records, rows: Sequence[int]) -> Records:
     at = np.array(rows)
-    columns = {
-        view: {name: values[at] for name, values in own.items()} for view, own in records.columns.items()
-    }
+    columns = {view: rows[at] for view, rows in records.columns.items()}
     ids, names = (tuple(texts[row] for row in rows) for texts in (records.ids, records.names))
     return replace(records, ids=ids, names=names, labels=records.labels[at], columns=columns)
 

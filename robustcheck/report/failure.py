@@ -9,7 +9,7 @@ import numpy as np
 from robustcheck.claims import Claim
 from robustcheck.claims.columns import per_image
 from robustcheck.notation import View
-from robustcheck.records import MEASURE_OF, Records
+from robustcheck.records import MEASURES, Records
 from robustcheck.robustness import Robustness, Subject
 
 MOST_IMAGES = 5
@@ -63,7 +63,7 @@ def rows_against(subject: Subject, robustness: Robustness) -> list[int]:
 def _against(claim: Claim, records: Records) -> tuple[list[int], int]:
     """Return the images that count against a claim, the worst first, and how many were seen."""
     terms = claim.terms
-    columns = np.stack([records.columns[view][MEASURE_OF[measure]] for measure, view in terms], axis=1)
+    columns = np.stack([records.columns[view][MEASURES[measure].column] for measure, view in terms], axis=1)
     seen = np.flatnonzero(~np.isnan(columns).any(axis=1))
     values = per_image(claim.form, terms, columns[seen]) * (1 if claim.upward else -1)
     worst = seen[values < 0][np.argsort(values[values < 0], kind="stable")]

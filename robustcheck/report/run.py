@@ -13,8 +13,9 @@ import numpy as np
 from robustcheck.claims import Verdict
 from robustcheck.claims.wording import numbers
 from robustcheck.notation import View, parse
-from robustcheck.records import COLUMNS, Records
+from robustcheck.records import Records
 from robustcheck.records.baseline import Baseline
+from robustcheck.records.table import from_bytes, to_bytes
 from robustcheck.report.panel import Panel
 
 
@@ -189,20 +190,15 @@ class Study:
     def to_plain(self) -> dict[str, Any]:
         """Return text, numbers and bytes alone, exact to the bit, for `from_plain` in another process."""
         records = self.records
-        columns = {str(view): {name: own[name] for name in COLUMNS} for view, own in records.columns.items()}
         header = {
             "ids": records.ids,
             "names": records.names,
             "provenance": dict(records.provenance),
-            "types": {name: column.dtype.str for own in columns.values() for name, column in own.items()},
             "labels": records.labels.tolist(),
         }
         return {
             "header": json.dumps(header),  # in ASCII, whatever a file's name is made of
-            "columns": {
-                view: {name: column.tobytes() for name, column in own.items()}
-                for view, own in columns.items()
-            },
+            "rows": to_bytes({str(view): rows for view, rows in records.columns.items()}),
             "classes": self.classes,
             "panels": [panel.to_plain() for panel in self.panels],
         }
@@ -211,10 +207,7 @@ class Study:
     def from_plain(cls, plain: Mapping[str, Any]) -> Study:
         """Return the study that `to_plain` was asked of."""
         header = json.loads(plain["header"])
-        columns = {
-            parse(view): {name: np.frombuffer(own[name], header["types"][name]) for name in COLUMNS}
-            for view, own in plain["columns"].items()
-        }
+        columns = {parse(view): rows for view, rows in from_bytes(plain["rows"]).items()}
         labels = np.array(header["labels"], dtype=np.int64)
         records = Records(tuple(header["ids"]), tuple(header["names"]), labels, columns, header["provenance"])
         return cls(records, plain["classes"], tuple(map(Panel.from_plain, plain["panels"])))

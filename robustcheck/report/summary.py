@@ -174,7 +174,7 @@ def _study(study: Study, baseline: Baseline | None) -> StudyFacts:
 
 def _row(records: Records, view: View) -> Row:
     seen = records.seen(view)
-    columns = {name: column[seen] for name, column in records.columns[view].items()}
+    columns = records.columns[view][seen]
     labelled = bool((records.labels[seen] >= 0).all())
     p_top = np.clip(columns["p_top"], 0.0, 1.0)
     interval = t_interval(p_top, 0.0, 1.0)

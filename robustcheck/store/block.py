@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from robustcheck.errors import RobustcheckError
-from robustcheck.records import COLUMNS, Column
+from robustcheck.records import COLUMNS, Column, Rows, as_rows
 from robustcheck.records.tables import require_pyarrow
 
 FORMAT = 1
@@ -39,8 +39,8 @@ class Part:
     """The digest of the shard's place in the order, and of its images' names and labels."""
     ids: tuple[str, ...]
     """The images that were measured, in order: the hashes of their pixels."""
-    columns: Mapping[str, Mapping[str, Column]]
-    """By view key: the columns of `robustcheck.records`, one entry per image of `ids`."""
+    columns: Mapping[str, Rows]
+    """By view key: the rows of `robustcheck.records`, one per image of `ids`."""
     computed: str
     """When, in UTC: 2026-11-24T19:30:00Z."""
     doubts: tuple[str, ...] = ()
@@ -154,7 +154,7 @@ def _part(table: Any, header: Mapping[str, Any]) -> Part:
     read = {name: _values(table.column(name).combine_chunks(), _kind(name)) for name in COLUMNS}
     ids = tuple(table.column("id").slice(0, count).to_pylist())
     columns = {
-        view: {name: values[at * count : (at + 1) * count] for name, values in read.items()}
+        view: as_rows({name: values[at * count : (at + 1) * count] for name, values in read.items()})
         for at, view in enumerate(views)
     }
     return Part(header["study"], header["slot"], ids, columns, header["computed"], tuple(header["doubts"]))

@@ -16,6 +16,7 @@ from robustcheck import jpeg
 from robustcheck.claims.record_warnings import chance_warning, too_few_to_tell
 from robustcheck.errors import RobustcheckError
 from robustcheck.records import Records
+from robustcheck.records.measures import default_measure
 from robustcheck.report.run import Finding
 from robustcheck.robustness import Robustness
 from robustcheck.session import KEY
@@ -40,7 +41,7 @@ def records(robustness: Robustness) -> Records:
 @pytest.fixture(scope="module")
 def measure(records: Records) -> str:
     """What the paper's top-1 is here: accuracy, or without labels the share of predictions kept."""
-    return "accuracy" if (records.labels >= 0).all() else "kept"
+    return default_measure(labelled=bool((records.labels >= 0).all()))
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from robustcheck import Records, RobustcheckError
 from robustcheck.notation import X, parse
+from robustcheck.records import COLUMNS, as_rows
 from robustcheck.records.csv import dumps, load, loads, save
 
 ADV = parse("Adv_1")
@@ -13,14 +14,16 @@ ADV = parse("Adv_1")
 def columns(prediction, p_top, labels, top):
     prediction = np.array(prediction, dtype=np.int64)
     seen = prediction >= 0
-    return {
-        "prediction": prediction,
-        "correct": np.where(seen & (labels >= 0), prediction == labels, np.nan),
-        "p_top": np.where(seen, p_top, np.nan),
-        "kept": np.where(seen, prediction == top, np.nan),
-        "linf": np.where(seen, 1.0, np.nan),
-        "l2": np.where(seen, 2.5, np.nan),
-    }
+    return as_rows(
+        {
+            "prediction": prediction,
+            "correct": np.where(seen & (labels >= 0), prediction == labels, np.nan),
+            "p_top": np.where(seen, p_top, np.nan),
+            "kept": np.where(seen, prediction == top, np.nan),
+            "linf": np.where(seen, 1.0, np.nan),
+            "l2": np.where(seen, 2.5, np.nan),
+        }
+    )
 
 
 def records(labels=(0, 1, 2), names=("a.png", "b.png", "c.png"), adv=(0, 2, -1), **rest):
@@ -87,9 +90,9 @@ def same(one, other):
     assert one.views == other.views
     np.testing.assert_array_equal(one.labels, other.labels)
     for view in one.views:
-        for name, column in one.columns[view].items():
+        for name in COLUMNS:
             np.testing.assert_allclose(
-                column, other.columns[view][name], rtol=1e-8, err_msg=f"{name} of {view}"
+                one.columns[view][name], other.columns[view][name], rtol=1e-8, err_msg=f"{name} of {view}"
             )
 
 

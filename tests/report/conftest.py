@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from robustcheck.notation import parse
-from robustcheck.records import Records
+from robustcheck.records import Records, as_rows
 from robustcheck.report.panel import Guess, Panel, Picture
 from robustcheck.report.run import Check, Finding, FinishedRun, ReportedClaim, Study
 
@@ -46,14 +46,16 @@ def made_records(count=8, views=VIEWS, *, labelled=True, names=None, wrong=False
     top = labels + 1 if wrong else labels
     for view in views:
         prediction = np.where(random.random(count) < 0.5, top, labels + 2) if view != "x" else top
-        columns[parse(view)] = {
-            "prediction": prediction,
-            "correct": (prediction == labels).astype(float) if labelled else np.full(count, np.nan),
-            "p_top": random.random(count),
-            "kept": (prediction == top).astype(float),
-            "linf": np.full(count, 0.0 if view == "x" else 1.0),
-            "l2": np.full(count, 0.0 if view == "x" else 9.5),
-        }
+        columns[parse(view)] = as_rows(
+            {
+                "prediction": prediction,
+                "correct": (prediction == labels).astype(float) if labelled else np.full(count, np.nan),
+                "p_top": random.random(count),
+                "kept": (prediction == top).astype(float),
+                "linf": np.full(count, 0.0 if view == "x" else 1.0),
+                "l2": np.full(count, 0.0 if view == "x" else 9.5),
+            }
+        )
     return Records(
         tuple(f"{image:016x}" for image in range(count)),
         tuple(names or [f"image-{image}.png" for image in range(count)]),

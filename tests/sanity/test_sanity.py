@@ -10,7 +10,7 @@ from robustcheck import Classifier, ImageSet, RobustcheckError, RobustnessWarnin
 from robustcheck.claims.attack_order import stronger_than_it_should_be
 from robustcheck.claims.record_warnings import warnings_of
 from robustcheck.notation import parse
-from robustcheck.records import Records, empty_columns
+from robustcheck.records import Records, empty_rows
 from robustcheck.sanity.registry import CHECKS, examine
 from robustcheck.sanity.subject import Subject
 
@@ -19,7 +19,7 @@ def records_of(**p_top):
     """Records of forty images with some p_top per view."""
     columns = {}
     for text, values in ({"x": 0.9} | p_top).items():
-        own = empty_columns(40)
+        own = empty_rows(40)
         own["p_top"] = np.broadcast_to(np.asarray(values, dtype=float), 40).copy()
         own["prediction"] = np.zeros(40, dtype=np.int64)
         own["correct"] = np.ones(40)

@@ -13,7 +13,6 @@ from robustcheck.evaluation.executor import Measured
 from robustcheck.evaluation.shards import Shard
 from robustcheck.executors.ray.remote import receive
 from robustcheck.notation import View
-from robustcheck.records import COLUMNS
 
 PIECES = 4
 """Into so many a shard is cut, where it has as many batches: so that all workers end at about the same time."""
@@ -107,10 +106,7 @@ def _joined(pieces: Sequence[Measured]) -> Measured:
     devices = {piece.device for piece in pieces}
     return Measured(
         ids=tuple(image_id for piece in pieces for image_id in piece.ids),
-        columns={
-            view: {name: np.concatenate([piece.columns[view][name] for piece in pieces]) for name in COLUMNS}
-            for view in first.columns
-        },
+        columns={view: np.concatenate([piece.columns[view] for piece in pieces]) for view in first.columns},
         doubts=first.doubts,
         warnings=tuple(dict.fromkeys(text for piece in pieces for text in piece.warnings)),
         where=first.where,

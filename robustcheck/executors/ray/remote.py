@@ -10,7 +10,6 @@ from robustcheck.errors import RobustcheckError
 from robustcheck.evaluation.executor import Measured, Workers
 from robustcheck.evaluation.shards import Shard
 from robustcheck.notation import View, parse
-from robustcheck.records import COLUMNS
 
 if TYPE_CHECKING:
     from robustcheck.evaluation.engine import Evaluation
@@ -78,7 +77,7 @@ def receive(evaluation: Evaluation, shard: Shard, measured: Measured) -> None:
 
 def absorb(evaluation: Evaluation, shard: Shard, measured: Measured) -> None:
     """Take in what was measured of the shard that is next."""
-    columns = {parse(text): [own[name] for name in COLUMNS] for text, own in measured.columns.items()}
+    columns = {parse(text): rows for text, rows in measured.columns.items()}
     evaluation.table.add(columns)
     lacking = {view: own for view, own in columns.items() if evaluation.done(view) < shard.stop}
     evaluation.table.put(shard.start, measured.ids, lacking)

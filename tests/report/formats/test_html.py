@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from robustcheck.records import empty_rows
 from robustcheck.records.baseline import Baseline
 from robustcheck.report.formats import html as page
 from robustcheck.report.formats.html import render
@@ -187,8 +188,7 @@ def test_any_run_renders(made, count, views, labelled, wrong, classes):
 
 def test_stopped_early_says_so(made):
     records = made.records()
-    for column in records.columns[records.views[1]].values():
-        column[4:] = -1 if column.dtype.kind == "i" else np.nan
+    records.columns[records.views[1]][4:] = empty_rows(4)
     assert "Stopped early" in read(made.run(records)).text
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from robustcheck import __main__ as command_line
 from robustcheck.errors import RobustcheckError
+from robustcheck.records import COLUMNS, empty_rows
 from robustcheck.records.tables import read, write
 from robustcheck.report import distributions, panel, sweeps
 from robustcheck.report import run as run_module
@@ -66,17 +67,16 @@ def test_schema_names_every_field():
 @pytest.mark.parametrize("name", ["run.csv", "run.parquet"])
 def test_records_come_back_as_they_were_with_the_run(made, tmp_path, name):
     records = made.records(names=["ünï|code.png", "same.png", "same.png", *"abcde"])
-    for column in records.columns[records.views[1]].values():
-        column[[0, 3]] = -1 if column.dtype.kind == "i" else np.nan
+    records.columns[records.views[1]][[0, 3]] = empty_rows(2)
     write(records, tmp_path / name, {"classes": 5})
     again, header = read(tmp_path / name)
     assert header["classes"] == 5
     assert (again.ids, again.names, again.provenance) == (records.ids, records.names, records.provenance)
     assert again.labels.tolist() == records.labels.tolist()
     for view, own in records.columns.items():
-        for column, values in own.items():
+        for column in COLUMNS:
             np.testing.assert_allclose(
-                again.columns[view][column], values, rtol=1e-8, err_msg=f"{column} of {view}"
+                again.columns[view][column], own[column], rtol=1e-8, err_msg=f"{column} of {view}"
             )
 
 

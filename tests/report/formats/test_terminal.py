@@ -96,6 +96,5 @@ def test_what_workers_send_is_exact(toy_classifier, toy_images):
     assert (sent.ids, sent.names, sent.provenance) == (odd.ids, odd.names, odd.provenance)
     assert sent.labels.tobytes() == odd.labels.tobytes()
     for view in odd.views:
-        for name, column in odd.columns[view].items():
-            assert sent.columns[view][name].tobytes() == column.tobytes()
-            assert sent.columns[view][name].dtype == column.dtype
+        assert sent.columns[view].tobytes() == odd.columns[view].tobytes()
+        assert sent.columns[view].dtype == odd.columns[view].dtype
