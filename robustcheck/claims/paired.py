@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,10 @@ from robustcheck.errors import RobustcheckError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
+
+    from robustcheck.notation import View
+    from robustcheck.records import Records
+    from robustcheck.records.baseline import Baseline
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,15 @@ def change(new: ArrayLike, old: ArrayLike) -> Change:
         lost=lost,
         won=won,
     )
+
+
+def changes_since(baseline: Baseline, records: Records) -> Iterator[tuple[View, Change]]:
+    """Yield, for each view that both have measured on all images, what changed since the baseline.
+
+    Raises `RobustcheckError` where the two can't be compared.
+    """
+    for view, new, old in baseline.pairs(records):
+        yield view, change(new, old)
 
 
 def no_regression(

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from robustcheck.claims import Change, change
 from robustcheck.errors import RobustcheckError, unknown
 from robustcheck.notation import View
 from robustcheck.records.csv import load, save
@@ -142,13 +141,13 @@ class Baseline:
             if then != now:
                 yield f"{name}: {then} then, {now} now"
 
-    def changes(self, records: Records) -> Iterator[tuple[View, Change]]:
-        """Yield, for each view that both have measured on all images, what changed.
+    def pairs(self, records: Records) -> Iterator[tuple[View, Column, Column]]:
+        """Yield, for each view that both have measured on all images, a column of `records` and that of the baseline.
 
-        The measure is accuracy, or without labels the share of predictions kept.
+        The measure is accuracy, or without labels whether predictions are kept.
         """
         measure = default_measure(labelled=bool((records.labels >= 0).all()))
         for view in records.views:
             if view in self.records.views and records.seen(view).all():
                 old = self.column(measure, view, records.ids, records.labels, records.provenance)
-                yield view, change(records.column(measure, view), old)
+                yield view, records.column(measure, view), old

@@ -8,6 +8,7 @@ import numpy as np
 
 from robustcheck.claims import Claim
 from robustcheck.claims.columns import per_image
+from robustcheck.claims.paired import changes_since
 from robustcheck.notation import View
 from robustcheck.records import MEASURES, Records
 from robustcheck.robustness import Robustness, Subject
@@ -31,7 +32,7 @@ def lost_images(view: View, robustness: Robustness) -> list[str]:
         return []
     records = robustness.records
     lines = []
-    for other, change in robustness.baseline.changes(records):
+    for other, change in changes_since(robustness.baseline, records):
         if other == view:
             lines = [f"since the baseline {view}: {change!r}"]
             lines += [f"  lost: {_name(records, image)}" for image in change.lost[:MOST_IMAGES]]
@@ -56,7 +57,7 @@ def rows_against(subject: Subject, robustness: Robustness) -> list[int]:
         return _against(subject, robustness.records)[0]
     if robustness.baseline is None:
         return []
-    changes = dict(robustness.baseline.changes(robustness.records))
+    changes = dict(changes_since(robustness.baseline, robustness.records))
     return list(changes[subject].lost) if subject in changes else []
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from robustcheck.claims.paired import changes_since
 from robustcheck.errors import RobustcheckError
 from robustcheck.notation import View, X
 from robustcheck.report.order import place
@@ -146,7 +147,7 @@ def _newly_lost(records: Records, baseline: Baseline | None, view: View) -> NDAr
     if baseline is None:
         return None
     try:
-        (change,) = [change for other, change in baseline.changes(records) if other == view]
+        (change,) = [change for other, change in changes_since(baseline, records) if other == view]
     except (RobustcheckError, ValueError):
         return None
     mask = np.zeros(len(records), dtype=bool)

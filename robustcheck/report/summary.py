@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from robustcheck.claims.intervals import clopper_pearson, t_interval
+from robustcheck.claims.paired import changes_since
 from robustcheck.claims.record_warnings import warnings_of
 from robustcheck.errors import RobustcheckError
 from robustcheck.notation import View
@@ -212,7 +213,7 @@ def _against(baseline: Baseline, records: Records) -> Against:
 
 
 def _changes(baseline: Baseline, records: Records) -> Iterator[Changed]:
-    for view, change in sorted(baseline.changes(records), key=lambda pair: place(pair[0])):
+    for view, change in sorted(changes_since(baseline, records), key=lambda pair: place(pair[0])):
         lost, won = (
             tuple(records.names[image] for image in images[:MOST_NAMES])
             for images in (change.lost, change.won)

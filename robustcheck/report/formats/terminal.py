@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterator
 
 from robustcheck.claims.intervals import clopper_pearson
+from robustcheck.claims.paired import changes_since
 from robustcheck.claims.record_warnings import warnings_of
 from robustcheck.errors import RobustcheckError
 from robustcheck.notation import View
@@ -102,7 +103,7 @@ def _warnings(study: Study) -> list[str]:
 def _changes(baseline: Baseline, records: Records) -> Iterator[str]:
     yield f"against the baseline {baseline.path.name}"
     try:
-        changes = list(baseline.changes(records))
+        changes = list(changes_since(baseline, records))
     except RobustcheckError as error:
         yield from _wrapped(str(error), initial_indent="  ", subsequent_indent="  ")
         return
