@@ -8,17 +8,15 @@ The table at the end is robustcheck's own. What was measured goes to `.benchmark
 """
 
 import copy
-import io
 import re
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from robustcheck.attacks import loss_gradient
 from robustcheck.benchmark.device import cpu_name
 from robustcheck.models.device import resolve_device
+from tests.gpu import peers
 
 
 def pytest_configure(config):
@@ -39,36 +37,6 @@ def pixels(robustness):
     return next(images.batches(min(count, len(images)))).pixels.to(classifier.device)
 
 
-class Normalised(torch.nn.Module):
-    def __init__(self, net, preprocessing):
-        super().__init__()
-        self.net = net
-        for name in ("mean", "std"):
-            self.register_buffer(name, torch.tensor(getattr(preprocessing, name)).view(3, 1, 1))
-
-    def forward(self, images):
-        return self.net((images - self.mean) / self.std)
-
-
-def recompressed(images):
-    decoded = []
-    for image in (images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy():
-        file = io.BytesIO()
-        Image.fromarray(image).save(file, "JPEG", quality=75)
-        decoded.append(np.asarray(Image.open(file)))
-    return (torch.tensor(np.stack(decoded)).permute(0, 3, 1, 2) / 255).to(images.device)
-
-
-def classify_all(model, adversarials):
-    """What both scripts do with adversarial images: recompress, make noise of that size, classify."""
-    views = [*adversarials, *map(recompressed, adversarials)]
-    change = views[3] - views[0]
-    noise = change.flatten(1)[:, torch.randperm(change[0].numel(), device=change.device)].view_as(change)
-    views.append((views[0] + noise).clamp(0, 1))
-    with torch.no_grad():
-        return [model(view).softmax(1).cpu() for view in views]
-
-
 @pytest.fixture(scope="module")
 def net(robustness):
     """The network as a script finds it: as it was trained, its parameters taking gradients."""
@@ -80,16 +48,9 @@ def net(robustness):
 @pytest.fixture(scope="module")
 def torchattacks_script(robustness, net, pixels):
     """The eight views as torchattacks' documentation would have them."""
-    torchattacks = pytest.importorskip("torchattacks")
-    model = Normalised(net, robustness.classifier.preprocessing).to(pixels.device).eval()
-
-    def script(batch_size):
-        for images in (pixels / 255).split(batch_size):
-            with torch.no_grad():
-                labels = model(images).argmax(1)
-            classify_all(model, [torchattacks.FGSM(model, eps=e / 255)(images, labels) for e in (1, 5, 10)])
-
-    return script
+    pytest.importorskip("torchattacks")
+    model = peers.Normalised(net, robustness.classifier.preprocessing).to(pixels.device).eval()
+    return lambda batch_size: peers.torchattacks_script(model, pixels, batch_size)
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +66,7 @@ def foolbox_script(robustness, net, pixels):
             labels = model(images).argmax(1)
             attack = foolbox.attacks.LinfFastGradientAttack()
             _, adversarials, _ = attack(model, images, labels, epsilons=[1 / 255, 5 / 255, 10 / 255])
-            classify_all(model, adversarials)
+            peers.classify_all(model, adversarials)
 
     return script
 

@@ -5,20 +5,18 @@ On the CPU each takes and gives uint8 (N, 3, H, W), Pillow's pool and torchvisio
 has one, batches are there.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from io import BytesIO
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from skimage import data
 
 from robustcheck import jpeg
 from robustcheck.models.device import resolve_device
+from tests.gpu import peers
+from tests.gpu.peers import QUALITY
 
-QUALITY = 75
 SIZES = {"cifar": (256, 32), "imagenet": (32, 224)}  # images, side
 # torchvision.io warns that it will go; it is a peer here, and warnings are errors elsewhere.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -42,58 +40,15 @@ def images(request, device):
     return torch.from_numpy(np.stack(cuts)).permute(0, 3, 1, 2).contiguous().to(device)
 
 
-def by_pillow(pixels):
-    file = BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=QUALITY)
-    file.seek(0)
-    return np.asarray(Image.open(file))
-
-
-def interleaved_pool(arrays):
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        return list(pool.map(by_pillow, arrays))
-
-
-def pillow_pool(images):
-    arrays = interleaved_pool([image.permute(1, 2, 0).numpy() for image in images])
-    return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).contiguous()
-
-
-def torchvision_io(images):
-    from torchvision.io import decode_jpeg, encode_jpeg
-
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        return torch.stack(list(pool.map(lambda image: decode_jpeg(encode_jpeg(image, QUALITY)), images)))
-
-
-def torchvision_transform(images):
-    from torchvision.transforms import v2
-
-    transform = v2.JPEG((QUALITY, QUALITY))
-    return torch.stack([transform(image) for image in images])
-
-
-def kornia(images):
-    enhance = pytest.importorskip("kornia.enhance", exc_type=ImportError)
-    quality = torch.full((len(images),), float(QUALITY), device=images.device)
-    return (enhance.jpeg_codec_differentiable(images.float() / 255, quality) * 255).round().to(torch.uint8)
-
-
-def nvjpeg(images):
-    from torchvision.io import decode_jpeg, encode_jpeg
-
-    return torch.stack(decode_jpeg(encode_jpeg(list(images), QUALITY), device=images.device))
-
-
 PEERS = {
     "cpu": {
-        "pillow pool, interleaved": interleaved_pool,
-        "pillow pool": pillow_pool,
-        "torchvision.io": torchvision_io,
-        "torchvision v2.JPEG": torchvision_transform,
-        "kornia": kornia,
+        "pillow pool, interleaved": peers.interleaved_pool,
+        "pillow pool": peers.pillow_pool,
+        "torchvision.io": peers.torchvision_io,
+        "torchvision v2.JPEG": peers.torchvision_transform,
+        "kornia": peers.kornia,
     },
-    "cuda": {"nvJPEG": nvjpeg, "kornia": kornia},
+    "cuda": {"nvJPEG": peers.nvjpeg, "kornia": peers.kornia},
 }
 
 
@@ -109,7 +64,7 @@ def test_codec(robustcheck_benchmark, images, codec):
         pytest.skip("Triton needs a CUDA device")
     call = partial(jpeg.roundtrip, images, quality=QUALITY, codec=codec)
     found = robustcheck_benchmark(call, images=len(images))
-    assert torch.equal(found.cpu(), pillow_pool(images.cpu()))
+    assert torch.equal(found.cpu(), peers.pillow_pool(images.cpu()))
 
 
 def test_there_and_the_gradient_back(robustcheck_benchmark, images):
@@ -123,6 +78,8 @@ def test_against(robustcheck_benchmark, images, peer):
     kind, name = peer
     if kind != images.device.type:
         pytest.skip(f"on {kind} alone")
+    if name == "kornia":
+        pytest.importorskip("kornia", exc_type=ImportError)
     theirs = PEERS[kind][name]
     given = (
         [*images.permute(0, 2, 3, 1).contiguous().numpy()] if name == "pillow pool, interleaved" else images
