@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from robustcheck.images.class_matching import match_classes
 from robustcheck.images.image_set import Batch, ImageSet
-from robustcheck.images.pixel_cache import PixelCache
 from robustcheck.images.registry import open_images
 from robustcheck.images.sources.objects import image_set_of
 
-__all__ = ["Batch", "ImageSet", "PixelCache", "image_set_of", "match_classes", "open_images"]
+__all__ = ["Batch", "ImageSet", "image_set_of", "match_classes", "open_images"]

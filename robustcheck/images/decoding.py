@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from threading import RLock
@@ -19,6 +17,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from robustcheck.errors import RobustcheckError
 from robustcheck.models.preprocessing import Preprocessing
+from robustcheck.text import first_line
 
 Pixels: TypeAlias = NDArray[np.uint8]  # (3, H, W), RGB, 0..255
 
@@ -42,27 +41,6 @@ class BadImage(RobustcheckError):  # noqa: N818 - what it is, like ClaimFailed
             f"image {name!r} {reason}; repair it or take it out, or leave such images out and have them counted: "
             "--robustcheck-bad-images=skip"
         )
-
-
-@dataclass(frozen=True)
-class Files:
-    """Image files, each read when it is asked for by its position: paths from a folder."""
-
-    folder: str
-    paths: Sequence[str]
-    rule: Preprocessing
-
-    def __call__(self, position: int) -> Pixels:
-        """The image at a position, decoded."""
-        return decode(self.encoded(position), self.rule)
-
-    def encoded(self, position: int) -> Path:
-        """The file of the image at a position."""
-        return Path(self.folder, self.paths[position])
-
-    def shown(self, position: int) -> str:
-        """What an error calls the image."""
-        return printable(str(self.encoded(position)))
 
 
 def decode(source: Path | bytes, rule: Preprocessing, name: str | None = None) -> Pixels:
@@ -173,7 +151,7 @@ def _reason(source: Path | bytes, error: Exception) -> str:
         return f"is text, not an image: it begins with {start[:16]!r} (an error page that was saved under this name?)"
     if isinstance(error, UnidentifiedImageError):
         return f"cannot be decoded: Pillow finds no image in it (it begins with {start[:8]!r})"
-    return f"cannot be decoded ({type(error).__name__}: {_first_line(error)})"
+    return f"cannot be decoded ({type(error).__name__}: {first_line(error)})"
 
 
 def _start_of(path: Path) -> bytes:
@@ -182,7 +160,3 @@ def _start_of(path: Path) -> bytes:
             return file.read(64)
     except OSError:
         return b"?"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or ["no message"])[0][:200]

@@ -2,59 +2,49 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robustcheck.images.decoding import Pixels
-
-
-def image_id(pixels: Pixels) -> str:
-    """16 hex digits over an image's pixels, which are contiguous."""
-    return hashlib.blake2b(pixels.data, digest_size=8).hexdigest()
-
-
-@runtime_checkable
-class Source(Protocol):
-    """Pixels with the id of each image; asked from several threads at once."""
-
-    def load(self, position: int) -> tuple[Pixels, str]:
-        """The image at a position and its id. The array may be read-only."""
-
-    def id_of(self, position: int) -> str | None:
-        """The id, where it is known without the pixels."""
+from robustcheck.images.decoding import Pixels, decode
+from robustcheck.models.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True)
-class Plain:
-    """Pixels that a function gives; their ids are known once they are there."""
+class Source:
+    """A function from a position to pixels, uint8 (3, H, W); called from several threads at once."""
 
     read: Callable[[int], Pixels]
+    is_on_disk: bool = False
+    """Whether another process on a machine with the same files can read the images by itself."""
 
-    def load(self, position: int) -> tuple[Pixels, str]:
-        """The image at a position and its id."""
-        pixels = self.read(position)
-        return pixels, image_id(pixels)
+    @classmethod
+    def of_files(cls, folder: str, paths: Sequence[str], rule: Preprocessing) -> Source:
+        """Return the source of image files, by their paths from a folder."""
+        return cls(_Files(folder, paths, rule), is_on_disk=True)
 
-    def id_of(self, position: int) -> None:
-        """None: nothing is known without the pixels."""
+    def at(self, positions: NDArray[np.int64]) -> Source:
+        """Return the source of some of the images, under positions of their own."""
+        return Source(_Chosen(self.read, positions), self.is_on_disk)
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """Some of the images of another source, under positions of their own."""
+class _Files:
+    folder: str
+    paths: Sequence[str]
+    rule: Preprocessing
 
-    source: Source
+    def __call__(self, position: int) -> Pixels:
+        return decode(Path(self.folder, self.paths[position]), self.rule)
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    read: Callable[[int], Pixels]
     positions: NDArray[np.int64]
 
-    def load(self, position: int) -> tuple[Pixels, str]:
-        """The image at a position and its id."""
-        return self.source.load(int(self.positions[position]))
-
-    def id_of(self, position: int) -> str | None:
-        """The id, where it is known without the pixels."""
-        return self.source.id_of(int(self.positions[position]))
+    def __call__(self, position: int) -> Pixels:
+        return self.read(int(self.positions[position]))

@@ -1,23 +1,36 @@
-"""A random part of an image set, by a seed."""
+"""A random subset of an image set, by a seed."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+
+from robustcheck.errors import RobustcheckError
 
 Positions = NDArray[np.int64]
 
 
-def some(total: int, count: int, seed: int) -> Positions:
-    """`count` of `total` positions, each set of them equally likely, in order."""
+@dataclass(frozen=True)
+class Draw:
+    """A number of images to draw without replacement, by `seed`; `stratified` draws each class's share."""
+
+    count: int
+    seed: int = 0
+    stratified: bool = False
+
+
+def draw_uniform(total: int, count: int, seed: int) -> Positions:
+    """Draw `count` of `total` positions, each set of them equally likely, in order."""
     return np.sort(np.random.default_rng(seed).permutation(total)[:count]).astype(np.int64)
 
 
-def some_of_each_class(labels: NDArray[np.int64], count: int, seed: int) -> Positions:
-    """`count` positions in which each class has its share of all, to the nearest whole image, in order.
+def draw_stratified(labels: NDArray[np.int64], count: int, seed: int) -> Positions:
+    """Draw `count` positions in which each class has its share of all, to the nearest image, in order.
 
-    Where shares are not whole, the largest remainders get one more; among equal ones the seed decides. With
-    at least as many images asked for as there are classes, none is left without.
+    Where shares are fractions, the largest remainders get one more image; the seed breaks ties. If `count` is
+    at least the number of classes, every class gets an image.
     """
     random = np.random.default_rng(seed)
     classes, sizes = np.unique(labels, return_counts=True)
@@ -29,10 +42,24 @@ def some_of_each_class(labels: NDArray[np.int64], count: int, seed: int) -> Posi
     return np.sort(np.concatenate(chosen)).astype(np.int64)
 
 
+def as_positions(order: ArrayLike, count: int) -> Positions:
+    """Return positions in a set of `count` images as int64; RobustcheckError for anything else."""
+    positions = np.asarray(order)
+    if positions.ndim != 1 or (positions.size and positions.dtype.kind not in "iu"):
+        raise RobustcheckError(
+            f"positions must be one row of integers, got {positions.dtype} of shape {positions.shape}"
+        )
+    if positions.size and not 0 <= positions.min() <= positions.max() < count:
+        raise RobustcheckError(
+            f"positions must be from 0 to {count - 1}, got {positions.min()} to {positions.max()}"
+        )
+    return positions.astype(np.int64)
+
+
 def _quotas(sizes: NDArray[np.int64], count: int, random: np.random.Generator) -> NDArray[np.int64]:
     exact = sizes * count / sizes.sum()
     quotas: NDArray[np.int64] = np.floor(exact).astype(np.int64)
-    order = random.permutation(len(sizes))  # ties by chance
+    order = random.permutation(len(sizes))  # breaks ties
     order = order[np.argsort(-(exact - quotas)[order], kind="stable")]
     quotas[order[: count - quotas.sum()]] += 1
     if count >= len(sizes):

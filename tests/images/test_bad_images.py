@@ -109,14 +109,14 @@ def test_images_in_memory_are_never_bad():
     assert images.readable() is images
 
 
-def test_images_that_are_there_twice_are_said(write_image, tmp_path):
+def test_duplicate_images_are_reported(write_image, tmp_path):
     for name in ("cat/a.png", "cat/b.png", "dog/c.png"):
         write_image(name, seed=1)
     write_image("dog/d.png", seed=2)
     images = open_images(tmp_path, size=8)
     assert images.describe(complete=False) == f"{tmp_path}, 4 images"
     assert images.describe(complete=True).endswith(
-        "2 images repeat an earlier one, 1 of them under another label (cat/a.png = cat/b.png, cat/a.png = dog/c.png)"
+        "2 duplicate images, 1 of them under another label (cat/a.png = cat/b.png, cat/a.png = dog/c.png)"
     )
 
 
@@ -218,6 +218,6 @@ def test_every_image_of_a_class_is_drawn_as_often():
 def test_a_part_by_class_needs_labels():
     images = ImageSet.from_arrays(np.zeros((3, 3, 8, 8), np.uint8))
     with pytest.raises(
-        RobustcheckError, match=r"--robustcheck-stratify takes a share of each class, and .* no labels"
+        RobustcheckError, match=r"--robustcheck-stratify needs a label for every image, and .* have none"
     ):
         images.sample(2, stratified=True)

@@ -119,7 +119,7 @@ def test_an_image_that_changes_between_passes_is_noticed(write_image, tmp_path):
     list(image_set)
     write_image("a.png", seed=2)
     with pytest.raises(
-        RobustcheckError, match=r"image 'a.png' is not what it was when it was first read in this run"
+        RobustcheckError, match=r"image 'a.png' has changed since it was first read in this run"
     ):
         list(image_set)
 
@@ -168,7 +168,7 @@ def test_a_limit_draws_a_seeded_random_subset_in_set_order(write_image, tmp_path
     assert len(set(drawn)) == 3
     assert all(list(names) == sorted(set(names)) and len(names) == 5 for names in drawn)
     assert len(open_images(tmp_path, size=8, limit=99)) == 12
-    with pytest.raises(RobustcheckError, match="limit is 0; give at least 1"):
+    with pytest.raises(RobustcheckError, match="limit must be >= 1 image, got 0"):
         open_images(tmp_path, size=8, limit=0)
 
 
@@ -197,7 +197,7 @@ def test_labels_outside_the_classes_are_named():
     image_set.check_labels(13)
     with pytest.raises(
         RobustcheckError,
-        match="2 of 5 labels of arrays are outside the classifier's 10 classes, 0 to 9: b has 12, d has 10; the images",
+        match="labels of arrays must be among the classifier's 10 classes, 0 to 9, got 2 of 5 outside: b has 12, d has 10; the",
     ):
         image_set.check_labels(10)
 
@@ -213,18 +213,18 @@ def test_labels_are_there_only_if_every_image_has_one():
     [
         (
             {"pixels": arrays(2).astype(np.float32)},
-            r"pixels are float32 of shape \(2, 3, 5, 4\); give uint8 \(N, 3, H, W\)",
+            r"pixels must be uint8 \(N, 3, H, W\), N >= 1, got float32 of shape \(2, 3, 5, 4\)",
         ),
-        ({"pixels": arrays(2)[0]}, r"pixels are uint8 of shape \(3, 5, 4\)"),
+        ({"pixels": arrays(2)[0]}, r"got uint8 of shape \(3, 5, 4\)"),
         ({"pixels": arrays(2).transpose(0, 2, 3, 1)}, r"of shape \(2, 5, 4, 3\)"),
         ({"pixels": arrays(2)[:0]}, r"of shape \(0, 3, 5, 4\)"),
         (
             {"labels": [1]},
-            r"labels are int64 of shape \(1,\) for 2 images; give one integer each, -1 for none",
+            r"labels must be one integer for each of 2 images, -1 for none, got int64 of shape \(1,\)",
         ),
-        ({"labels": [1.0, 2.0]}, r"labels are float64 of shape \(2,\) for 2 images"),
-        ({"labels": [0, -2]}, "labels go down to -2; they are class indices from 0"),
-        ({"names": ["a"]}, "1 names were given for 2 images"),
+        ({"labels": [1.0, 2.0]}, r"got float64 of shape \(2,\)"),
+        ({"labels": [0, -2]}, "labels must be class indices from 0, or -1 for none, got -2"),
+        ({"names": ["a"]}, "names must be one for each of 2 images, got 1"),
     ],
 )
 def test_arrays_that_are_no_images_are_refused(options, message):
@@ -235,11 +235,11 @@ def test_arrays_that_are_no_images_are_refused(options, message):
 @pytest.mark.parametrize(
     ("size", "order", "message"),
     [
-        (0, None, "batch size is 0; give at least 1"),
-        (2, [0, 3], "positions go from 0 to 3; there are 0 to 2"),
-        (2, [-1], "positions go from -1 to -1; there are 0 to 2"),
-        (2, [0.5], "positions are float64 of shape"),
-        (2, [[0]], r"positions are int64 of shape \(1, 1\)"),
+        (0, None, "batch size must be >= 1, got 0"),
+        (2, [0, 3], "positions must be from 0 to 2, got 0 to 3"),
+        (2, [-1], "positions must be from 0 to 2, got -1 to -1"),
+        (2, [0.5], "positions must be one row of integers, got float64 of shape"),
+        (2, [[0]], r"got int64 of shape \(1, 1\)"),
     ],
 )
 def test_a_wrong_order_is_refused_at_the_call(size, order, message):

@@ -91,7 +91,7 @@ class Worker:
         if evaluation is None:
             return Failure("it has no evaluation", self._where)
         if pixels is not None:
-            source = evaluation.images._source  # noqa: SLF001 - it was made for this
+            source = evaluation.images.source.read
             assert isinstance(source, Sent)  # noqa: S101 - see there
             source.pixels = dict(zip(evaluation.order[start:stop].tolist(), pixels, strict=True))
         with warnings.catch_warnings():

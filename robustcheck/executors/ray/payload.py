@@ -26,9 +26,7 @@ import torch
 from robustcheck.errors import RobustcheckError
 from robustcheck.evaluation.engine import Evaluation
 from robustcheck.images import ImageSet
-from robustcheck.images.cached import Cached, Encoded
 from robustcheck.images.decoding import Pixels
-from robustcheck.images.source import Chosen, Plain, Source, image_id
 from robustcheck.models import Classifier
 from robustcheck.notation import STEPS
 from robustcheck.store.store import RecordStore
@@ -46,12 +44,9 @@ class Sent:
     def __init__(self) -> None:
         self.pixels: dict[int, Pixels] = {}
 
-    def load(self, position: int) -> tuple[Pixels, str]:
-        """The image at a position and its id."""
-        return self.pixels[position], image_id(self.pixels[position])
-
-    def id_of(self, position: int) -> None:
-        """None: nothing is known without the pixels."""
+    def __call__(self, position: int) -> Pixels:
+        """The image at a position."""
+        return self.pixels[position]
 
 
 @dataclass(frozen=True)
@@ -133,10 +128,9 @@ def pixels_of(evaluation: Evaluation, rows: npt.NDArray[np.int64]) -> npt.NDArra
 
 
 def _images(images: ImageSet, options: WorkerOptions) -> tuple[ImageSet, bool]:
-    source = _uncached(images._source)  # noqa: SLF001 - nobody else has a use for it
-    sends_pixels = options.images == "pixels" or (options.images is None and not _is_from_files(source))
+    sends_pixels = options.images == "pixels" or (options.images is None and not images.source.is_on_disk)
     made = ImageSet(
-        Sent() if sends_pixels else source,
+        Sent() if sends_pixels else images.source,
         names=images.names,
         name=images.name,
         labels=images.labels,
@@ -150,18 +144,6 @@ def _store(store: RecordStore | None, options: WorkerOptions) -> RecordStore | N
     if store is None or options.records == "sent":
         return None
     return RecordStore(store.folder.resolve(), since=store.since, began=store.began)
-
-
-def _uncached(source: Source) -> Source:
-    if isinstance(source, Chosen):
-        return Chosen(_uncached(source.source), source.positions)
-    return Plain(source.images) if isinstance(source, Cached) else source  # type: ignore[arg-type] # it is called, too
-
-
-def _is_from_files(source: Source) -> bool:
-    while isinstance(source, Chosen):
-        source = source.source
-    return isinstance(source, Plain) and isinstance(source.read, Encoded)
 
 
 @contextmanager

@@ -9,8 +9,9 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from robustcheck.errors import RobustcheckError, RobustnessWarning
-from robustcheck.images.decoding import Files, printable
+from robustcheck.images.decoding import printable
 from robustcheck.images.image_set import ImageSet
+from robustcheck.images.source import Source
 from robustcheck.models.preprocessing import Preprocessing
 
 EXTENSIONS = frozenset(
@@ -73,7 +74,7 @@ def image_set(
 ) -> ImageSet:
     """The set of the images at paths from a folder."""
     return ImageSet(
-        Files(root, paths, rule),
+        Source.of_files(root, paths, rule),
         names=[printable(path) for path in paths],
         name=name or printable(root),
         labels=labels,

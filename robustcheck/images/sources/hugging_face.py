@@ -14,7 +14,7 @@ from robustcheck.errors import RobustcheckError, unknown
 from robustcheck.images.decoding import BadImage, Pixels, decode
 from robustcheck.images.image_set import ImageSet
 from robustcheck.images.sources.columns import LABELS, Spec, as_labels, column
-from robustcheck.images.subset import some
+from robustcheck.images.subset import draw_uniform
 from robustcheck.models.checkpoints.download_errors import unreachable
 from robustcheck.models.preprocessing import Preprocessing
 
@@ -53,7 +53,7 @@ def open_dataset(argument: str, rule: Preprocessing, *, limit: int | None, seed:
             note = f"the first {len(examples)} of the stream, shuffled by shards and {_BUFFER} at a time"
         else:
             if limit is not None and limit < len(dataset):
-                dataset = dataset.select(some(len(dataset), limit, seed))
+                dataset = dataset.select(draw_uniform(len(dataset), limit, seed))
             examples, note = dataset, ""
         labels = None if label_in is None else _labels(dataset, examples, label_in)
     if not len(examples):
@@ -92,21 +92,11 @@ class _Examples:
     lock: Lock = field(default_factory=Lock)
 
     def __call__(self, position: int) -> Pixels:
-        """The image at a position, decoded."""
-        return decode(self.encoded(position), self.rule, self.shown(position))
-
-    def encoded(self, position: int) -> Path | bytes:
-        """The image at a position as the dataset holds it, or its file."""
         with self.lock:
             image = self.examples[position][self.column]
         if image is None or not (image.get("bytes") or image.get("path")):
             raise BadImage(self.names[position], "is empty: the dataset has none there")
-        held: bytes | None = image["bytes"]
-        return held or Path(image["path"])
-
-    def shown(self, position: int) -> str:
-        """What an error calls the image."""
-        return self.names[position]
+        return decode(image["bytes"] or Path(image["path"]), self.rule, self.names[position])
 
 
 def _labels(dataset: Any, examples: Any, label_in: str) -> Sequence[Any]:

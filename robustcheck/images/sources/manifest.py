@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from robustcheck.errors import RobustcheckError
-from robustcheck.images.decoding import Files, printable
+from robustcheck.images.decoding import printable
 from robustcheck.images.image_set import ImageSet
+from robustcheck.images.source import Source
 from robustcheck.images.sources.columns import LABELS, Spec, as_labels, column
 from robustcheck.models.preprocessing import Preprocessing
 
@@ -54,7 +55,7 @@ def open_manifest(location: str, rule: Preprocessing) -> ImageSet:
     if labels_in is not None:
         labels, names = as_labels([row[header.index(labels_in)] for row in rows], where)
     return ImageSet(
-        Files(str(path.parent), paths, rule),
+        Source.of_files(str(path.parent), paths, rule),
         names=[printable(name) for name in paths],
         name=printable(str(path)),
         labels=labels,

@@ -6,8 +6,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from robustcheck.errors import RobustcheckError
-from robustcheck.images.decoding import Files
 from robustcheck.images.image_set import ImageSet
+from robustcheck.images.source import Source
 from robustcheck.models.preprocessing import Preprocessing
 
 
@@ -26,7 +26,7 @@ def open_sample(argument: str, rule: Preprocessing) -> ImageSet:
             "the sample images are read from foolbox, which is not installed: pip install 'pytest-robustcheck[sample]'"
         )
     return ImageSet(
-        Files(str(paths[0].parent), [path.name for path in paths], rule),
+        Source.of_files(str(paths[0].parent), [path.name for path in paths], rule),
         names=[path.name for path in paths],
         name="sample",
         labels=[int(path.stem.rpartition("_")[2]) for path in paths],
