@@ -2,17 +2,18 @@
 
 from robustcheck.claims.claim import Claim, compare
 from robustcheck.claims.comparable import Measured, Source
-from robustcheck.claims.decider import decide_early, decide_exact
+from robustcheck.claims.decider import Decider, Subject, decide_early, decide_exact, enforce
 from robustcheck.claims.estimate import Estimate, bind, estimate_of, recovery_of
 from robustcheck.claims.expression import Linear, Quotient, Term, mean, recovery
 from robustcheck.claims.holm import family_alpha, holm
 from robustcheck.claims.intervals import Interval, clopper_pearson, sign_test, t_interval
 from robustcheck.claims.paired import Change, change, no_regression, no_regression_early
 from robustcheck.claims.parser import ClaimError, parse_claim, parse_expression
+from robustcheck.claims.policy import ClaimSettings, DecisionPolicy
 from robustcheck.claims.ratio import Ratio
 from robustcheck.claims.sequential import MeanTest, test_mean
 from robustcheck.claims.test_spec import Rules
-from robustcheck.claims.toml_file import ClaimFile, ClaimSettings, DeclaredClaim, read_claims
+from robustcheck.claims.toml_file import ClaimFile, DeclaredClaim, read_claims
 from robustcheck.claims.verdict import Verdict
 
 __all__ = [
@@ -21,6 +22,8 @@ __all__ = [
     "ClaimError",
     "ClaimFile",
     "ClaimSettings",
+    "Decider",
+    "DecisionPolicy",
     "DeclaredClaim",
     "Estimate",
     "Interval",
@@ -31,6 +34,7 @@ __all__ = [
     "Ratio",
     "Rules",
     "Source",
+    "Subject",
     "Term",
     "Verdict",
     "bind",
@@ -39,6 +43,7 @@ __all__ = [
     "compare",
     "decide_early",
     "decide_exact",
+    "enforce",
     "estimate_of",
     "family_alpha",
     "holm",

@@ -111,7 +111,7 @@ class Claim:
         return {view: view.blind_to for view in self.views if view.blind_to}
 
     @property
-    def adaptive_twin(self) -> Claim | None:
+    def adaptive_counterpart(self) -> Claim | None:
         """The same claim of attacks that go through the defences; None where one of them can't, or none is blind."""
         left, right = adaptive(self.left), adaptive(self.right)
         if not self.blind_to or left is None or not isinstance(right, Linear):

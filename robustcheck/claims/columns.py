@@ -1,4 +1,4 @@
-"""What a table of measures, a row per image and a column per measure and view, says of a claim."""
+"""A claim evaluated on a table of measures: a row per image, a column per measure and view."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def quantity(claim: Claim, table: NDArray[np.float64]) -> float:
     return float(per_image(Linear(claim.form.weights), claim.terms, table).mean())
 
 
-def asked(claim: Claim) -> float:
+def threshold_of(claim: Claim) -> float:
     """Return the number that `quantity` is compared with."""
     return claim.right.constant if isinstance(claim.left, Quotient) else claim.threshold
 
 
-def told(claim: Claim, table: NDArray[np.float64]) -> dict[str, Any]:
-    """Return those fields of a verdict that say what was compared."""
+def comparison_fields(claim: Claim, table: NDArray[np.float64]) -> dict[str, Any]:
+    """Return the fields of a verdict that say what was compared."""
     means = dict(zip(claim.terms, table.mean(axis=0).tolist(), strict=True))
     sides = None
     if isinstance(claim.left, Linear) and (claim.left.constant or claim.right.weights):
@@ -76,7 +76,7 @@ def told(claim: Claim, table: NDArray[np.float64]) -> dict[str, Any]:
     return {
         "claim": str(claim),
         "relation": claim.relation,
-        "threshold": asked(claim),
+        "threshold": threshold_of(claim),
         "sides": sides,
         "parts": parts,
         "percent": True,

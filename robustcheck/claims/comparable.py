@@ -22,20 +22,16 @@ if TYPE_CHECKING:
 
 
 class Source(Protocol):
-    """What measures: an evaluation of one model on one image set.
-
-    A source may also have `peek(terms)`, which returns what `sample` would of the images evaluated so far, or
-    None where there are none: `repr` then uses it, so that printing an estimate evaluates nothing.
-    """
+    """What measures and decides: see `robustcheck.claims.decider`."""
 
     def sample(self, terms: Sequence[Term]) -> NDArray[np.float64]:
-        """Return the measures of every image in image-set order: (n, len(terms))."""
+        """Return the measures of every image, in image-set order: (n, len(terms))."""
+
+    def peek(self, terms: Sequence[Term]) -> NDArray[np.float64] | None:
+        """Return those of the images evaluated so far; None where there are none. Evaluates nothing."""
 
     def decide(self, claim: Claim) -> Verdict:
-        """Return what becomes of a claim."""
-
-    def names(self) -> Sequence[str]:
-        """Return the images' names in image-set order."""
+        """Return the verdict on a claim."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -92,10 +88,9 @@ class Measured:
     def columns(self, *, glance: bool = False) -> NDArray[np.float64]:
         """Return the measures of all images, or at a glance of those already evaluated: (n, terms)."""
         terms = self.expression.terms
-        peek = getattr(self.source, "peek", None) if glance else None
-        columns = peek(terms) if peek else self.source.sample(terms)
+        columns = self.source.peek(terms) if glance else self.source.sample(terms)
         if columns is None or not len(columns):
-            what = "no image was evaluated yet" if peek else "there are no images to measure it on"
+            what = "no image was evaluated yet" if glance else "there are no images to measure it on"
             raise RobustcheckError(f"{self.expression}: {what}")
         return as_columns(terms, columns)
 

@@ -1,27 +1,225 @@
-"""From a claim and what was measured to a verdict."""
+"""From claims to verdicts: on all images, or on no more than it takes.
+
+`decide_exact` and `decide_early` decide one claim on measures that are given. A `Decider` takes the measures from
+a model as it needs them, by the policy of a run: it also holds claims against adaptive attacks, looks at other seeds
+where they may decide, and decides families jointly.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from robustcheck.claims.bets import EQUAL
 from robustcheck.claims.claim import Claim
-from robustcheck.claims.columns import as_columns, per_image, quantity, told
-from robustcheck.claims.expression import Linear, Quotient
+from robustcheck.claims.columns import as_columns, comparison_fields, per_image, quantity
+from robustcheck.claims.expression import Linear, Quotient, Term, mean
+from robustcheck.claims.holm import family_alpha, holm
+from robustcheck.claims.paired import no_regression, no_regression_early
+from robustcheck.claims.policy import ClaimSettings, DecisionPolicy
 from robustcheck.claims.ratio_bounds import ratio_bounds
 from robustcheck.claims.recovery import LEAST_TAKEN, check_denominator, refusal
 from robustcheck.claims.sequential import MeanTest
 from robustcheck.claims.test_spec import Rules
 from robustcheck.claims.verdict import About, Verdict
-from robustcheck.errors import RobustcheckError
+from robustcheck.errors import ClaimFailed, RobustcheckError, RobustnessWarning
+from robustcheck.notation import View
+from robustcheck.text import percent
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
+
+Subject = Claim | View
+"""What a verdict is about: a claim, or a view that was compared with the baseline."""
+
+
+class Measurements(Protocol):
+    """Measures of one model on one image set, taken when they are asked for.
+
+    Tables are float64 (n, len(terms)): a row per image, a column per measure and view.
+    """
+
+    @property
+    def image_count(self) -> int:
+        """The size of the image set."""
+
+    def sample(self, terms: Sequence[Term]) -> NDArray[np.float64]:
+        """Return the measures of every image, in image-set order."""
+
+    def peek(self, terms: Sequence[Term]) -> NDArray[np.float64] | None:
+        """Return those of the images evaluated so far; None where there are none. Evaluates nothing."""
+
+    def draws(
+        self, terms: Sequence[Term], budget: int | None
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+        """Yield rows of the set and their measures, batch after batch, in a random order fixed before."""
+
+    def reseeded(self, terms: Sequence[Term]) -> tuple[int, NDArray[np.float64]]:
+        """Evaluate every image again with another seed; return that seed and the measures."""
+
+
+class Decider:
+    """Decides claims about one model on one image set.
+
+    `on_verdict` is called with each verdict, and with the claim, or the view, that it is about.
+    """
+
+    def __init__(
+        self,
+        measurements: Measurements,
+        policy: DecisionPolicy | None = None,
+        on_verdict: Callable[[Subject, Verdict], None] = lambda _subject, _verdict: None,
+    ) -> None:
+        self.policy = policy or DecisionPolicy()
+        self._measurements = measurements
+        self._on_verdict = on_verdict
+
+    def sample(self, terms: Sequence[Term]) -> NDArray[np.float64]:
+        """Return the measures of every image, in image-set order: (N, len(terms))."""
+        return self._measurements.sample(terms)
+
+    def peek(self, terms: Sequence[Term]) -> NDArray[np.float64] | None:
+        """Return those of the images evaluated so far; None where there are none."""
+        return self._measurements.peek(terms)
+
+    def decide(self, claim: Claim, settings: ClaimSettings | None = None) -> Verdict:
+        """Return the verdict on a claim.
+
+        Without settings it is a comparison in a test, whose verdict, if not shown, is neither true nor false.
+        """
+        verdict = self._decide(claim, settings or ClaimSettings())
+        if settings is None:
+            verdict = replace(verdict, undecided="raise")
+        self.report(claim, verdict)
+        return verdict
+
+    def decide_family(self, claims: Sequence[tuple[Claim, ClaimSettings]]) -> list[Verdict]:
+        """Decide claims so that those that hold do so jointly, with an error of at most the policy's alpha (Holm)."""
+        alpha = self.policy.alpha
+        each = family_alpha(len(claims), alpha)
+        return holm([self._decide(claim, replace(own, alpha=each)) for claim, own in claims], alpha=alpha)
+
+    def decide_regression(
+        self, measure: str, view: View, old: NDArray[np.float64], *, tolerance: float
+    ) -> Verdict:
+        """Return whether a measure fell by at most `tolerance`; old: (N,), an earlier run's, in image-set order."""
+        terms, policy = mean(measure, view).terms, self.policy
+        name = f"{measure}({view})"
+        if policy.stop_early:
+            pairs = (
+                np.column_stack([new, old[rows]])
+                for rows, new in self._measurements.draws(terms, policy.budget)
+            )
+            verdict = no_regression_early(
+                pairs, len(old), tolerance=tolerance, name=name, alpha=policy.alpha, budget=policy.budget
+            )
+        else:
+            verdict = no_regression(self.sample(terms)[:, 0], old, tolerance=tolerance, name=name)
+        verdict = replace(verdict, undecided="raise")
+        self.report(view, verdict)
+        return verdict
+
+    def report(self, subject: Subject, verdict: Verdict) -> None:
+        """Pass a verdict on beside what it is about: the claim, or its adaptive counterpart."""
+        if isinstance(subject, Claim):
+            counterpart = subject.adaptive_counterpart
+            subject = counterpart if counterpart and verdict.claim == str(counterpart) else subject
+        self._on_verdict(subject, verdict)
+
+    def _decide(self, claim: Claim, settings: ClaimSettings) -> Verdict:
+        """Decide a claim, and where the policy requires it and the attack is blind, its adaptive counterpart."""
+        verdict = self._decide_as_written(claim, settings)
+        if not claim.blind_to or verdict.state != "holds" or not self.policy.require_adaptive:
+            return verdict
+        counterpart = claim.adaptive_counterpart
+        if counterpart is None:
+            raise _no_counterpart(claim)
+        adaptive = self._decide_as_written(counterpart, settings)
+        if adaptive.state == "holds":
+            note = f"holds against the adaptive attack too: {adaptive!r}"
+            return replace(verdict, notes=(*verdict.notes, note))
+        blind = f"{claim} holds, {percent(verdict.estimate)}, where the attack is blind"
+        advice = "claim no more than holds against an attacker who knows of the defence, or mend the defence."
+        return replace(adaptive, notes=(blind, *adaptive.notes), advice=advice)
+
+    def _decide_as_written(self, claim: Claim, settings: ClaimSettings) -> Verdict:
+        policy, terms = self.policy, claim.terms
+        if not policy.stop_early:
+            columns = self.sample(terms)  # all images, with whatever else is planned
+        if policy.stop_early or settings.about == "population":
+            verdict = decide_early(
+                claim,
+                (drawn for _, drawn in self._measurements.draws(terms, policy.budget)),
+                self._measurements.image_count,
+                alpha=policy.alpha if settings.alpha is None else settings.alpha,
+                budget=policy.budget,
+                tolerance=settings.tolerance,
+                about=settings.about,
+            )
+        else:
+            verdict = decide_exact(claim, columns, tolerance=settings.tolerance)
+            verdict = self._with_other_seeds(claim, columns, verdict)
+        return replace(verdict, notes=(*verdict.notes, *self._blind_notes(claim)))
+
+    def _with_other_seeds(self, claim: Claim, columns: NDArray[np.float64], verdict: Verdict) -> Verdict:
+        """Warn where another seed would turn the verdict on views that are drawn at random.
+
+        Only where the margin could be the seeds' doing are the views evaluated again with another one: a 0/1
+        measure's mean over N images has a standard deviation over the seeds of at most 0.5 / sqrt(N).
+        """
+        seeded = sum(abs(weight) for (_, view), weight in claim.form.weights if view.is_seeded)
+        margin = abs(float(per_image(claim.form, claim.terms, columns).mean()))
+        if margin > 2 * seeded * 0.5 / math.sqrt(len(columns)) or not seeded:
+            return verdict
+        seed, reseeded = self._measurements.reseeded(claim.terms)
+        again = decide_exact(claim, reseeded, tolerance=verdict.tolerance)
+        if again.state == verdict.state:
+            return verdict
+        note = f"within the noise of the seeds: with --robustcheck-seed={seed} it would be {again!r}"
+        warnings.warn(f"{claim}: {note}", RobustnessWarning, stacklevel=2)
+        return replace(verdict, notes=(*verdict.notes, note))
+
+    def _blind_notes(self, claim: Claim) -> Iterator[str]:
+        """Say of each view whose attack is blind to the defence what is known of an attack that is not."""
+        for view, defences in claim.blind_to.items():
+            note = f"{view}: attack blind to {' and '.join(defences)}"
+            names = dict.fromkeys(measure for measure, other in claim.terms if other == view)
+            counterpart = view.adaptive_twin
+            table = None if counterpart is None else self.peek([(name, counterpart) for name in names])
+            if table is None:
+                yield f"{note}; an attacker who knows of it may do better"
+            else:
+                means = zip(names, table.mean(axis=0).tolist(), strict=True)
+                values = ", ".join(f"{name} {percent(value)}" for name, value in means)
+                yield f"{note}; against one that goes through it, {values}"
+
+
+def enforce(verdict: Verdict, settings: ClaimSettings, head: str = "") -> Verdict:
+    """Raise `ClaimFailed`, warn, or return the verdict on a claim that is required to hold."""
+    if verdict.state == "holds":
+        return verdict
+    message = "\n".join([*([head] if head else []), *verdict.explain()])
+    if verdict.state == "refuted" or settings.on_undecided == "fail":
+        raise ClaimFailed(message, verdict)
+    if settings.on_undecided == "warn":
+        warnings.warn(message, RobustnessWarning, stacklevel=3)
+    return replace(verdict, undecided="true")
+
+
+def _no_counterpart(claim: Claim) -> RobustcheckError:
+    """Return why a claim can't be held against an adaptive attack, and of which attack it could be claimed."""
+    view, defences = next(iter(claim.blind_to.items()))
+    attack, names = view.attack, " and ".join(defences)
+    return RobustcheckError(
+        f"{claim} was measured against an attack blind to {names}, and {attack} can't go through it: "
+        f"--robustcheck-require-adaptive asks for one that does, such as PGD_{attack.amount if attack else 1}"
+        f"[through={'+'.join(reversed(defences))}]"
+    )
 
 
 def decide_exact(claim: Claim, columns: ArrayLike, *, alpha: float = 0.05, tolerance: float = 0.0) -> Verdict:
@@ -36,7 +234,7 @@ def decide_exact(claim: Claim, columns: ArrayLike, *, alpha: float = 0.05, toler
     if not len(table):
         raise RobustcheckError(f"{claim}: there are no images to decide it on")
     check_denominator(claim, table)
-    rules = rules_for(claim, population=len(table), alpha=alpha, tolerance=tolerance)
+    rules = spec_for(claim, population=len(table), alpha=alpha, tolerance=tolerance)
     total = float(rules.scaled(oriented(claim, table)).sum())
     holds = bool(rules.lenient.certain(len(table), total, strict=claim.strict))
     estimate = quantity(claim, table)
@@ -52,11 +250,11 @@ def decide_exact(claim: Claim, columns: ArrayLike, *, alpha: float = 0.05, toler
         alpha=alpha,
         tolerance=tolerance,
         exact=True,
-        **told(claim, table),
+        **comparison_fields(claim, table),
     )
 
 
-def rules_for(claim: Claim, *, population: int | None, **rest: Any) -> Rules:
+def spec_for(claim: Claim, *, population: int | None, **rest: Any) -> Rules:
     """Return the rules of the test that the claim's mean, turned so that more is better, reaches its threshold."""
     form = Linear(claim.form.weights) * _sign(claim)
     low, high = form.range
@@ -67,7 +265,7 @@ def rules_for(claim: Claim, *, population: int | None, **rest: Any) -> Rules:
 
 
 def oriented(claim: Claim, table: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return each image's value for the test of `rules_for`: (n, terms) -> (n,)."""
+    """Return each image's value for the test of `spec_for`: (n, terms) -> (n,)."""
     return per_image(Linear(claim.form.weights) * _sign(claim), claim.terms, table)
 
 
@@ -97,7 +295,7 @@ def decide_early(
     """
     finite = population if about == "testset" else None
     options = {"alpha": alpha, "alpha_refute": alpha_refute, "min_seen": min(min_seen, population)}
-    rules = rules_for(claim, population=finite, tolerance=tolerance, budget=budget, **options)
+    rules = spec_for(claim, population=finite, tolerance=tolerance, budget=budget, **options)
     test = MeanTest(rules)
     guard = None if claim.guard is None else MeanTest(_guard_rules(claim.guard, finite, budget, options))
     tables = []
@@ -150,5 +348,5 @@ def _stopped(
         needed=needed,
         population=images,
         notes=notes,
-        **told(claim, seen),
+        **comparison_fields(claim, seen),
     )

@@ -12,8 +12,8 @@ from robustcheck.claims.intervals import Interval, sign_test, t_interval
 from robustcheck.claims.sequential import MeanTest
 from robustcheck.claims.test_spec import Rules
 from robustcheck.claims.verdict import Verdict
-from robustcheck.claims.wording import share
 from robustcheck.errors import RobustcheckError
+from robustcheck.text import percent
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -52,7 +52,7 @@ class Change:
     def __repr__(self) -> str:
         low, high = 100 * self.interval.low, 100 * self.interval.high
         return (
-            f"{share(self.old)} -> {share(self.new)}: {100 * self.change:+.1f} points (about {low:+.1f} .. "
+            f"{percent(self.old)} -> {percent(self.new)}: {100 * self.change:+.1f} points (about {low:+.1f} .. "
             f"{high:+.1f}), {len(self.lost)} lost, {len(self.won)} won of {self.n}, McNemar p = {self.p:.2g}"
         )
 

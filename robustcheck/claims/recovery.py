@@ -17,8 +17,8 @@ from robustcheck.claims.claim import Claim
 from robustcheck.claims.columns import per_image
 from robustcheck.claims.expression import Quotient, Term
 from robustcheck.claims.intervals import sign_test
-from robustcheck.claims.wording import share
 from robustcheck.errors import RobustcheckError
+from robustcheck.text import percent
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,11 +53,11 @@ def refusal(quotient: Quotient, terms: tuple[Term, ...], columns: NDArray[np.flo
     lost, won = int((taken > 0).sum()), int((taken < 0).sum())
     means = dict(zip(terms, columns.mean(axis=0).tolist(), strict=True))
     shown = ", ".join(
-        f"{measure}({view}) {share(means[measure, view])}" for measure, view in quotient.denominator.terms
+        f"{measure}({view}) {percent(means[measure, view])}" for measure, view in quotient.denominator.terms
     )
     return RobustcheckError(
         f"{quotient} is refused: the attack took next to nothing, so there is nothing to recover: {shown}; "
         f"{lost} of {len(taken)} images lost, {won} won (chance {sign_test(lost, won):.2g}, at most {LEVEL:g} "
-        f"allowed; at least {share(LEAST_TAKEN, 0)} must be taken). Use more images or a stronger attack, or claim "
+        f"allowed; at least {percent(LEAST_TAKEN, 0)} must be taken). Use more images or a stronger attack, or claim "
         f"the accuracy itself"
     )

@@ -24,8 +24,8 @@ from typing import Any, Literal, cast
 
 from robustcheck.claims.claim import Claim
 from robustcheck.claims.parser import parse_claim
+from robustcheck.claims.policy import WORDS, ClaimSettings
 from robustcheck.claims.toml_lines import key_lines, line_of
-from robustcheck.claims.verdict import About
 from robustcheck.errors import RobustcheckError, unknown
 
 if sys.version_info >= (3, 11):
@@ -34,28 +34,6 @@ else:  # pytest brings it
     import tomli as tomllib
 
 Family = Literal["none", "holm"]
-Undecided = Literal["fail", "warn", "pass"]
-
-
-@dataclass(frozen=True)
-class ClaimSettings:
-    """How a claim is to be decided; `alpha` None leaves it to the run."""
-
-    alpha: float | None = None
-    tolerance: float = 0.0
-    about: About = "testset"
-    on_undecided: Undecided = "fail"
-
-    def __post_init__(self) -> None:
-        for name in ("about", "on_undecided"):
-            if getattr(self, name) not in _WORDS[name]:
-                raise RobustcheckError(
-                    f"{name} is one of {', '.join(_WORDS[name])}, got {getattr(self, name)!r}"
-                )
-        if self.alpha is not None and not 0 < self.alpha < 1:
-            raise RobustcheckError(f"alpha is a probability between 0 and 1, got {self.alpha}")
-        if not 0 <= self.tolerance < 1:
-            raise RobustcheckError(f"tolerance is a share from 0 to below 1, got {self.tolerance}")
 
 
 @dataclass(frozen=True)
@@ -84,11 +62,6 @@ class ClaimFile:
     family: Family
 
 
-_WORDS = {
-    "about": ("testset", "population"),
-    "on_undecided": ("fail", "warn", "pass"),
-    "family": ("none", "holm"),
-}
 _OWN = ("alpha", "tolerance", "about", "on_undecided")
 _SHARED = (*_OWN, "family")
 
@@ -159,9 +132,9 @@ class _Reader:
     def setting(self, name: str, value: object, allowed: tuple[str, ...], key: tuple[str, ...]) -> object:
         if name not in allowed:
             raise self.error(unknown("setting", name, allowed), *key)
-        if name in _WORDS:
-            if value not in _WORDS[name]:
-                raise self.error(f"{name} is one of {', '.join(_WORDS[name])}, got {value!r}", *key)
+        if name in WORDS:
+            if value not in WORDS[name]:
+                raise self.error(f"{name} is one of {', '.join(WORDS[name])}, got {value!r}", *key)
             return value
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self.error(f"{name} is a number, got {value!r}", *key)
@@ -181,7 +154,7 @@ class _Reader:
             text, settings = value, defaults
         if not isinstance(text, str):
             raise self.error(f'claim {name!r} is text such as "accuracy(x) >= 0.5", got {text!r}', *key)
-        if name in _SHARED and text in _WORDS.get(name, ()):
+        if name in _SHARED and text in WORDS.get(name, ()):
             raise self.error(f"{name} is a setting: it stands above [claims]", *key)
         try:
             return DeclaredClaim(name, text, parse_claim(text), self.path, line_of(self.lines, key), settings)

@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import math
 import textwrap
-from typing import TYPE_CHECKING
 
 from robustcheck.claims.verdict import Verdict
-
-if TYPE_CHECKING:
-    from robustcheck.claims.claim import Claim
+from robustcheck.text import percent
 
 WIDTH = 78
 MOST_LINES = 8
 _JUST = 1e-9
 """A margin below this is floating point's, not the model's."""
-
-
-def share(value: float, decimals: int = 1) -> str:
-    """Return a share as it is read: `share(0.5)` is `50.0 %`."""
-    return f"{100 * value + 0.0:.{decimals}f} %" if math.isfinite(value) else "unbounded"
 
 
 def one_line(verdict: Verdict) -> str:
@@ -43,17 +35,6 @@ def lines(verdict: Verdict) -> list[str]:
     room -= len(parts)
     notes = [line for note in verdict.notes for line in _wrap(note, 2)][:room]
     return [*head, *numbers, *parts, *certain, *notes, *todo]
-
-
-def without_twin(claim: Claim) -> str:
-    """Return why a claim can't be held against an adaptive attack, and of which attack it could be claimed."""
-    view, defences = next(iter(claim.blind_to.items()))
-    attack, names = view.attack, " and ".join(defences)
-    return (
-        f"{claim} was measured against an attack blind to {names}, and {attack} can't go through it: "
-        f"--robustcheck-require-adaptive asks for one that does, such as PGD_{attack.amount if attack else 1}"
-        f"[through={'+'.join(reversed(defences))}]"
-    )
 
 
 def _wrap(text: str, most: int, *, first: str = "  ", rest: str = "  ") -> list[str]:
@@ -81,7 +62,7 @@ def _decimals(verdict: Verdict) -> int:
 def _shown(verdict: Verdict, value: float) -> str:
     if not math.isfinite(value):
         return "unknown" if math.isnan(value) else "unbounded"
-    return share(value, _decimals(verdict)) if verdict.percent else f"{value:.4g}"
+    return percent(value, _decimals(verdict)) if verdict.percent else f"{value:.4g}"
 
 
 def _bounds(verdict: Verdict, less: float = 0.0) -> str:
@@ -136,7 +117,7 @@ def _certainty(verdict: Verdict) -> str:
         return f"{images}: exact for these images and seeds"
     if math.inf in (verdict.evidence_for, verdict.evidence_against):
         return f"{images}: exact, the images left can't change it"
-    risk = share(verdict.alpha if verdict.state == "holds" else verdict.alpha_refute).replace(".0 ", " ")
+    risk = percent(verdict.alpha if verdict.state == "holds" else verdict.alpha_refute).replace(".0 ", " ")
     of = "for new images too" if verdict.about == "population" else "stopped there"
     return f"{images}: {of}, error at most {risk}"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from robustcheck.claims import Verdict
+from robustcheck.claims import Subject, Verdict
 from robustcheck.errors import RobustcheckError
 from robustcheck.notation import View, X
 from robustcheck.records import Records
@@ -19,7 +19,7 @@ from robustcheck.records.csv import save
 from robustcheck.report.failure import rows_against
 from robustcheck.report.pictures import as_image
 from robustcheck.report.texts import plain
-from robustcheck.robustness import Robustness, Subject
+from robustcheck.robustness import Robustness
 
 MOST_IMAGES = 8
 

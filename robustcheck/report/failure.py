@@ -6,12 +6,12 @@ import textwrap
 
 import numpy as np
 
-from robustcheck.claims import Claim
+from robustcheck.claims import Claim, Subject
 from robustcheck.claims.columns import per_image
 from robustcheck.claims.paired import changes_since
 from robustcheck.notation import View
 from robustcheck.records import MEASURES, Records
-from robustcheck.robustness import Robustness, Subject
+from robustcheck.robustness import Robustness
 
 MOST_IMAGES = 5
 WIDTH = 80

@@ -18,7 +18,7 @@ from robustcheck.session.resources import Resources
 from robustcheck.session.result_log import Log
 
 if TYPE_CHECKING:
-    from robustcheck.claims import Verdict
+    from robustcheck.claims import Subject, Verdict
     from robustcheck.images import ImageSet
     from robustcheck.models import Classifier
     from robustcheck.notation import View
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from robustcheck.records.baseline import Baseline
     from robustcheck.report.panel import Panel
     from robustcheck.report.run import FinishedRun, Study
-    from robustcheck.robustness import Robustness, Subject
+    from robustcheck.robustness import Robustness
     from robustcheck.session.xdist import Worker
     from robustcheck.store.stats import Stored
 
@@ -150,9 +150,10 @@ class Session:
     def _make(self, classifier: Classifier, images: ImageSet) -> Robustness:
         import numpy as np
 
+        from robustcheck.claims import DecisionPolicy
         from robustcheck.evaluation import Evaluation
         from robustcheck.images import match_classes
-        from robustcheck.robustness import Deciding, Robustness
+        from robustcheck.robustness import Robustness
 
         images = match_classes(images, classifier)
         settings = self.settings
@@ -170,13 +171,15 @@ class Session:
             sharing=self.resources.sharing,
             workers=self.resources.workers,
         )
-        deciding = Deciding(settings.stop_early, settings.alpha, settings.budget, settings.require_adaptive)
+        policy = DecisionPolicy(
+            settings.stop_early, settings.alpha, settings.budget, settings.require_adaptive
+        )
 
         def note(subject: Subject, verdict: Verdict) -> None:
             self._note(made, subject, verdict)
 
         made = Robustness(
-            evaluation, deciding=deciding, planned=self.planned, baseline=self.baseline, on_verdict=note
+            evaluation, policy=policy, planned=self.planned, baseline=self.baseline, on_verdict=note
         )
         return made
 

@@ -36,20 +36,22 @@ class ClaimModule(pytest.Module):
             yield ClaimItem.from_parent(self, name=claim.name, callobj=self._test_of(claim), declared=claim)
 
     def _test_of(self, declared: DeclaredClaim) -> Callable[[Robustness], None]:
+        from robustcheck.claims import enforce
+
         def test(robustness: Robustness) -> None:
             head = f"{self.nodeid}:{declared.line}: {declared.name}"
-            robustness.enforce(self._decided(declared, robustness), declared.settings, head)
+            enforce(self._decided(declared, robustness), declared.settings, head)
 
         return test
 
     def _decided(self, declared: DeclaredClaim, robustness: Robustness) -> Verdict:
         if self.declared.family == "none":
-            return robustness.decide(declared.claim, declared.settings)
+            return robustness.decider.decide(declared.claim, declared.settings)
         if self._family is None or self._family[0] is not robustness:
             claims = [(claim.claim, claim.settings) for claim in self.declared.claims]
-            self._family = robustness, robustness.decide_family(claims)
+            self._family = robustness, robustness.decider.decide_family(claims)
         verdict = self._family[1][self.declared.claims.index(declared)]
-        robustness.report(declared.claim, verdict)
+        robustness.decider.report(declared.claim, verdict)
         return verdict
 
 

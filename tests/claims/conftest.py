@@ -20,12 +20,12 @@ class TableSource:
     def sample(self, terms):
         return np.column_stack([self.columns[term] for term in terms]).reshape(self.n, len(terms))
 
+    def peek(self, terms):
+        return self.sample(terms)
+
     def decide(self, claim):
         self.asked.append(claim)
         return decide_exact(claim, self.sample(claim.terms))
-
-    def names(self):
-        return [f"image-{at}" for at in range(self.n)]
 
     def accuracy(self, view):
         return estimate_of(self, "accuracy", view)
