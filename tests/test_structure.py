@@ -16,7 +16,6 @@ STILL = {
         "ImageSet",
         "Keeper",
         "RayWorkers",
-        "Robustness",
         "Session",
         "Shelf",
         "_Parser",
