@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from robustcheck.errors import RobustcheckError, RobustnessWarning
     from robustcheck.evaluation import evaluate
     from robustcheck.images import ImageSet, open_images
-    from robustcheck.models import Classifier, load_model, load_program
+    from robustcheck.models import Classifier, load_model
+    from robustcheck.models.sources.exported import load_program
     from robustcheck.notation import register_attack, register_defence
     from robustcheck.records import Records
 
@@ -27,7 +28,7 @@ _MODULE_OF = {
     "RobustnessWarning": "robustcheck.errors",
     "evaluate": "robustcheck.evaluation",
     "load_model": "robustcheck.models",
-    "load_program": "robustcheck.models",
+    "load_program": "robustcheck.models.sources.exported",
     "open_images": "robustcheck.images",
     "register_attack": "robustcheck.notation",
     "register_defence": "robustcheck.notation",

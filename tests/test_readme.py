@@ -14,12 +14,9 @@ import robustcheck.benchmark.fixture
 import robustcheck.report.formats.terminal
 import robustcheck.robustness  # noqa: F401
 from robustcheck import evaluate
-from robustcheck.images.sources.folder import PREFIXES
-from robustcheck.images.sources.manifest import SUFFIXES
-from robustcheck.models import registry as loading
-from robustcheck.models.sources.overfeat import ARCHITECTURES
 from robustcheck.notation import STEPS, parse
 from robustcheck.options.table import OPTIONS
+from robustcheck.specs import IMAGE_SOURCES, MODEL_SOURCES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -149,14 +146,11 @@ def test_shards_by_rank_are_all_there_for_pytest(pytester):
     result.stdout.fnmatch_lines(["records: 450 of 450 from the store, *"])
 
 
-@pytest.mark.parametrize("kind", ["Your model", "Your images"])
-def test_every_prefix_of_a_spec_is_described(kind):
+@pytest.mark.parametrize(("kind", "sources"), [("Your model", MODEL_SOURCES), ("Your images", IMAGE_SOURCES)])
+def test_every_source_of_a_spec_is_described(kind, sources):
     section = README.split(f"## {kind}")[1].split("\n## ")[0]
-    prefixes = {"Your model": [*loading._LOADERS, *ARCHITECTURES], "Your images": [*PREFIXES, *SUFFIXES]}[
-        kind
-    ]
-    for prefix in prefixes:
-        assert prefix in section
+    for source in sources:
+        assert f"`{source.prefix or source.example}" in section
 
 
 def test_every_option_is_listed_with_its_help():

@@ -1,24 +1,27 @@
-"""From what a user names images by to an image set."""
+"""From what a user names images by to an image set; the sources are the rows of `robustcheck.specs`."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Protocol
 
 from robustcheck.errors import RobustcheckError
 from robustcheck.images.image_set import ImageSet
-from robustcheck.images.sources.folder import open_folder
-from robustcheck.images.sources.hugging_face import open_dataset
-from robustcheck.images.sources.imagenet import open_imagenet
-from robustcheck.images.sources.manifest import is_manifest, open_manifest
-from robustcheck.images.sources.sample import open_sample
+from robustcheck.images.subset import Draw
 from robustcheck.models.preprocessing import Preprocessing, Size
+from robustcheck.specs import IMAGE_SOURCES
 
-Opener: TypeAlias = Callable[[str, Preprocessing], ImageSet]  # of what stands after the prefix
 
-# A prefix stands before a colon, or alone: "sample".
-_OPENERS: Mapping[str, Opener] = {"imagenet": open_imagenet, "sample": open_sample}
+class Opener(Protocol):
+    """What implements a source of images."""
+
+    def __call__(self, argument: str, rule: Preprocessing, draw: Draw | None, /) -> ImageSet:
+        """Open what `argument`, the spec without its prefix, names, for a classifier's preprocessing.
+
+        The images of `draw` are drawn from the result; a source may return no more than it needs for that.
+        """
 
 
 def open_images(
@@ -29,34 +32,40 @@ def open_images(
     seed: int = 0,
     stratified: bool = False,
 ) -> ImageSet:
-    """The images that `spec` names, put to a classifier's input size.
+    """Open the images that `spec` names, at a classifier's input size.
 
     `spec` is a folder (its sub-folders are classes), `imagenet:ROOT` (ILSVRC 2012's validation images),
-    `hf:DATASET[:SPLIT]` (by the library datasets; also a local folder), a manifest (`.csv`, `.tsv` or
+    `hf:DATASET[:SPLIT]` (by the library datasets; also a local folder), a table (`.csv`, `.tsv` or
     `.parquet`, with columns path and label), or `sample`; a folder called sample is `./sample`. `size` is a
-    classifier's `preprocessing`, or a size alone: an integer or (height, width), to which images come by the
-    usual ImageNet rule (shorter side to size / 0.875, bicubic, centre crop). `limit` takes that many at
-    random by `seed`, of each class its share if `stratified`.
+    classifier's `preprocessing`, or a size alone: an integer or (height, width), with the usual ImageNet
+    preprocessing (shorter side to size / 0.875, bicubic, centre crop). `limit` draws that many at random by
+    `seed`, from each class its share if `stratified`.
 
-    Raises RobustcheckError for images that are not there or can't be listed.
+    Raises RobustcheckError for images that do not exist or can't be listed.
     """
     rule = size if isinstance(size, Preprocessing) else Preprocessing.for_size(size)
     if not isinstance(spec, (str, os.PathLike)):
         raise RobustcheckError(
-            f"images are named by a string or a path, not by {type(spec).__name__}; images in memory: "
+            f"images must be named by a string or a path, not by {type(spec).__name__}; images in memory: "
             "ImageSet.from_arrays(pixels, labels)"
         )
     location = os.fspath(spec)
     if isinstance(location, bytes):
         location = os.fsdecode(location)
-    prefix, colon, rest = location.partition(":")
-    if isinstance(spec, str) and prefix == "hf" and colon:
-        drawn = None if stratified and "streaming" not in rest else limit
-        opened = open_dataset(rest, rule, limit=drawn, seed=seed)
-    elif isinstance(spec, str) and prefix in _OPENERS and (colon or prefix == "sample"):
-        opened = _OPENERS[prefix](rest, rule)
-    elif is_manifest(location):
-        opened = open_manifest(location, rule)
-    else:
-        opened = open_folder(location, rule)
-    return opened if limit is None else opened.sample(limit, seed=seed, stratified=stratified)
+    implementation, argument = _implementation(location, is_path=not isinstance(spec, str))
+    opener: Opener = resolve_name(implementation)
+    if limit is None:
+        return opener(argument, rule, None)
+    opened = opener(argument, rule, Draw(limit, seed, stratified))
+    return opened.sample(limit, seed=seed, stratified=stratified)
+
+
+def _implementation(spec: str, *, is_path: bool) -> tuple[str, str]:
+    """Return the dotted name of the source of `spec`, and its argument; a path has no prefix."""
+    *sources, folder = IMAGE_SOURCES
+    for source in sources:
+        if (source.prefix is None or not is_path) and (argument := source.argument(spec)) is not None:
+            if source.prefix is None and Path(spec).expanduser().is_dir():
+                break
+            return source.implementation, argument
+    return folder.implementation, spec

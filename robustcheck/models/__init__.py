@@ -7,7 +7,6 @@ from robustcheck.models.device import resolve_device, send
 from robustcheck.models.precision import PRECISIONS, Precision
 from robustcheck.models.preprocessing import Preprocessing
 from robustcheck.models.registry import load_model
-from robustcheck.models.sources.exported import load_program
 from robustcheck.models.sources.import_string import as_classifier
 
 __all__ = [
@@ -17,7 +16,6 @@ __all__ = [
     "Preprocessing",
     "as_classifier",
     "load_model",
-    "load_program",
     "resolve_device",
     "send",
 ]

@@ -1,40 +1,30 @@
-"""From what a user names a model by to a classifier."""
+"""From what a user names a model by to a classifier; the sources are the rows of `robustcheck.specs`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from contextlib import suppress
 from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TypeAlias
+from pkgutil import resolve_name
+from typing import Protocol
 
 import torch
 
 from robustcheck.errors import RobustcheckError, unknown
 from robustcheck.models.classifier import Classifier
 from robustcheck.models.device import resolve_device
-from robustcheck.models.sources import exported as program
-from robustcheck.models.sources import hugging_face as huggingface
-from robustcheck.models.sources import import_string as importpath
-from robustcheck.models.sources import overfeat, sample, timm, torchvision
+from robustcheck.specs import MODEL_SOURCES, SpecSource, prefixes
 
-Loader: TypeAlias = Callable[..., Classifier]  # (what stands after the prefix, *, weights, device)
-
-# A prefix stands before a colon, or alone: "timm:resnet18", "sample".
-_LOADERS: Mapping[str, Loader] = {
-    "hf": huggingface.load,
-    "program": program.load,
-    "sample": sample.load,
-    "timm": timm.load,
-}
-_EXAMPLES = {
-    "hf": "hf:microsoft/resnet-50",
-    "program": "program:net.pt2@resnet50",
-    "timm": "timm:resnet18.a1_in1k",
-}
 _LONGEST = 250
 _FILES = frozenset({".pt", ".pth", ".pt2", ".bin", ".ckpt", ".safetensors", ".onnx", ".tar", ".pkl"})
+
+
+class Loader(Protocol):
+    """What implements a source of models."""
+
+    def __call__(self, argument: str, *, weights: Path | None, device: str | torch.device) -> Classifier:
+        """Load what `argument`, the spec without its prefix, names, on `weights` of a file if given."""
 
 
 def load_model(
@@ -58,25 +48,26 @@ def load_model(
             f"a model is named by a string, not by {type(spec).__name__}; a network of your own: "
             "robustcheck.Classifier(net, mean=..., std=..., input_size=...)"
         )
-    prefix, colon, rest = spec.partition(":")
-    file = None if weights is None else Path(weights).expanduser()
-    asked = resolve_device(device)
-    if prefix in _LOADERS:
-        if not rest and (colon or prefix in _EXAMPLES):
-            raise RobustcheckError(
-                f"model {spec!r} lacks a name after {prefix}:, as in {_EXAMPLES.get(prefix, 'sample:lite1')}"
-            )
-        return _LOADERS[prefix](rest, weights=file, device=asked)
-    if spec in overfeat.ARCHITECTURES:
-        return overfeat.load(spec, weights=file, device=asked)
-    _refuse_paths(spec)
-    if not colon:
-        return torchvision.load(spec, weights=file, device=asked)
-    if not (prefix and rest):
-        raise RobustcheckError(f"model {spec!r} is neither a name nor package.module:callable")
-    _refuse_mistyped(spec, prefix)
+    resolve_device(device)
+    source, argument = _source_of(spec)
+    loader: Loader = resolve_name(source.implementation)
     # A Classifier of the user's own stays where they put it, unless a device was asked for.
-    return importpath.load(spec, weights=file, device="auto" if device == "auto" else asked)
+    return loader(argument, weights=None if weights is None else Path(weights).expanduser(), device=device)
+
+
+def _source_of(spec: str) -> tuple[SpecSource, str]:
+    """Return the source that `spec` names, and its argument."""
+    for source in MODEL_SOURCES:
+        if spec == f"{source.prefix}:" or (spec == source.prefix and source.needs_argument):
+            raise RobustcheckError(
+                f"model {spec!r} lacks a name after {source.prefix}:, as in {source.example}"
+            )
+        if (argument := source.argument(spec)) is not None:
+            if source.prefix is None:
+                _refuse_paths(spec)
+                _refuse_mistyped(spec)
+            return source, argument
+    raise AssertionError  # the last row takes any spec
 
 
 def _refuse_paths(spec: str) -> None:
@@ -99,11 +90,17 @@ def _refuse_paths(spec: str) -> None:
         )
 
 
-def _refuse_mistyped(spec: str, prefix: str) -> None:
-    """RobustcheckError for a prefix that is nearly one of ours, where there is no module of that name."""
-    if get_close_matches(prefix.lower(), _LOADERS, n=1, cutoff=0.6) and not _is_module(prefix):
+def _refuse_mistyped(spec: str) -> None:
+    """Raise for half an import string, and for a misspelt prefix that is no module."""
+    prefix, colon, rest = spec.partition(":")
+    if not colon:
+        return
+    if not (prefix and rest):
+        raise RobustcheckError(f"model {spec!r} is neither a name nor package.module:callable")
+    known = prefixes(MODEL_SOURCES)
+    if get_close_matches(prefix.lower(), known, n=1, cutoff=0.6) and not _is_module(prefix):
         raise RobustcheckError(
-            f"model {spec!r}: {unknown('prefix', prefix, _LOADERS)}, or package.module:callable"
+            f"model {spec!r}: {unknown('prefix', prefix, known)}, or package.module:callable"
         )
 
 

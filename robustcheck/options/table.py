@@ -15,6 +15,7 @@ from robustcheck.byte_size import read_size
 from robustcheck.errors import unknown
 from robustcheck.options import types as option_values
 from robustcheck.options.workers import WorkerOptions, read_worker_options
+from robustcheck.specs import IMAGE_SOURCES, MODEL_SOURCES, forms
 
 SUITES = ("jpeg-study", "sanity")
 _GROUP = "robustcheck"
@@ -52,8 +53,7 @@ OPTIONS = (
     Option(
         "model",
         "SPEC",
-        "classifier: a torchvision name, timm:NAME, hf:REPO, program:PATH@NAME, package.module:callable, "
-        "overfeat-fast, overfeat-accurate, sample",
+        f"classifier: {forms(MODEL_SOURCES)}",
     ),
     Option(
         "weights",
@@ -64,8 +64,7 @@ OPTIONS = (
     Option(
         "images",
         "SPEC",
-        "images: a folder whose sub-folders are the classes, imagenet:ROOT, hf:DATASET[:SPLIT], a manifest "
-        "(.csv, .tsv, .parquet), or sample",
+        f"images: {forms(IMAGE_SOURCES)}",
         is_path=True,
     ),
     Option(

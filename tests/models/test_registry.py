@@ -15,7 +15,7 @@ from robustcheck.models import load_model
     [
         (
             "resnet5",
-            "unknown model 'resnet5': did you mean 'resnet50'.*; or timm:NAME, hf:REPO, program:PATH@NAME, .*, sample",
+            "unknown model 'resnet5': did you mean 'resnet50'.* A model is a torchvision name, timm:NAME, hf:REPO, program:PATH@NAME, .*, sample",
         ),
         ("fasterrcnn_resnet50_fpn", "unknown model 'fasterrcnn_resnet50_fpn'"),
         ("timm:resnet1", "unknown timm model 'resnet1': did you mean 'resnet"),

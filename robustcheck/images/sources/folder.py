@@ -12,17 +12,17 @@ from robustcheck.errors import RobustcheckError, RobustnessWarning
 from robustcheck.images.decoding import printable
 from robustcheck.images.image_set import ImageSet
 from robustcheck.images.source import Source
+from robustcheck.images.subset import Draw
 from robustcheck.models.preprocessing import Preprocessing
+from robustcheck.specs import IMAGE_SOURCES, forms, prefixes
 
 EXTENSIONS = frozenset(
     ".bmp .gif .jfif .jpe .jpeg .jpg .pbm .pgm .png .ppm .tif .tiff .webp".split()  # noqa: SIM905 - a list to read
 )
 _OTHER_IMAGES = frozenset(".arw .avif .cr2 .dng .heic .heif .jp2 .jxl .nef .psd .svg .tga".split())  # noqa: SIM905
-PREFIXES = ("hf", "imagenet", "sample")
-"""What else may stand before a colon where a folder is named."""
 
 
-def open_folder(location: str, rule: Preprocessing) -> ImageSet:
+def open_folder(location: str, rule: Preprocessing, _draw: Draw | None = None) -> ImageSet:
     """The images in a folder.
 
     Where sub-folders hold images, each sub-folder is a class, numbered in the order of their names, and its
@@ -160,9 +160,8 @@ def _check(location: str, root: str) -> None:
         raise RobustcheckError(
             f"images {root!r} is a file; give the folder that holds the images, or a manifest (.csv, .tsv, .parquet)"
         )
-    near = get_close_matches(location.partition(":")[0].lower(), PREFIXES, n=1)
+    near = get_close_matches(location.partition(":")[0].lower(), prefixes(IMAGE_SOURCES), n=1)
     meant = f"did you mean {near[0]}:...? " if near and ":" in location else ""
     raise RobustcheckError(
-        f"images {printable(root)!r}: there is no such folder (looked from {Path.cwd()}); {meant}give a folder, "
-        "imagenet:ROOT, hf:DATASET, a manifest (.csv, .tsv, .parquet), or sample"
+        f"images {printable(root)!r}: no such folder (in {Path.cwd()}); {meant}Give {forms(IMAGE_SOURCES)}"
     )

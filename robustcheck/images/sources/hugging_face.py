@@ -14,7 +14,7 @@ from robustcheck.errors import RobustcheckError, unknown
 from robustcheck.images.decoding import BadImage, Pixels, decode
 from robustcheck.images.image_set import ImageSet
 from robustcheck.images.sources.columns import LABELS, Spec, as_labels, column
-from robustcheck.images.subset import draw_uniform
+from robustcheck.images.subset import Draw, draw_uniform
 from robustcheck.models.checkpoints.download_errors import unreachable
 from robustcheck.models.preprocessing import Preprocessing
 
@@ -25,18 +25,18 @@ _BUFFER = 1000
 """Examples among which a stream is shuffled."""
 
 
-def open_dataset(argument: str, rule: Preprocessing, *, limit: int | None, seed: int) -> ImageSet:
+def open_dataset(argument: str, rule: Preprocessing, draw: Draw | None = None) -> ImageSet:
     """The images in `DATASET[:SPLIT][?image=COLUMN&label=COLUMN&config=NAME&streaming=yes]`.
 
     Without a split it is the validation split, else test, else train, and reports say which. A stream is
-    shuffled by shards and in a buffer, and its first `limit` examples are kept, encoded, in memory.
+    shuffled by shards and in a buffer, and the first examples that `draw` asks for are kept, encoded, in memory.
     RobustcheckError for a dataset that can't be had, and for columns that aren't there.
     """
     spec = Spec.read(argument, _SETTINGS)
     place, split = _place_and_split(spec.place)
     library = _import_datasets()
     streaming = _is_yes(spec.settings.get("streaming", "no"), argument)
-    if streaming and limit is None:
+    if streaming and draw is None:
         raise RobustcheckError(
             f"images 'hf:{argument}' are streamed, and a stream is kept in memory as far as it is read: add "
             "--robustcheck-limit=N, or leave out streaming=yes"
@@ -48,12 +48,13 @@ def open_dataset(argument: str, rule: Preprocessing, *, limit: int | None, seed:
         dataset = dataset.cast_column(image_in, library.Image(decode=False))
         name = f"hf:{place}:{split}"
         if streaming:
-            shuffled = dataset.shuffle(seed=seed, buffer_size=_BUFFER)
-            examples: Any = list(shuffled.take(limit))
+            assert draw is not None  # noqa: S101 - see above
+            shuffled = dataset.shuffle(seed=draw.seed, buffer_size=_BUFFER)
+            examples: Any = list(shuffled.take(draw.count))
             note = f"the first {len(examples)} of the stream, shuffled by shards and {_BUFFER} at a time"
         else:
-            if limit is not None and limit < len(dataset):
-                dataset = dataset.select(draw_uniform(len(dataset), limit, seed))
+            if draw is not None and not draw.stratified and draw.count < len(dataset):
+                dataset = dataset.select(draw_uniform(len(dataset), draw.count, draw.seed))
             examples, note = dataset, ""
         labels = None if label_in is None else _labels(dataset, examples, label_in)
     if not len(examples):

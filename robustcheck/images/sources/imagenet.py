@@ -9,6 +9,7 @@ from robustcheck.errors import RobustcheckError, unknown
 from robustcheck.images.decoding import printable
 from robustcheck.images.image_set import ImageSet
 from robustcheck.images.sources.folder import Listing, image_set
+from robustcheck.images.subset import Draw
 from robustcheck.models.imagenet_classes import class_of_challenge_id, sorted_wnids
 from robustcheck.models.preprocessing import Preprocessing
 
@@ -18,7 +19,7 @@ _TRUTH_FOLDERS = (".", "data", "ILSVRC2012_devkit_t12/data", "devkit/data")
 _NUMBERED = re.compile(r"ILSVRC2012_val_(\d{8})\.jpe?g", re.IGNORECASE)
 
 
-def open_imagenet(location: str, rule: Preprocessing) -> ImageSet:
+def open_imagenet(location: str, rule: Preprocessing, _draw: Draw | None = None) -> ImageSet:
     """The validation images below `location`, labelled by class of sorted WNIDs, as networks number them.
 
     Either torchvision's layout, a folder for each WNID (some of them will do) in `val` or in the root itself,

@@ -12,19 +12,14 @@ from robustcheck.images.decoding import printable
 from robustcheck.images.image_set import ImageSet
 from robustcheck.images.source import Source
 from robustcheck.images.sources.columns import LABELS, Spec, as_labels, column
+from robustcheck.images.subset import Draw
 from robustcheck.models.preprocessing import Preprocessing
 
-SUFFIXES = (".csv", ".tsv", ".parquet")
 _PATHS = ("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "img")
 _SETTINGS = ("path", "label")
 
 
-def is_manifest(location: str) -> bool:
-    """Whether what names images names a table of them."""
-    return location.partition("?")[0].lower().endswith(SUFFIXES) and not Path(location).expanduser().is_dir()
-
-
-def open_manifest(location: str, rule: Preprocessing) -> ImageSet:
+def open_manifest(location: str, rule: Preprocessing, _draw: Draw | None = None) -> ImageSet:
     """The images that a table lists, in its order; paths in it are meant from its own folder.
 
     Columns are found by usual names (path, file, image; label, class, target) or named: `val.csv?path=file`.

@@ -8,10 +8,11 @@ from pathlib import Path
 from robustcheck.errors import RobustcheckError
 from robustcheck.images.image_set import ImageSet
 from robustcheck.images.source import Source
+from robustcheck.images.subset import Draw
 from robustcheck.models.preprocessing import Preprocessing
 
 
-def open_sample(argument: str, rule: Preprocessing) -> ImageSet:
+def open_sample(argument: str, rule: Preprocessing, _draw: Draw | None = None) -> ImageSet:
     """Files `imagenet_NN_LABEL.jpg`; labels are indices into the sorted WNIDs, as for torchvision and timm."""
     if argument:
         raise RobustcheckError(f"images 'sample:{argument}': there is one set of sample images; write sample")

@@ -17,6 +17,7 @@ from robustcheck.models.checkpoints.state_dicts import Tensors
 from robustcheck.models.checkpoints.weights import Checkpoint, build_with, read_checkpoint
 from robustcheck.models.classifier import Classifier
 from robustcheck.models.preprocessing import Preprocessing
+from robustcheck.specs import MODEL_SOURCES, forms
 
 # Parts that only training uses; torchvision drops them from its own weights, too.
 _AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
@@ -75,10 +76,7 @@ def imagenet_class_names(weights: WeightsEnum) -> tuple[str, ...]:
 def _default_weights(name: str) -> WeightsEnum:
     names = list_models(module=torchvision.models)
     if name not in names:
-        raise RobustcheckError(
-            f"{unknown('model', name, names)} of torchvision; or timm:NAME, hf:REPO, program:PATH@NAME, "
-            "package.module:callable, overfeat-fast, overfeat-accurate, sample"
-        )
+        raise RobustcheckError(f"{unknown('model', name, names)}. A model is {forms(MODEL_SOURCES)}")
     default: WeightsEnum = get_model_weights(name)["DEFAULT"]
     return default
 
