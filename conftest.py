@@ -7,13 +7,6 @@ import pytest
 pytest_plugins = ["pytester"]
 
 
-@pytest.fixture(autouse=True)
-def _not_on_github(monkeypatch):
-    """Keep the runs inside the tests from telling GitHub of their claims, where GitHub runs the tests."""
-    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"):
-        monkeypatch.delenv(name, raising=False)
-
-
 @pytest.fixture(scope="session")
 def sample_classifier():
     """EfficientNet-Lite0 with its ImageNet weights."""

@@ -1,39 +1,55 @@
-"""Small classifiers and images, made in milliseconds, on which every number can be known."""
-
 from __future__ import annotations
 
-import numpy as np
 import pytest
-import torch
-from torch import nn
+from PIL import Image
 
-
-class Linear(nn.Module):
-    """Logits that are a fixed linear function of the pixels, so that gradients are known."""
-
-    def __init__(self, classes=4, size=16, seed=0):
-        super().__init__()
-        generator = torch.Generator().manual_seed(seed)
-        self.weight = nn.Parameter(torch.randn(classes, 3 * size * size, generator=generator))
-
-    def forward(self, images):
-        return images.flatten(1) @ self.weight.T / images[0].numel() ** 0.5
+from tests import toys
 
 
 @pytest.fixture(scope="session")
 def toy_classifier():
     """Four classes, 16x16 pixels, linear."""
-    from robustcheck.models import Classifier
-
-    return Classifier(Linear(), mean=(0.5,) * 3, std=(0.5,) * 3, input_size=16, device="cpu", name="toy")
+    return toys.classifier_of(toys.Linear())
 
 
 @pytest.fixture(scope="session")
 def toy_images(toy_classifier):
     """Thirteen random images; all but three labels are what the toy classifier says."""
-    from robustcheck.images import ImageSet
+    return toys.images_for(toy_classifier, names=[f"toy-{index:02}.png" for index in range(13)])
 
-    pixels = np.random.default_rng(0).integers(0, 256, (13, 3, 16, 16), dtype=np.uint8)
-    labels = toy_classifier(torch.from_numpy(pixels)).argmax(1).numpy()
-    labels[:3] = (labels[:3] + 1) % 4
-    return ImageSet.from_arrays(pixels, labels, names=[f"toy-{index:02}.png" for index in range(13)])
+
+@pytest.fixture
+def pytester(pytester, monkeypatch):
+    """Pytest in pytest, as on a user's machine: no run inside a test tells GitHub of its claims.
+
+    What is first imported inside a run is forgotten after it, and torch can't be loaded twice: so what pulls it in
+    is imported here.
+    """
+    import timm  # noqa: F401
+    import torchvision  # noqa: F401
+
+    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"):
+        monkeypatch.delenv(name, raising=False)
+    return pytester
+
+
+@pytest.fixture
+def repository(pytester, monkeypatch):
+    """A folder whose conftest brings a toy model: 40 images, 4 classes, clean accuracy 0.9."""
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-Wdefault")  # a user's, not this project's errors
+    pytester.makeconftest(toys.CONFTEST)
+    return pytester
+
+
+@pytest.fixture
+def red_and_green(pytester):
+    """A folder of images of two classes, three each, the option that names it, and a test that holds on them."""
+    for name, colour in (("a_red", (200, 20, 0)), ("b_green", (20, 200, 0))):
+        inner = pytester.path / "set" / name
+        inner.mkdir(parents=True)
+        for shade in range(3):
+            Image.new("RGB", (20, 20), (colour[0] + shade, *colour[1:])).save(inner / f"{shade}.png")
+    pytester.makepyfile(test_colours=toys.RED_AND_GREEN)
+    return "--robustcheck-images=set"
