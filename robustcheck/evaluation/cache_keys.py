@@ -29,6 +29,7 @@ from robustcheck.attacks.external import LIBRARIES, version_of
 from robustcheck.models import Classifier
 from robustcheck.models.code_digest import digest_of as digest_of_code
 from robustcheck.notation import View, parse, passages
+from robustcheck.records.provenance import Provenance
 from robustcheck.store.block import FORMAT
 
 OtherModel = Callable[[str], HasLogits]
@@ -36,16 +37,17 @@ _OF_PROVENANCE = ("pixels", "precision", "network", "codec", "labels", "seed", "
 
 
 def study_facts(
-    classifier: Classifier, provenance: Mapping[str, str], *, batch_size: int, take: int
+    classifier: Classifier, provenance: Provenance, *, batch_size: int, take: int
 ) -> dict[str, str]:
     """Return all that the numbers depend on but images and views, in words.
 
     `provenance` is that of `robustcheck.evaluation.provenance`; `take` tells a second evaluation from the first.
     """
+    lines = provenance.header()
     return {
         "model": classifier.name,
         **_model_facts(classifier),
-        **{name: provenance[name] for name in _OF_PROVENANCE},
+        **{name: lines[name] for name in _OF_PROVENANCE},
         "batch size": str(batch_size),
         "take": str(take),
         "records": str(FORMAT),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +32,7 @@ from robustcheck.images import Batch, ImageSet
 from robustcheck.models import Classifier
 from robustcheck.notation import View, X, parse
 from robustcheck.records import Records, Rows
+from robustcheck.records.provenance import Provenance
 from robustcheck.store.block import Part
 from robustcheck.store.stats import Stored
 from robustcheck.store.store import RecordStore, open_store
@@ -138,8 +140,8 @@ class Evaluation:
         self._refusals: dict[View, RobustcheckError | None] = {}
         self._asked: tuple[tuple[View, ...], int] = (), 0
         """The views and the number of images that are on the way."""
-        self._there: dict[str, str] = {}
-        """What is said of the workers where this process would speak of itself: device and precision."""
+        self._there: dict[str, Any] = {}
+        """Fields of the provenance that are the workers', not this process's: devices and precision."""
         self._kind = ""
         """The kind of device that workers have, where it is known."""
 
@@ -174,11 +176,11 @@ class Evaluation:
         return self.table.records(self.images, self.provenance)
 
     @property
-    def provenance(self) -> dict[str, str]:
-        """Everything that the numbers depend on, in words."""
+    def provenance(self) -> Provenance:
+        """Everything that the numbers depend on."""
         complete = self.done(X) == len(self.images)
-        noted = {"batch size": note} if (note := self._measurer.batch_size_note) else {}
-        return {**self._described(complete=complete, views=self.table.views), **noted}
+        described = self._described(complete=complete, views=self.table.views)
+        return replace(described, batch_size=self._measurer.batch_size_note or "")
 
     def done(self, view: View) -> int:
         """Return on how many images, in order, a view has been evaluated."""
@@ -362,7 +364,7 @@ class Evaluation:
 
     def work_as(self, there: Mapping[str, str]) -> None:
         """Know what workers say of themselves: `device` and `precision` as in `provenance`, and `kind` of device."""
-        self._there = {name: there[name] for name in ("device", "precision")}
+        self._there = {"devices": (there["device"],), "precision": there["precision"]}
         if there["kind"] != self.keeper.facts["device"]:
             self._kind = there["kind"]
             self.keeper.forget_study()  # nothing was taken yet by what it goes under here
@@ -393,7 +395,7 @@ class Evaluation:
 
     # ------------------------------------------------------------------------------------------------------------
 
-    def _described(self, *, complete: bool, views: Iterable[View] = ()) -> dict[str, str]:
+    def _described(self, *, complete: bool, views: Iterable[View] = ()) -> Provenance:
         described = describe(
             self.classifier,
             self.images,
@@ -404,7 +406,7 @@ class Evaluation:
             optimize=self.optimize,
             views=views,
         )
-        return {**described, **self._there}
+        return replace(described, **self._there)
 
     def _facts(self) -> dict[str, str]:
         facts = study_facts(

@@ -1,4 +1,4 @@
-"""What the numbers depend on, in words: a line each, in every report."""
+"""What the numbers of an evaluation depend on, as reports name it."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from robustcheck.evaluation.prepared_model import OPTIMIZE
 from robustcheck.images import ImageSet
 from robustcheck.models import Classifier, Precision
 from robustcheck.notation import View
+from robustcheck.records.provenance import Codec, Model, Provenance
 
 
 def describe(
@@ -28,29 +29,33 @@ def describe(
     precision: str,
     optimize: str,
     views: Iterable[View] = (),
-) -> dict[str, str]:
-    """Return the provenance of a run, in the order in which reports show it.
+) -> Provenance:
+    """Return the provenance of a run.
 
-    The image set's fingerprint is over its pixels, so it is told where all of them were seen: `complete`. Of other
-    libraries, those are told that made one of the `views`.
+    The image set's fingerprint is over its pixels, so it is there where all of them were seen: `complete`. Of other
+    libraries, those are named that made one of the `views`.
     """
     steps = {inner.step.partition(":")[0] for view in views for inner in view.walk()}
-    libraries = ", ".join(version_of(library) for library in sorted(steps & LIBRARIES.keys()))
-    origin = f" ({classifier.origin})" if classifier.origin else ""
-    return {
-        "model": f"{classifier.name}, weights {classifier.fingerprint}{origin}",
-        "pixels": classifier.preprocessing.describe(),
-        "images": images.describe(complete=complete),
-        "device": _device_name(classifier.device),
-        "precision": str(Precision(precision, classifier.device)),
-        "network": OPTIMIZE[optimize],
-        "codec": str(jpeg.codec_info(codec)),
-        "labels": "attacks flee from l_x unless [label=true] or [target=...]; accuracy is against image labels",
-        "seed": str(seed),
-        "versions": f"robustcheck {robustcheck.__version__}, torch {torch.__version__}, torchvision "
-        f"{torchvision.__version__}, numpy {np.__version__}, Python {platform.python_version()}",
-        **({"libraries": libraries} if libraries else {}),
-    }
+    made_by = jpeg.codec_info(codec)
+    return Provenance(
+        model=Model(classifier.name, classifier.fingerprint, classifier.origin or ""),
+        pixels=classifier.preprocessing.describe(),
+        images=images.provenance(complete=complete),
+        devices=(_device_name(classifier.device),),
+        precision=str(Precision(precision, classifier.device)),
+        network=OPTIMIZE[optimize],
+        codec=Codec(made_by.settings, made_by.library),
+        labels="attacks flee from l_x unless [label=true] or [target=...]; accuracy is against image labels",
+        seed=str(seed),
+        versions=(
+            f"robustcheck {robustcheck.__version__}",
+            f"torch {torch.__version__}",
+            f"torchvision {torchvision.__version__}",
+            f"numpy {np.__version__}",
+            f"Python {platform.python_version()}",
+        ),
+        libraries=tuple(version_of(library) for library in sorted(steps & LIBRARIES.keys())),
+    )
 
 
 def _device_name(device: torch.device) -> str:

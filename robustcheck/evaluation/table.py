@@ -10,6 +10,7 @@ import numpy.typing as npt
 from robustcheck.images import ImageSet
 from robustcheck.notation import View
 from robustcheck.records import Records, Rows, empty_rows
+from robustcheck.records.provenance import Provenance
 
 
 class Table:
@@ -66,7 +67,7 @@ class Table:
         """Return the ids of the images at the places `start` to `stop`, in the order."""
         return [self.ids[row] for row in self.order[start:stop]]
 
-    def records(self, images: ImageSet, provenance: Mapping[str, str]) -> Records:
+    def records(self, images: ImageSet, provenance: Provenance) -> Records:
         """Return a copy of what is there, as the records of an image set."""
         columns = {view: rows.copy() for view, rows in self._columns.items()}
         return Records(tuple(self.ids), images.names, images.labels, columns, provenance)

@@ -17,6 +17,7 @@ from robustcheck.images.identity import duplicates, fingerprint, image_id
 from robustcheck.images.prefetch import in_threads
 from robustcheck.images.source import Source
 from robustcheck.images.subset import Positions, as_positions, draw_stratified, draw_uniform
+from robustcheck.records.provenance import Images
 from robustcheck.text import listed
 
 NO_LABEL = -1
@@ -174,7 +175,7 @@ class ImageSet:
         return changed
 
     def readable(self) -> ImageSet:
-        """Return the set without the images that can't be read or decoded; `skipped` and `describe` report them.
+        """Return the set without the images that can't be read or decoded; `skipped` and `provenance` report them.
 
         Decodes every image that no pass has read yet. RobustcheckError where none is left.
         """
@@ -190,18 +191,17 @@ class ImageSet:
         kept.skipped = (*self.skipped, *reasons)
         return kept
 
-    def describe(self, *, complete: bool) -> str:
-        """Return the set in a line, for reports: its size, what was left out of it, how its classes were matched.
+    def provenance(self, *, complete: bool) -> Images:
+        """Return what reports name the set by: its size, what was left out of it, how its classes were matched.
 
         If all images were seen, `complete`, also its fingerprint and its duplicate images.
         """
-        parts = [f"{self.name}, {len(self)} images"]
-        if self.skipped:
-            parts.append(f"{len(self.skipped)} bad ones skipped ({listed(self.skipped, between='; ')})")
-        parts += self.notes
-        if complete:
-            parts += [f"fingerprint {self.fingerprint}", *duplicates(self.ids, self.names, self.labels)]
-        return ", ".join(parts)
+        skipped = f"{len(self.skipped)} bad ones skipped ({listed(self.skipped, between='; ')})"
+        notes = (*([skipped] if self.skipped else []), *self.notes)
+        if not complete:
+            return Images(self.name, len(self), notes)
+        repeated = ", ".join(duplicates(self.ids, self.names, self.labels))
+        return Images(self.name, len(self), notes, self.fingerprint, repeated)
 
     def sample(self, count: int, *, seed: int = 0, stratified: bool = False) -> ImageSet:
         """Return `count` images drawn at random without replacement, in set order; all if there are no more.

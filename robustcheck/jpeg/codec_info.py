@@ -21,8 +21,13 @@ class CodecInfo:
     dct: str = "islow"
     upsampling: str = "fancy"
 
+    @property
+    def settings(self) -> str:
+        """What decides the pixels, in words."""
+        return f"JPEG {self.subsampling}, {self.dct} DCT, {self.upsampling} upsampling"
+
     def __str__(self) -> str:
-        return f"JPEG {self.subsampling}, {self.dct} DCT, {self.upsampling} upsampling, by {self.library}"
+        return f"{self.settings}, by {self.library}"
 
 
 def codec_info(codec: str = "auto", *, subsampling: str = "4:2:0") -> CodecInfo:

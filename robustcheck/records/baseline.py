@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +16,12 @@ from robustcheck.errors import RobustcheckError, unknown
 from robustcheck.notation import View
 from robustcheck.records.csv import load, save
 from robustcheck.records.measures import default_measure, find_measure
+from robustcheck.records.provenance import Provenance
 from robustcheck.records.table import Column, Records
 
 FOLDER = "robustcheck-baselines"
 MUST_AGREE = ("codec", "labels", "pixels", "seed")
-"""Where these differ, other images or other numbers were measured."""
+"""Where these differ, other images or other numbers were measured. Of the codec: its settings, which decide the pixels."""
 MAY_DIFFER = ("codec", "device", "network", "precision", "versions")
 """Where these differ, some predictions may change of themselves; it is said. Of the codec: the library."""
 _RESERVED = {
@@ -87,7 +88,7 @@ class Baseline:
         view: View,
         ids: Sequence[str],
         labels: Column,
-        provenance: Mapping[str, str],
+        provenance: Provenance,
     ) -> Column:
         """Return a measure of the baseline for images by id, in their order: float64 (n,).
 
@@ -123,21 +124,23 @@ class Baseline:
             )
         return [rows_of[image_id].pop(0) for image_id in ids]
 
-    def _check(self, provenance: Mapping[str, str]) -> None:
+    def _check(self, provenance: Provenance) -> None:
         for name in MUST_AGREE:
-            then, now = self.records.provenance.get(name, ""), provenance.get(name, "")
-            if name == "codec":  # its settings decide the pixels; the library is but a version
-                then, now = then.partition(", by ")[0], now.partition(", by ")[0]
+            then, now = (
+                each.codec.settings if name == "codec" else getattr(each, name)
+                for each in (self.records.provenance, provenance)
+            )
             if then != now:
                 raise RobustcheckError(
                     f"the baseline {self.path.name} is of another {name}: {then!r} then, {now!r} now; "
                     "save it anew under what holds now"
                 )
 
-    def differences(self, provenance: Mapping[str, str]) -> Iterator[str]:
+    def differences(self, provenance: Provenance) -> Iterator[str]:
         """Yield what differs and may change some predictions of itself."""
+        before, after = self.records.provenance.header(), provenance.header()
         for name in MAY_DIFFER:
-            then, now = self.records.provenance.get(name), provenance.get(name)
+            then, now = before.get(name), after.get(name)
             if then != now:
                 yield f"{name}: {then} then, {now} now"
 

@@ -29,6 +29,7 @@ from robustcheck.atomic_io import write_whole
 from robustcheck.errors import RobustcheckError
 from robustcheck.notation import NotationError, View, X, parse
 from robustcheck.records.measures import TABLE
+from robustcheck.records.provenance import Provenance
 from robustcheck.records.table import Column, Records, Rows, as_rows
 
 VERSION = 1
@@ -59,7 +60,7 @@ def dumps(records: Records, extra: Mapping[str, Any] | None = None) -> str:
     """Return records as text; equal records give equal text."""
     views = [str(view) for view in records.views]
     header = {
-        "provenance": dict(records.provenance),
+        "provenance": records.provenance.header(),
         "views": views,
         "images": len(records),
         **(extra or {}),
@@ -135,6 +136,7 @@ def _read_header(lines: list[str], where: str) -> dict[str, Any]:
         )
     try:
         header: dict[str, Any] = json.loads("".join(line[1:] for line in lines[1:]))
+        Provenance.from_header(header.get("provenance", {}))
         if X not in [parse(view) for view in header["views"]]:
             raise RobustcheckError(f"{where}: the header names no clean images, view x; {_CURE}")
     except NotationError as error:
@@ -156,7 +158,7 @@ def _records(
     stored = {view: _stored_columns(str(view), table, where) for view in views}
     top = stored[X]["prediction"]
     columns = {view: _complete(own, labels, top) for view, own in stored.items()}
-    return Records(table["id"], names, labels, columns, header.get("provenance", {}))
+    return Records(table["id"], names, labels, columns, Provenance.from_header(header.get("provenance", {})))
 
 
 def _column(

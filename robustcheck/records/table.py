@@ -25,6 +25,7 @@ import numpy.typing as npt
 from robustcheck.errors import RobustcheckError, unknown
 from robustcheck.notation import View, parse
 from robustcheck.records.measures import COLUMNS, TABLE, find_measure
+from robustcheck.records.provenance import Provenance
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,8 +74,8 @@ class Records:
     labels: Column
     """int64 (N,): per image, its class; -1 where it has none."""
     columns: Mapping[View, Rows]
-    provenance: Mapping[str, str] = field(default_factory=dict)
-    """Everything that the numbers depend on, as text: model, images, codec, device, seeds, versions."""
+    provenance: Provenance = field(default_factory=Provenance)
+    """Everything that the numbers depend on: model, images, codec, device, seeds, versions."""
 
     def __len__(self) -> int:
         return len(self.names)

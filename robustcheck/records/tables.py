@@ -21,6 +21,7 @@ from robustcheck.errors import RobustcheckError
 from robustcheck.notation import View, X, parse
 from robustcheck.records.csv import load, save
 from robustcheck.records.measures import COLUMNS
+from robustcheck.records.provenance import Provenance
 from robustcheck.records.table import Column, Records, Rows, empty_rows
 
 PARQUET = ".parquet"
@@ -90,7 +91,7 @@ def _table(records: Records, extra: Mapping[str, Any]) -> Any:
     }
     header = {
         "format": _FORMAT,
-        "provenance": dict(records.provenance),
+        "provenance": records.provenance.header(),
         "views": [str(view) for view in views],
         **extra,
     }
@@ -132,4 +133,4 @@ def _records(table: Any, header: Mapping[str, Any]) -> Records:
             found[view][name][image[rows]] = values[rows]
     ids, names = (tuple(first.column(name).to_pylist()) for name in ("id", "name"))
     labels = first.column("label").to_numpy().astype(np.int64)
-    return Records(ids, names, labels, found, header["provenance"])
+    return Records(ids, names, labels, found, Provenance.from_header(header["provenance"]))

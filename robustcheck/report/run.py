@@ -15,6 +15,7 @@ from robustcheck.claims.wording import numbers
 from robustcheck.notation import View, parse
 from robustcheck.records import Records
 from robustcheck.records.baseline import Baseline
+from robustcheck.records.provenance import Images, Provenance
 from robustcheck.records.table import from_bytes, to_bytes
 from robustcheck.report.panel import Panel
 
@@ -193,7 +194,7 @@ class Study:
         header = {
             "ids": records.ids,
             "names": records.names,
-            "provenance": dict(records.provenance),
+            "provenance": records.provenance.header(),
             "labels": records.labels.tolist(),
         }
         return {
@@ -209,7 +210,8 @@ class Study:
         header = json.loads(plain["header"])
         columns = {parse(view): rows for view, rows in from_bytes(plain["rows"]).items()}
         labels = np.array(header["labels"], dtype=np.int64)
-        records = Records(tuple(header["ids"]), tuple(header["names"]), labels, columns, header["provenance"])
+        provenance = Provenance.from_header(header["provenance"])
+        records = Records(tuple(header["ids"]), tuple(header["names"]), labels, columns, provenance)
         return cls(records, plain["classes"], tuple(map(Panel.from_plain, plain["panels"])))
 
 
@@ -244,12 +246,12 @@ def merge_studies(studies: Iterable[Study]) -> tuple[Study, ...]:
 def _merged(one: Study, other: Study) -> Study:
     """Return both in one; of their pictures those of the one that has more."""
     records = one.records.merge(other.records)
-    told = [study.records.provenance.get("libraries", "") for study in (one, other)]
-    libraries = ", ".join(sorted({name for text in told for name in text.split(", ") if name}))
-    provenance = dict(records.provenance) | ({"libraries": libraries} if libraries else {})
-    devices = {text for study in (one, other) for text in _devices(study)}
-    if devices:
-        provenance["device"] = ", ".join(sorted(devices))
+    mine, theirs = one.records.provenance, other.records.provenance
+    provenance = replace(
+        mine,
+        libraries=tuple(sorted({*mine.libraries, *theirs.libraries})),
+        devices=tuple(sorted({*mine.devices, *theirs.devices})),
+    )
     return replace(
         one,
         records=replace(records, provenance=provenance),
@@ -259,21 +261,14 @@ def _merged(one: Study, other: Study) -> Study:
 
 
 def _same_subject(one: Study, other: Study) -> bool:
-    mine, theirs = one.records, other.records
-    # The fingerprint of the images can only a worker tell that saw all of them, and each names the libraries it used.
-    kept = mine.provenance.keys() - {"images", "libraries", "device"}
-    return (
-        mine.names == theirs.names
-        and _kinds_of_device(one) == _kinds_of_device(other)
-        and all(mine.provenance[name] == theirs.provenance.get(name) for name in kept)
-    )
+    return one.records.names == other.records.names and _subject(one) == _subject(other)
 
 
-def _devices(study: Study) -> list[str]:
-    """Return the devices that a study names: workers that share several GPUs have one each."""
-    return [text for text in study.records.provenance.get("device", "").split(", ") if text]
+def _subject(study: Study) -> tuple[Provenance, set[str]]:
+    """Return what all processes that evaluate one subject agree on: of their devices, the kinds.
 
-
-def _kinds_of_device(study: Study) -> set[str]:
-    """Return what devices of a study are, whichever of several of a kind."""
-    return {re.sub(r"^cuda:\d+ ", "cuda ", text) for text in _devices(study)}
+    The fingerprint of the images is known to those alone that saw all of them, and each names the libraries it used.
+    """
+    provenance = study.records.provenance
+    kinds = {re.sub(r"^cuda:\d+ ", "cuda ", device) for device in provenance.devices}
+    return replace(provenance, images=Images(), libraries=(), devices=()), kinds

@@ -154,10 +154,10 @@ def _study(study: Study, baseline: Baseline | None) -> StudyFacts:
     labelled = bool(rows) and all(row.accuracy is not None for row in rows)
     means = {view: (row.accuracy if labelled else row.kept) for view, row in zip(views, rows, strict=True)}
     scatters, left_out = scatters_of(records, views)
-    provenance = dict(records.provenance)
+    provenance = records.provenance
     return StudyFacts(
-        model=provenance.get("model", "").partition(", weights ")[0] or "a model",
-        images=provenance.get("images", "").partition(", fingerprint ")[0] or f"{len(records)} images",
+        model=provenance.model.name or "a model",
+        images=provenance.images.summary or f"{len(records)} images",
         n=len(records),
         measure="accuracy" if labelled else "kept",
         stopped_early=any(row.n < len(records) for row in rows),
@@ -169,7 +169,7 @@ def _study(study: Study, baseline: Baseline | None) -> StudyFacts:
         panels=study.panels,
         warnings=tuple(warnings_of(records, study.classes)) if rows else (),
         against=None if baseline is None else _against(baseline, records),
-        provenance=provenance,
+        provenance=provenance.header(),
     )
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
 
 from robustcheck.report.run import FinishedRun, Study
 
@@ -40,35 +41,37 @@ def _escape(char: str) -> str:
 def without_paths(run: FinishedRun, root: Path) -> FinishedRun:
     """Return a run that names no path of the machine outside `root`: of those the last part alone is left."""
     hide = hider(root)
+    hidden = ("claims", "findings", "checks", "troubles", "session")
     return replace(
         run,
         studies=tuple(_study(study, hide, root) for study in run.studies),
-        claims=tuple(
-            replace(
-                claim,
-                model=hide(claim.model),
-                text=hide(claim.text),
-                numbers=hide(claim.numbers),
-                notes=tuple(map(hide, claim.notes)),
-            )
-            for claim in run.claims
-        ),
-        findings=tuple(replace(f, text=hide(f.text), numbers=hide(f.numbers)) for f in run.findings),
-        checks=tuple(replace(check, text=hide(check.text)) for check in run.checks),
-        troubles=tuple(replace(trouble, text=hide(trouble.text)) for trouble in run.troubles),
-        session={name: hide(text) for name, text in run.session.items()},
+        **{name: _mapped(getattr(run, name), hide) for name in hidden},
     )
 
 
 def _study(study: Study, hide: Callable[[str], str], root: Path) -> Study:
     records = study.records
     names = tuple(_shortened(name) for name in records.names)
-    provenance = {name: hide(text) for name, text in records.provenance.items()}
-    if "images" in provenance:  # a folder's own path stands first, and may have blanks in it
-        folder, comma, rest = records.provenance["images"].partition(f", {len(records)} images")
-        provenance["images"] = _folder(folder, root) + comma + rest
+    folder = _folder(records.provenance.images.name, root)  # it may have blanks in it
+    provenance = _mapped(records.provenance, hide)
+    provenance = replace(provenance, images=replace(provenance.images, name=folder))
     panels = tuple(replace(panel, image=_shortened(panel.image)) for panel in study.panels)
     return replace(study, records=replace(records, names=names, provenance=provenance), panels=panels)
+
+
+def _mapped(value: Any, change: Callable[[str], str]) -> Any:
+    """Return a plain value with each text in it changed."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, tuple):
+        return tuple(_mapped(item, change) for item in value)
+    if isinstance(value, Mapping):
+        return {name: _mapped(item, change) for name, item in value.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(
+            value, **{each.name: _mapped(getattr(value, each.name), change) for each in fields(value)}
+        )
+    return value
 
 
 def _folder(name: str, root: Path) -> str:

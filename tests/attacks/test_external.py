@@ -35,7 +35,7 @@ MODULES = {"art": "art", "autoattack": "pyautoattack"}
 def test_attack_is_within_epsilon_and_takes_something(toy_classifier, toy_images, library, view):
     pytest.importorskip(MODULES.get(library, library))
     records = evaluate(toy_classifier, toy_images, [view, f"JPG_50({view})"], batch_size=5)
-    assert re.search(r"[a-z-]+ \d+\.\d+", records.provenance["libraries"])
+    assert re.search(r"[a-z-]+ \d+\.\d+", records.provenance.libraries[0])
     largest = records.column("l2", view).max() if "L2" in view else records.column("linf", view).max()
     assert 0 < largest <= float(view.partition("_")[2].partition("[")[0])
     assert records.mean("p_top", view) < records.mean("p_top", "x") - 0.02

@@ -235,14 +235,14 @@ def test_an_exception_in_the_middle_keeps_what_was_done(toy_classifier, toy_imag
 
 def test_provenance_names_everything_the_numbers_depend_on(toy_classifier, toy_images):
     provenance = evaluate(toy_classifier, toy_images, ["x"], seed=7).provenance
-    assert toy_classifier.fingerprint in provenance["model"]
-    assert f"13 images, fingerprint {toy_images.fingerprint}" in provenance["images"]
+    assert provenance.model.weights == toy_classifier.fingerprint
+    assert f"13 images, fingerprint {toy_images.fingerprint}" in str(provenance.images)
     started = Evaluation(toy_classifier, toy_images, batch_size=4)
     started.run(["x"], count=4)
-    assert "fingerprint" not in started.provenance["images"]
-    assert provenance["seed"] == "7"
-    assert "cpu" in provenance["device"]
-    assert {"codec", "labels", "versions", "pixels"} <= set(provenance)
+    assert "fingerprint" not in str(started.provenance.images)
+    assert provenance.seed == "7"
+    assert "cpu" in provenance.devices[0]
+    assert {"codec", "labels", "versions", "pixels"} <= set(provenance.header())
 
 
 @pytest.mark.parametrize("codec", ["pillow", "tensor"])

@@ -75,8 +75,8 @@ def test_folding_changes_probabilities_by_rounding_and_nothing_else(classifier, 
     folded = evaluate(classifier, images, TABLE)
     plain = evaluate(classifier, images, TABLE, optimize="none")
     agree(folded, plain)
-    assert folded.provenance["network"].startswith("batch normalisation folded")
-    assert plain.provenance["network"] == "as it is"
+    assert folded.provenance.network.startswith("batch normalisation folded")
+    assert plain.provenance.network == "as it is"
 
 
 def test_the_network_as_it_is_runs_where_that_is_asked_for(classifier, images, net):
@@ -103,7 +103,7 @@ def test_half_precision_classifies_and_attacks_stay_in_single(classifier, images
     assert (
         sum(size for kind, size, _ in others if kind == dtype) == 3 * 11 + 1
     )  # each view once, one image again
-    assert evaluation.provenance["precision"] == f"{precision} (attacks in fp32)"
+    assert evaluation.provenance.precision == f"{precision} (attacks in fp32)"
 
 
 @pytest.mark.filterwarnings("ignore:this CPU has no")
@@ -212,6 +212,6 @@ def test_a_measured_size_is_said_in_the_provenance(classifier, images, monkeypat
     evaluation.run(["x"])
     assert evaluation.batch_size == 4
     assert (
-        evaluation.provenance["batch size"]
+        evaluation.provenance.batch_size
         == "4, the fastest here (images/s of the model alone at 2: 10, 4: 20)"
     )

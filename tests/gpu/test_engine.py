@@ -36,7 +36,7 @@ def test_every_precision_runs_and_says_so(precision):
     evaluation = Evaluation(classifier_on("cuda"), images_of(16), precision=precision)
     evaluation.run(TABLE)
     exact = evaluate(classifier_on("cuda"), images_of(16), TABLE)
-    assert evaluation.provenance["precision"].startswith(precision)
+    assert evaluation.provenance.precision.startswith(precision)
     np.testing.assert_allclose(evaluation.records.column("p_top", "x"), exact.column("p_top", "x"), atol=2e-2)
 
 

@@ -76,7 +76,7 @@ def test_without_them_the_others_are_a_set_that_says_what_it_lacks(messy):
     assert images.names == ("good/a.png", "good/b.jpg", "good/c.webp", "good/d.jpg")
     assert images.labels.tolist() == [0, 0, 0, 0]
     assert len(images.skipped) == 9
-    line = images.describe(complete=True)
+    line = str(images.provenance(complete=True))
     assert line.startswith(f"{messy}, 4 images, 9 bad ones skipped (odd/bomb.png is 12000x12000")
     assert "and 4 more)" in line
     assert images.subset([0, 1]).skipped == images.skipped
@@ -114,8 +114,8 @@ def test_duplicate_images_are_reported(write_image, tmp_path):
         write_image(name, seed=1)
     write_image("dog/d.png", seed=2)
     images = open_images(tmp_path, size=8)
-    assert images.describe(complete=False) == f"{tmp_path}, 4 images"
-    assert images.describe(complete=True).endswith(
+    assert str(images.provenance(complete=False)) == f"{tmp_path}, 4 images"
+    assert str(images.provenance(complete=True)).endswith(
         "2 duplicate images, 1 of them under another label (cat/a.png = cat/b.png, cat/a.png = dog/c.png)"
     )
 
@@ -203,7 +203,7 @@ def test_a_stratified_part_has_each_class_in_its_share(sizes, count, expected):
     assert images.sample(count, seed=3, stratified=True).ids == drawn[3].ids
     if count < len(images):
         assert len({part.ids for part in drawn}) > 1
-        assert drawn[0].describe(complete=False).endswith("stratified")
+        assert str(drawn[0].provenance(complete=False)).endswith("stratified")
 
 
 def test_every_image_of_a_class_is_drawn_as_often():

@@ -59,7 +59,7 @@ def test_classes_are_matched_by_name_where_both_are_known(classifier, mine, thei
         warnings.simplefilter("error")
         matched = match_classes(images(mine), classifier(theirs))
     assert matched.labels.tolist() == labels
-    assert "classes by " in matched.describe(complete=False)
+    assert "classes by " in str(matched.provenance(complete=False))
     again = match_classes(matched, classifier(theirs))
     assert again.labels.tolist() == labels
 
@@ -67,7 +67,7 @@ def test_classes_are_matched_by_name_where_both_are_known(classifier, mine, thei
 def test_a_classifier_of_1000_nameless_classes_has_imagenets(classifier):
     matched = match_classes(images(["n02119789", "n01440764"]), classifier(None, 1000))
     assert matched.labels.tolist() == [278, 0]
-    assert "classes by WordNet id" in matched.describe(complete=False)
+    assert "classes by WordNet id" in str(matched.provenance(complete=False))
 
 
 def test_images_without_a_label_stay_so(classifier):
@@ -78,7 +78,7 @@ def test_images_without_a_label_stay_so(classifier):
 def test_the_same_names_in_the_same_order_need_no_remark(classifier):
     matched = match_classes(images(["cat", "dog"]), classifier(["cat", "dog"]))
     assert matched.labels.tolist() == [0, 1]
-    assert matched.describe(complete=False) == "set, 2 images"
+    assert str(matched.provenance(complete=False)) == "set, 2 images"
 
 
 def test_order_counts_where_a_side_has_no_names_and_that_is_said(classifier):
@@ -92,7 +92,7 @@ def test_order_counts_where_a_side_has_no_names_and_that_is_said(classifier):
             == ()
         )
     assert matched.labels.tolist() == [0, 1]
-    assert matched.describe(complete=False) == "set, 2 images, classes by order"
+    assert str(matched.provenance(complete=False)) == "set, 2 images, classes by order"
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from robustcheck import Records, RobustcheckError
 from robustcheck.notation import X, parse
 from robustcheck.records import COLUMNS, as_rows
 from robustcheck.records.csv import dumps, load, loads, save
+from robustcheck.records.provenance import Provenance
 
 ADV = parse("Adv_1")
 
@@ -37,7 +38,7 @@ def records(labels=(0, 1, 2), names=("a.png", "b.png", "c.png"), adv=(0, 2, -1),
             X: columns(top, [0.9, 0.8, 0.7], labels, top),
             ADV: columns(adv, [0.5, 0.25, 0.1], labels, top),
         },
-        provenance={"model": "toy"},
+        provenance=Provenance.from_header({"model": "toy"}),
         **rest,
     )
 

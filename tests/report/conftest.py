@@ -9,6 +9,7 @@ import pytest
 
 from robustcheck.notation import parse
 from robustcheck.records import Records, as_rows
+from robustcheck.records.provenance import Provenance
 from robustcheck.report.panel import Guess, Panel, Picture
 from robustcheck.report.run import Check, Finding, FinishedRun, ReportedClaim, Study
 
@@ -61,7 +62,9 @@ def made_records(count=8, views=VIEWS, *, labelled=True, names=None, wrong=False
         tuple(names or [f"image-{image}.png" for image in range(count)]),
         labels if labelled else np.full(count, -1),
         columns,
-        {"model": "toy, weights 0123", "images": f"made up, {count} images", **provenance},
+        Provenance.from_header(
+            {"model": "toy, weights 0123", "images": f"made up, {count} images", **provenance}
+        ),
     )
 
 

@@ -6,9 +6,11 @@ import torch
 
 from robustcheck import Classifier, ImageSet, RobustcheckError, RobustnessWarning, evaluate
 from robustcheck.evaluation import Evaluation
+from robustcheck.evaluation.cache_keys import digest_of, study_facts
 from robustcheck.evaluation.shards import Shard
 from robustcheck.notation import STEPS, register_defence
 from robustcheck.records import COLUMNS
+from robustcheck.records.provenance import Codec, Images, Model, Provenance
 from robustcheck.store.block import BadPart, Part
 from robustcheck.store.store import RecordStore
 
@@ -340,3 +342,36 @@ def test_computed_elsewhere_and_committed_twice(classifier, images, store):
     here.run(VIEWS)
     assert classifier.seen == SPOT_CHECK
     assert_same(here.records, run(classifier, images).records)
+
+
+def test_what_is_kept_by_an_earlier_version_is_found_by_its_words(classifier):
+    """The digest that records are kept under is over these lines: other words would lose all that is kept."""
+    provenance = Provenance(
+        model=Model("toy", "0123"),
+        pixels="squash to 16x16 (bilinear)",
+        images=Images("made", 8, fingerprint="ff00"),
+        devices=("cpu (2 threads)",),
+        precision="fp32",
+        network="as it is",
+        codec=Codec("JPEG 4:2:0, islow DCT, fancy upsampling", "Pillow 13.0.0 (libjpeg-turbo 3.2.0)"),
+        labels="attacks flee from l_x",
+        seed="7",
+        versions=("robustcheck 0.1.0", "torch 2.6.0"),
+        libraries=("foolbox 3.3.4",),
+    )
+    facts = study_facts(classifier, provenance, batch_size=8, take=1)
+    here = {name: facts.pop(name) for name in ("model", "weights", "code", "device", "source")}
+    assert all(isinstance(text, str) for text in here.values())
+    assert facts == {
+        "pixels": "squash to 16x16 (bilinear)",
+        "precision": "fp32",
+        "network": "as it is",
+        "codec": "JPEG 4:2:0, islow DCT, fancy upsampling, by Pillow 13.0.0 (libjpeg-turbo 3.2.0)",
+        "labels": "attacks flee from l_x",
+        "seed": "7",
+        "versions": "robustcheck 0.1.0, torch 2.6.0",
+        "batch size": "8",
+        "take": "1",
+        "records": "1",
+    }
+    assert digest_of(facts) == "a7fc1fadf3a8e234df04469eef5d3605"

@@ -38,9 +38,9 @@ class Failure:
 def identity(evaluation: Evaluation) -> dict[str, str]:
     """Return what the numbers of an evaluation depend on that its process and machine bring."""
     place = place_facts(evaluation.classifier)
-    provenance = evaluation.provenance
+    lines = evaluation.provenance.header()
     return {
-        **{name: provenance[name] for name in ("pixels", "codec", "network", "versions", *OWN)},
+        **{name: lines[name] for name in ("pixels", "codec", "network", "versions", *OWN)},
         "weights": evaluation.classifier.fingerprint,
         "kind": place["device"],
         "source": place["source"],

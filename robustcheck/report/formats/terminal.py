@@ -88,7 +88,7 @@ def _row(records: Records, view: View, width: int) -> Iterator[str]:
 
 
 def _provenance(records: Records) -> Iterator[str]:
-    for name, text in records.provenance.items():
+    for name, text in records.provenance.header().items():
         yield from _wrapped(text, initial_indent=f"{name:<11}", subsequent_indent=" " * 11)
 
 

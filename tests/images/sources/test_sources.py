@@ -251,8 +251,8 @@ def test_what_a_dataset_is_drawn_by_is_the_seed(library, tmp_path):
     assert one.ids == same.ids != other.ids
     assert len(open_images(f"hf:{tmp_path}/set", size=8, limit=6, stratified=True)) == 6
     stream = open_images(f"hf:{tmp_path}/set?streaming=yes", size=8, limit=5)
-    assert "the first 5 of the stream, shuffled by shards and 1000 at a time" in stream.describe(
-        complete=False
+    assert "the first 5 of the stream, shuffled by shards and 1000 at a time" in str(
+        stream.provenance(complete=False)
     )
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from robustcheck import ImageSet, RobustnessWarning, evaluate
 from robustcheck.records import Records
+from robustcheck.records.provenance import Provenance
 from robustcheck.report.formats.terminal import render
 from robustcheck.report.run import Finding, FinishedRun, ReportedClaim, Study, merge_studies
 
@@ -12,7 +13,11 @@ from robustcheck.report.run import Finding, FinishedRun, ReportedClaim, Study, m
 def study(toy_classifier, toy_images, *views):
     records = evaluate(toy_classifier, toy_images, views)
     fixed = Records(
-        records.ids, records.names, records.labels, records.columns, {"model": "toy, weights 0123"}
+        records.ids,
+        records.names,
+        records.labels,
+        records.columns,
+        Provenance.from_header({"model": "toy, weights 0123"}),
     )
     return Study(fixed, 4)
 

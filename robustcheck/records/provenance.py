@@ -1,0 +1,153 @@
+"""What numbers depend on: model, images, codec, device, seeds, versions.
+
+`Provenance` holds it as data. `header` and `from_header` are the one place that maps it to the lines of text that
+stand in the headers of record files, in reports and in the keys of the record store, and back.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+
+@dataclass(frozen=True)
+class Model:
+    """A classifier by name, the fingerprint of its weights, and where they are from."""
+
+    name: str = ""
+    weights: str = ""
+    origin: str = ""
+
+    def __str__(self) -> str:
+        weights = f", weights {self.weights}" if self.weights else ""
+        return self.name + weights + (f" ({self.origin})" if self.origin else "")
+
+    @classmethod
+    def from_text(cls, text: str) -> Model:
+        """Return the model that a header's line names."""
+        name, _, rest = text.partition(", weights ")
+        weights, _, origin = rest.partition(" (")
+        found = cls(name, weights, origin.removesuffix(")"))
+        return found if str(found) == text else cls(text)
+
+
+@dataclass(frozen=True)
+class Images:
+    """An image set: its name, how many images are in it, and what was left out of it or matched."""
+
+    name: str = ""
+    count: int | None = None
+    notes: tuple[str, ...] = ()
+    fingerprint: str = ""
+    """A digest of all pixels; "" where not all images were seen."""
+    duplicates: str = ""
+    """Which images are the same as an earlier one, in words."""
+
+    @property
+    def summary(self) -> str:
+        """The set without what only a look at all of its pixels can tell."""
+        count = () if self.count is None else (f"{self.count} images",)
+        return ", ".join([self.name, *count, *self.notes])
+
+    def __str__(self) -> str:
+        fingerprint = f"fingerprint {self.fingerprint}" if self.fingerprint else ""
+        return ", ".join(filter(None, [self.summary, fingerprint, self.duplicates]))
+
+    @classmethod
+    def from_text(cls, text: str) -> Images:
+        """Return the image set that a header's line describes."""
+        summary, _, seen = text.partition(", fingerprint ")
+        fingerprint, _, duplicates = seen.partition(", ")
+        read = re.fullmatch(r"(.*?), ([0-9]{1,15}) images(?:, (.*))?", summary, re.DOTALL)
+        if read is None:
+            return cls(text)
+        name, count, notes = read.groups()
+        found = cls(name, int(count), (notes,) if notes else (), fingerprint, duplicates)
+        return found if str(found) == text else cls(text)
+
+
+@dataclass(frozen=True)
+class Codec:
+    """A JPEG codec: its settings, which decide the pixels, and the library that follows them."""
+
+    settings: str = ""
+    library: str = ""
+
+    def __str__(self) -> str:
+        return self.settings + (f", by {self.library}" if self.library else "")
+
+    @classmethod
+    def from_text(cls, text: str) -> Codec:
+        """Return the codec that a header's line names."""
+        settings, _, library = text.partition(", by ")
+        found = cls(settings, library)
+        return found if str(found) == text else cls(text)
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Everything that the numbers depend on; what is unknown is empty."""
+
+    model: Model = field(default_factory=Model)
+    pixels: str = ""
+    """How images are prepared for the classifier."""
+    images: Images = field(default_factory=Images)
+    devices: tuple[str, ...] = ()
+    """Several where processes with a GPU each shared the work."""
+    precision: str = ""
+    network: str = ""
+    """What was done to the network to make it faster."""
+    codec: Codec = field(default_factory=Codec)
+    labels: str = ""
+    """Which labels attacks and accuracy go by."""
+    seed: str = ""
+    versions: tuple[str, ...] = ()
+    """Of the libraries that every run uses: "torch 2.6.0"."""
+    libraries: tuple[str, ...] = ()
+    """Of the libraries whose attacks were used."""
+    batch_size: str = ""
+    """How the batch size was found, where it was measured."""
+    other: tuple[tuple[str, str], ...] = ()
+    """Lines of a file that this version knows nothing of."""
+
+    def header(self) -> dict[str, str]:
+        """Return a line of text for each that is known, in the order in which files and reports have them."""
+        lines = {
+            "model": str(self.model),
+            "pixels": self.pixels,
+            "images": str(self.images),
+            "device": ", ".join(self.devices),
+            "precision": self.precision,
+            "network": self.network,
+            "codec": str(self.codec),
+            "labels": self.labels,
+            "seed": self.seed,
+            "versions": ", ".join(self.versions),
+            "libraries": ", ".join(self.libraries),
+            "batch size": self.batch_size,
+            **dict(self.other),
+        }
+        return {name: text for name, text in lines.items() if text}
+
+    @classmethod
+    def from_header(cls, lines: Mapping[str, str]) -> Provenance:
+        """Return the provenance of which `header` gave these lines; raises TypeError for what is no such mapping."""
+        if not isinstance(lines, Mapping):
+            raise TypeError(f"provenance must be a mapping of names to texts, got {type(lines).__name__}")
+        left = {str(name): str(text) for name, text in lines.items()}
+        found = cls(
+            model=Model.from_text(left.pop("model", "")),
+            images=Images.from_text(left.pop("images", "")),
+            codec=Codec.from_text(left.pop("codec", "")),
+            devices=_listed(left.pop("device", "")),
+            versions=_listed(left.pop("versions", "")),
+            libraries=_listed(left.pop("libraries", "")),
+            batch_size=left.pop("batch size", ""),
+        )
+        texts = {name: left.pop(name, "") for name in ("pixels", "precision", "network", "labels", "seed")}
+        return replace(found, **texts, other=tuple(left.items()))  # type: ignore[arg-type]
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(text.split(", ")) if text else ()
