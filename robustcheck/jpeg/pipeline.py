@@ -206,7 +206,7 @@ def _through_blocks(planes: Tensor, steps: Tensor, arithmetic: Arithmetic) -> Te
     """DCT, quantise, dequantise and inverse DCT of planes (N, P, H, W) of whole blocks, by steps (N, 8, 8)."""
     n, p, height, width = planes.shape
     blocks = planes.reshape(n, p, height // 8, 8, width // 8, 8).permute(3, 5, 0, 1, 2, 4).contiguous()
-    forward = on_device(torch.tensor(DCT_MATRIX, dtype=planes.dtype), planes.device)
+    forward = on_device(torch.tensor(DCT_MATRIX, dtype=planes.dtype, device="cpu"), planes.device)
     inverse = forward.t()
     blocks = arithmetic.shift(arithmetic.product(forward, blocks, 1), 1 << 10, 11)  # jfdctint.c
     blocks = arithmetic.shift(arithmetic.product(forward, blocks, 0), 1 << 14, 15)

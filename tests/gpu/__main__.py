@@ -19,7 +19,9 @@ wheels/ of the checkout (git ignores it), to be carried to a machine without a n
 from __future__ import annotations
 
 import argparse
+import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -52,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         taken, left_out = wheels.unpack(options.wheels, Path(unpacked))
         about = {
             "started": time.strftime("%Y-%m-%d %H:%M:%S %Z"),
+            "commit": _commit(),
             "minutes": options.minutes,
             "wheels": ", ".join(taken) or "none",
             **({"wheels left out": ", ".join(left_out)} if left_out else {}),
@@ -71,6 +74,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"\n{report.markdown(results, about)}\nin {options.out}: results.md, results.json, output.txt\n"
     )
     return int(any(result.is_bad for result in results))
+
+
+def _commit() -> str:
+    git = shutil.which("git")
+    if git is None:
+        return "unknown"
+    command = [git, "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -42,12 +42,12 @@ def medians_in_turns(
     device: str,
     *,
     rounds: int,
-    is_late: Callable[[], bool],
+    deadline: float,
     shortest: float = ROUND,
 ) -> Iterator[dict[str, float]]:
     """Time each call once a round, in turns, and yield the medians so far after each round.
 
-    The calls have been warmed up. What takes less than `shortest` seconds is called as often as fills them; 0 is for
+    No round is begun that would last past `deadline`. The calls have been warmed up. What takes less than `shortest` seconds is called as often as fills them; 0 is for
     calls too long to be made once more.
     """
     counts = dict.fromkeys(calls, 1)
@@ -55,10 +55,11 @@ def medians_in_turns(
         counts[name] = max(1, round(shortest / max(seconds_a_call(call, 1, device), 1e-7)))
     times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
+        start = time.monotonic()
         for name, call in calls.items():
             times[name].append(seconds_a_call(call, counts[name], device))
         yield {name: median(each) for name, each in times.items()}
-        if is_late():
+        if 2 * time.monotonic() - start > deadline:
             return
 
 

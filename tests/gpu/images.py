@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 PHOTOGRAPHS = Path(__file__).parents[2] / "fixtures" / "images"
 
 
+@lru_cache(maxsize=1)
 def photographs() -> list[Tensor]:
     """Four photographs as uint8 (1, 3, H, W)."""
     files = sorted(PHOTOGRAPHS.glob("*/*.jpg"))

@@ -13,9 +13,14 @@ from tests.gpu.results import Result
 
 def line(result: Result) -> str:
     """The terminal's line."""
+    start = f"({result.key}) {result.title:<26}{result.status:<8}{result.seconds:6.1f} s"
+    return f"{start}  {said(result)}".rstrip()
+
+
+def said(result: Result) -> str:
+    """A step in few words: why it ended, what failed, else what it found."""
     failed = [f"FAILED {name}" for name, check in result.checks.items() if not check["ok"]]
-    said = "; ".join(filter(None, (result.reason, *(failed or [result.headline]))))
-    return f"({result.key}) {result.title:<30}{result.status:<8}{result.seconds:6.1f} s  {said}".rstrip()
+    return "; ".join(filter(None, (result.reason, *(failed or [result.headline]))))
 
 
 def write(folder: Path, results: Sequence[Result], about: dict[str, Any]) -> None:
@@ -28,7 +33,19 @@ def write(folder: Path, results: Sequence[Result], about: dict[str, Any]) -> Non
 def markdown(results: Sequence[Result], about: dict[str, Any]) -> str:
     """All steps as Markdown."""
     facts = "".join(f"- {name}: {value}\n" for name, value in about.items())
-    return "\n".join([f"# GPU check\n\n{facts}", *map(_section, results)])
+    return "\n".join([f"# GPU check\n\n{facts}", _summary(results), *map(_section, results)])
+
+
+def _summary(results: Sequence[Result]) -> str:
+    rows = {
+        f"({result.key}) {result.title}": {
+            "ended": result.status,
+            "seconds": result.seconds,
+            "in short": said(result),
+        }
+        for result in results
+    }
+    return _table("step", rows)
 
 
 def _section(result: Result) -> str:

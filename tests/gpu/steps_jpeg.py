@@ -85,7 +85,7 @@ def _speed_at(job: Job, size: Size) -> str:
         calls,
         job.device,
         rounds=1 if job.toy else 7,
-        is_late=lambda: job.is_late,
+        deadline=job.deadline,
         shortest=0 if job.toy else ROUND,
     ):
         ours = medians["triton"]

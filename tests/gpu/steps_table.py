@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -68,44 +69,32 @@ class Study:
 
 def table(job: Job) -> None:
     """(e) The table's images a second in each precision, beside the model calls alone and a script."""
-    study = Study(job)
-    named, script = study_script()
+    study, (named, script) = Study(job), study_script()
     job.log.note(
-        f"{study.name}, {study.count} images {study.size}x{study.size} from memory, batches of {study.batch_size}; "
-        f"the {named} has {study.few} of them, in batches of 64, and the same precision"
+        f"{study.name}; {study.count} images {study.size}x{study.size} from memory, batches of {study.batch_size}. The "
+        f"model calls are the network's as it is, its batch normalisations not folded, on {len(study.on_device)} images "
+        f"on the device; the {named} has {study.few}, in batches of 64. All three in the same precision"
     )
     if "tf32" not in precisions(job.device):
         job.log.note("tf32 is left out: it is a precision of CUDA devices")
-    calls, counts = {}, {}
+    counts = {"ours": study.count, "calls": len(study.on_device), "script": study.few}
+    calls: dict[str, Callable[[], object]] = {}
     for precision in precisions(job.device):
-        peak = peak_bytes(lambda p=precision: study.evaluate(p, 2 * study.batch_size), job.device)
+        peak = peak_bytes(partial(study.evaluate, precision, 2 * study.batch_size), job.device)
         job.log.row("table", precision, peak_memory_MiB=peak / 2**20)
-        for kind, call, count in (
-            ("ours", lambda p=precision: study.evaluate(p), study.count),
-            ("calls", lambda p=precision: study.model_calls(p, study.on_device), len(study.on_device)),
-            ("script", lambda p=precision: study.script(script, p), study.few),
-        ):
-            calls[f"{precision} {kind}"], counts[f"{precision} {kind}"] = call, count
         study.model_calls(precision, study.on_device[: study.batch_size])
         study.script(script, precision)
-    # The first round is logged as it goes: a full table takes seconds.
-    for rounds in medians_in_turns(
-        calls, job.device, rounds=1 if job.toy else 5, is_late=lambda: job.is_late, shortest=0.0
-    ):
+        calls[f"{precision} ours"] = partial(study.evaluate, precision)
+        calls[f"{precision} calls"] = partial(study.model_calls, precision, study.on_device)
+        calls[f"{precision} script"] = partial(study.script, script, precision)
+    rounds = 1 if job.toy else 5
+    for medians in medians_in_turns(calls, job.device, rounds=rounds, deadline=job.deadline, shortest=0):
         for precision in precisions(job.device):
-            _log(
-                job,
-                precision,
-                {k: counts[f"{precision} {k}"] / rounds[f"{precision} {k}"] for k in KINDS},
-                named,
-            )
+            speeds = {kind: count / medians[f"{precision} {kind}"] for kind, count in counts.items()}
+            _log(job, precision, named, **speeds)
 
 
-KINDS = ("ours", "calls", "script")
-
-
-def _log(job: Job, precision: str, speeds: dict[str, float], script: str) -> None:
-    ours, calls, theirs = (speeds[kind] for kind in KINDS)
+def _log(job: Job, precision: str, named: str, *, ours: float, calls: float, script: float) -> None:
     job.log.row(
         "table",
         precision,
@@ -113,13 +102,13 @@ def _log(job: Job, precision: str, speeds: dict[str, float], script: str) -> Non
             "images/s": ours,
             "model calls alone, images/s": calls,
             "% of the model calls": 100 * ours / calls,
-            f"{script}, images/s": theirs,
-            "times the script": ours / theirs,
+            f"{named}, images/s": script,
+            "times the script": ours / script,
         },
     )
     job.log.headline(
         f"{precision}: {in_short(ours)} images/s, {100 * ours / calls:.0f} % of the model calls, "
-        f"{ours / theirs:.3g} x the {script}"
+        f"{ours / script:.3g} x the {named}"
     )
 
 

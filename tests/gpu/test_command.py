@@ -7,9 +7,14 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import warnings
+import zipfile
 from pathlib import Path
 
 import pytest
+import torch
+
+from tests.gpu import device, wheels
 
 ROOT = Path(__file__).parents[2]
 
@@ -135,3 +140,27 @@ def test_an_unknown_step_is_refused():
     done = run("-m", "tests.gpu", "--only=a,z")
     assert done.returncode == 2
     assert "no such step: z; there are a, b" in done.stderr
+
+
+def test_wheels_that_fit_are_unpacked(tmp_path):
+    for name in ("one-1.0-py3-none-any.whl", "two-1.0-cp27-cp27m-win32.whl"):
+        with zipfile.ZipFile(tmp_path / name, "w") as wheel:
+            wheel.writestr(f"{name[:3]}.py", "answer = 42")
+    (tmp_path / "three-1.0-py3-none-any.whl").write_text("torn")
+    taken, left_out = wheels.unpack(tmp_path, tmp_path / "site")
+    assert taken == ["one-1.0-py3-none-any.whl"]
+    assert [name.partition("-")[0] for name in left_out] == ["three", "two"]
+    assert [path.name for path in (tmp_path / "site").iterdir()] == ["one.py"]
+
+
+def test_waits_on_cuda_are_counted_by_what_torch_warns_of(monkeypatch):
+    modes = []
+    monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", modes.append)
+    with device.host_waits("cuda") as places, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        for _ in range(3):
+            warnings.warn("called a synchronizing CUDA operation", stacklevel=1)
+        warnings.warn("of something else", stacklevel=1)
+    assert modes == ["warn", "default"]
+    assert list(places.values()) == [3]
+    assert Path(__file__).name in next(iter(places))
