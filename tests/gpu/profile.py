@@ -56,8 +56,11 @@ def by_name(kernels: Iterable[Kernel]) -> list[tuple[str, int, float]]:
     return sorted(found, key=lambda row: -row[2])
 
 
-def busy_seconds(call: Callable[[], object], device: str, *, calls: int) -> float:
-    """Seconds a call for which the device computes, whatever the host needs and copies beside. It has been called before."""
+def busy_seconds(call: Callable[[], object], device: str, *, calls: int) -> float | None:
+    """Seconds a call for which the device computes, whatever the host needs and copies beside; None if none were seen.
+
+    The call has been warmed up.
+    """
     synchronize(device)
     with profiler(device) as profiled:
         for _ in range(calls):
@@ -66,4 +69,4 @@ def busy_seconds(call: Callable[[], object], device: str, *, calls: int) -> floa
     kernels = [
         each for each in kernels_of(profiled, device) if not each.name.startswith(("Memcpy", "Memset"))
     ]
-    return busy_microseconds(kernels) / calls / 1e6
+    return busy_microseconds(kernels) / calls / 1e6 or None

@@ -40,6 +40,7 @@ def _summary(results: Sequence[Result]) -> str:
     rows = {
         f"({result.key}) {result.title}": {
             "ended": result.status,
+            "on": result.where,
             "seconds": result.seconds,
             "in short": said(result),
         }

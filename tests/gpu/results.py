@@ -37,6 +37,10 @@ class Log:
         """Set what the terminal's line says."""
         self._write(headline=text)
 
+    def where(self, text: str) -> None:
+        """Say on what, and at which size, it runs."""
+        self._write(where=text)
+
     def end(self, status: str, reason: str) -> None:
         self._write(status=status, reason=reason)
 
@@ -61,6 +65,7 @@ class Result:
     status: str = "waiting"
     reason: str = ""
     seconds: float = 0.0
+    where: str = ""
     headline: str = ""
     checks: dict[str, dict[str, Any]] = field(default_factory=dict)
     tables: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
@@ -93,6 +98,8 @@ class Result:
                 self.notes.append(entry["note"])
             elif "headline" in entry:
                 self.headline = entry["headline"]
+            elif "where" in entry:
+                self.where = entry["where"]
             elif "status" in entry:
                 status, self.reason = entry["status"], entry["reason"]
         return status

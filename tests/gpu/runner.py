@@ -174,6 +174,7 @@ def _call(target: str, log: Log, options: Options, limit: float) -> None:
             torch.set_num_threads(1)  # toy sizes gain nothing by threads that wait for each other
     module, _, function = target.partition(":")
     job = Job(log, device, options.toy or device == "cpu", deadline)
+    log.where(f"{device}, toy size" if job.toy else device)
     getattr(importlib.import_module(module), function)(job)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from robustcheck import jpeg
 from tests.gpu import kernels, peers
-from tests.gpu.device import ROUND, medians_in_turns
+from tests.gpu.device import ROUND, medians_in_turns, seconds_a_call
 from tests.gpu.images import cuts
 from tests.gpu.profile import busy_seconds
 from tests.gpu.report import in_short
@@ -79,7 +79,6 @@ def _speed_at(job: Job, size: Size) -> str:
         **{name: _rotating(codec, batches) for name, codec in _that_run(job, table, batches[0]).items()},
         pool: partial(peers.interleaved_pool, arrays, peers.cores()),
     }
-    alone = busy_seconds(calls["triton"], job.device, calls=1 if job.toy else 20)
     said = ""
     for medians in medians_in_turns(
         calls,
@@ -92,10 +91,13 @@ def _speed_at(job: Job, size: Size) -> str:
         for name, seconds in medians.items():
             values = size.values(seconds, with_bytes=name == "triton")
             job.log.row(table, name, **values, **{"triton's speedup": seconds / ours})
-        job.log.row(table, "triton, kernels alone", **size.values(alone, with_bytes=True))
         peer = next((name for name in medians if name in NVJPEG.values()), pool)
         said = f"{in_short(size.count / ours)} images/s at {size.side}x{size.side}, {medians[peer] / ours:.3g} x {peer}"
         job.log.headline(said)
+    if alone := busy_seconds(calls["triton"], job.device, calls=1 if job.toy else 20):
+        job.log.row(table, "triton, kernels alone", **size.values(alone, with_bytes=True))
+    else:
+        job.log.note(f"{table}: the profiler saw no kernels")
     return said
 
 
@@ -161,7 +163,8 @@ def _timed(job: Job, launch: kernels.Launch, batches: list[Tensor], exact: Tenso
         job.log.note(f"{_said(launch)}: its pixels differ")
         return None
     call = _rotating(lambda batch: kernels.roundtrip(batch, peers.QUALITY, launch), batches)
-    return busy_seconds(call, job.device, calls=1 if job.toy else 12)
+    calls = 1 if job.toy else 12
+    return busy_seconds(call, job.device, calls=calls) or seconds_a_call(call, calls, job.device)
 
 
 def _said(launch: kernels.Launch) -> str:

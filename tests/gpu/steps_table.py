@@ -16,7 +16,7 @@ from tests.gpu.device import arithmetic, medians_in_turns, peak_bytes, precision
 from tests.gpu.engine import TABLE, quietly
 from tests.gpu.images import noise
 from tests.gpu.peers import Normalised, study_script
-from tests.gpu.profile import busy_microseconds, by_name, kernels_of, profiler
+from tests.gpu.profile import Kernel, busy_microseconds, by_name, kernels_of, profiler
 from tests.gpu.report import in_short
 from tests.gpu.runner import Job
 
@@ -115,30 +115,39 @@ def _log(job: Job, precision: str, named: str, *, ours: float, calls: float, scr
 def one_batch(job: Job) -> None:
     """(h) One batch of the table under the profiler: the device's time by kernel, its gaps, the host's time."""
     study = Study(job)
+    with profiler(job.device):  # what is paid once
+        synchronize(job.device)
     for precision in ("fp32", "bf16"):
-        with profiler(job.device):  # what is paid once
-            synchronize(job.device)
         watch = _Watch(job.device)
         study.evaluate(precision, 4 * study.batch_size, progress=watch)
-        kernels = kernels_of(watch.profiled, job.device)
-        span, busy = (kernels[-1].end - kernels[0].start) / 1e3, busy_microseconds(kernels) / 1e3
         job.log.row(
             "one batch",
             precision,
             images=study.batch_size,
-            device_busy_ms=busy,
-            gaps_ms=span - busy,
-            busy_share=busy / span,
-            kernels=len(kernels),
             host_ms=watch.host_seconds * 1e3,
             host_ms_profiled=watch.profiled_seconds * 1e3,
         )
-        for name, count, microseconds in by_name(kernels)[:12]:
-            job.log.row(
-                f"{precision}: the device's time by kernel", name[:70], calls=count, ms=microseconds / 1e3,
-                share=microseconds / 1e3 / busy,
-            )  # fmt: skip
-        job.log.headline(f"{precision}: device busy {busy:.3g} ms a batch, idle {span - busy:.3g} ms")
+        if kernels := kernels_of(watch.profiled, job.device):
+            _log_kernels(job, precision, kernels)
+        else:
+            job.log.note(f"{precision}: the profiler saw no kernels")
+
+
+def _log_kernels(job: Job, precision: str, kernels: list[Kernel]) -> None:
+    span, busy = (kernels[-1].end - kernels[0].start) / 1e3, busy_microseconds(kernels) / 1e3
+    job.log.row(
+        "one batch",
+        precision,
+        device_busy_ms=busy,
+        gaps_ms=span - busy,
+        busy_share=busy / span,
+        kernels=len(kernels),
+    )
+    for name, count, microseconds in by_name(kernels)[:12]:
+        milliseconds = microseconds / 1e3
+        values = {"calls": count, "ms": milliseconds, "share": milliseconds / busy}
+        job.log.row(f"{precision}: the device's time by kernel", name[:70], **values)
+    job.log.headline(f"{precision}: device busy {busy:.3g} ms a batch, idle {span - busy:.3g} ms")
 
 
 class _Watch:

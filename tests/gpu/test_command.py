@@ -84,6 +84,7 @@ def test_every_step_runs_at_toy_size(tmp_path):
     assert len(found) > 80
     assert None not in found  # what is not finite
     assert {"triton", "tensor"} <= set(steps["d"]["tables"]["1 images 16x16, quality 75"])
+    assert {step["where"] for step in steps.values()} == {"cpu, toy size"}
     page = (tmp_path / "results.md").read_text()
     assert all(f"## ({key}) {step['title']}: {step['status']}" in page for key, step in steps.items())
     assert page in done.stdout
