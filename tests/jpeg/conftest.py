@@ -1,32 +1,11 @@
-"""Pictures to code, and Pillow itself as the judge: none of the package's own codecs."""
+"""Pictures to code."""
 
 from __future__ import annotations
-
-from io import BytesIO
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from skimage import data
-
-
-@pytest.fixture(scope="session")
-def by_pillow():
-    """A function: what Pillow makes of a uint8 batch (N, 3, H, W), with a quality for all or for each."""
-
-    def through(images, quality=75, subsampling="4:2:0"):
-        qualities = [quality] * len(images) if isinstance(quality, int) else [int(value) for value in quality]
-        results = []
-        for image, own in zip(images, qualities, strict=True):
-            file = BytesIO()
-            Image.fromarray(image.permute(1, 2, 0).contiguous().numpy()).save(
-                file, "JPEG", quality=own, subsampling=subsampling
-            )
-            results.append(torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1))
-        return torch.stack(results)
-
-    return through
 
 
 @pytest.fixture(scope="session")

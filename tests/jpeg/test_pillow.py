@@ -8,15 +8,16 @@ import pytest
 import torch
 
 from robustcheck.jpeg import pillow, torchvision
+from tests.toys import through_pillow
 
 
 @pytest.mark.parametrize("library", [pillow, torchvision])
 @pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
-def test_both_libraries(photograph, by_pillow, library, subsampling):
+def test_both_libraries(photograph, library, subsampling):
     images = torch.cat([photograph(name, 57, 64) for name in ("coffee", "rocket", "astronaut")])
     qualities = torch.tensor([15, 75, 100])
     assert torch.equal(
-        library.roundtrip(images, qualities, subsampling), by_pillow(images, qualities, subsampling)
+        library.roundtrip(images, qualities, subsampling), through_pillow(images, qualities, subsampling)
     )
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from robustcheck import jpeg
 from robustcheck.jpeg import tensor
 from robustcheck.jpeg.roundtrip import fastest_codec
+from tests.toys import through_pillow
 
 SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
 CODECS = ("pillow", "tensor")
@@ -30,54 +31,54 @@ def codec(request):
     return request.param
 
 
-def test_every_small_size(picture, by_pillow, subsampling):
+def test_every_small_size(picture, subsampling):
     wrong = []
     for height, width in product(range(1, 19), repeat=2):
         image = picture("noise", height, width)
         result = jpeg.roundtrip(image, quality=60, subsampling=subsampling, codec="tensor")
-        if not torch.equal(result, by_pillow(image, 60, subsampling)):
+        if not torch.equal(result, through_pillow(image, 60, subsampling)):
             wrong.append((height, width))
     assert not wrong
 
 
-def test_every_height_and_width_to_seventy(picture, by_pillow, codec, subsampling):
+def test_every_height_and_width_to_seventy(picture, codec, subsampling):
     for height in range(1, 71):
         image = picture("noise", height, height * 27 % 71)
         result = jpeg.roundtrip(image, quality=90, subsampling=subsampling, codec=codec)
-        assert torch.equal(result, by_pillow(image, 90, subsampling)), image.shape
+        assert torch.equal(result, through_pillow(image, 90, subsampling)), image.shape
 
 
 @pytest.mark.parametrize("size", [(223, 225), (231, 231), (224, 224), (375, 500)])
-def test_sizes_of_studies(picture, by_pillow, codec, subsampling, size):
+def test_sizes_of_studies(picture, codec, subsampling, size):
     image = picture("slope", *size)
     result = jpeg.roundtrip(image, subsampling=subsampling, codec=codec)
-    assert torch.equal(result, by_pillow(image, 75, subsampling))
+    assert torch.equal(result, through_pillow(image, 75, subsampling))
 
 
-def test_every_quality_in_one_batch(photograph, by_pillow, codec, subsampling):
+def test_every_quality_in_one_batch(photograph, codec, subsampling):
     images = photograph("astronaut", 40, 56, top=80, left=180).repeat(100, 1, 1, 1)
     qualities = torch.arange(1, 101)
     result = jpeg.roundtrip(images, quality=qualities, subsampling=subsampling, codec=codec)
-    assert torch.equal(result, by_pillow(images, qualities, subsampling))
+    assert torch.equal(result, through_pillow(images, qualities, subsampling))
 
 
 @pytest.mark.parametrize("name", PHOTOGRAPHS)
-def test_photographs_plain_and_attacked(photograph, by_pillow, codec, subsampling, name):
+def test_photographs_plain_and_attacked(photograph, codec, subsampling, name):
     image = photograph(name, 231, 225)
     signs = torch.randint(0, 2, image.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
     attacked = [(image + step * signs).clamp(0, 255).to(torch.uint8) for step in (1, 5)]
     images = torch.cat((image, *attacked))
     for quality in (10, 50, 75, 95):
         result = jpeg.roundtrip(images, quality=quality, subsampling=subsampling, codec=codec)
-        assert torch.equal(result, by_pillow(images, quality, subsampling)), quality
+        assert torch.equal(result, through_pillow(images, quality, subsampling)), quality
 
 
 @pytest.mark.parametrize("kind", ["noise", "flat", "saturated", "checkerboard", "slope"])
-def test_drawn_pictures(picture, by_pillow, codec, subsampling, kind):
+def test_drawn_pictures(picture, codec, subsampling, kind):
     images = picture(kind, 45, 51).repeat(5, 1, 1, 1)
     qualities = torch.tensor([4, 25, 75, 92, 100])
     result = jpeg.roundtrip(images, quality=qualities, subsampling=subsampling, codec=codec)
-    assert torch.equal(result, by_pillow(images, qualities, subsampling))
+    assert torch.equal(result, through_pillow(images, qualities, subsampling))
 
 
 @settings(max_examples=60, deadline=None)
@@ -87,10 +88,10 @@ def test_drawn_pictures(picture, by_pillow, codec, subsampling, kind):
     subsampling=st.sampled_from(SUBSAMPLINGS),
     seed=st.integers(0, 2**32),
 )
-def test_random_batches(by_pillow, size, quality, subsampling, seed):
+def test_random_batches(size, quality, subsampling, seed):
     generator = torch.Generator().manual_seed(seed)
     images = torch.randint(0, 256, (len(quality), 3, *size), dtype=torch.uint8, generator=generator)
-    expected = by_pillow(images, quality, subsampling)
+    expected = through_pillow(images, quality, subsampling)
     for name in ("auto", *CODECS):
         result = jpeg.roundtrip(images, quality=torch.tensor(quality), subsampling=subsampling, codec=name)
         assert torch.equal(result, expected), name
@@ -106,11 +107,11 @@ def test_random_batches(by_pillow, size, quality, subsampling, seed):
         pytest.param(lambda x: x[:, :1].expand(-1, 3, -1, -1), id="grey by strides"),
     ],
 )
-def test_any_strides_in_contiguous_out_input_untouched(photograph, by_pillow, codec, laid_out):
+def test_any_strides_in_contiguous_out_input_untouched(photograph, codec, laid_out):
     images = laid_out(torch.cat([photograph(name, 50, 61) for name in PHOTOGRAPHS]))
     before = images.clone()
     result = jpeg.roundtrip(images, codec=codec)
-    assert torch.equal(result, by_pillow(before))
+    assert torch.equal(result, through_pillow(before))
     assert torch.equal(images, before)
     assert result.is_contiguous()
     assert result.dtype is torch.uint8
@@ -123,16 +124,16 @@ def float64_by_default():
     torch.set_default_dtype(torch.float32)
 
 
-def test_settings_of_torch_change_nothing(photograph, by_pillow, codec, float64_by_default):
+def test_settings_of_torch_change_nothing(photograph, codec, float64_by_default):
     image = photograph("coffee", 64, 80)
-    expected = by_pillow(image, 40)
+    expected = through_pillow(image, 40)
     with torch.autocast("cpu", dtype=torch.bfloat16), torch.inference_mode():
         assert torch.equal(jpeg.roundtrip(image, quality=40, codec=codec), expected)
         assert torch.equal(jpeg.roundtrip(image.clone(), quality=40, codec=codec), expected)
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_any_number_of_threads(photograph, by_pillow, codec, threads):
+def test_any_number_of_threads(photograph, codec, threads):
     images = torch.cat([photograph(name, 40, 48) for name in PHOTOGRAPHS])
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -140,24 +141,26 @@ def test_any_number_of_threads(photograph, by_pillow, codec, threads):
         result = jpeg.roundtrip(images, codec=codec)
     finally:
         torch.set_num_threads(before)
-    assert torch.equal(result, by_pillow(images))
+    assert torch.equal(result, through_pillow(images))
 
 
-def test_chunks_keep_each_image_with_its_own_quality(monkeypatch, photograph, by_pillow):
+def test_chunks_keep_each_image_with_its_own_quality(monkeypatch, photograph):
     monkeypatch.setattr(tensor, "_CPU_CHUNK", 2 * 3 * 40 * 48)
     images = torch.cat(
         [photograph(name, 40, 48) for name in PHOTOGRAPHS] + [photograph("rocket", 40, 48, 0, 0)]
     )
     qualities = torch.tensor([10, 30, 50, 70, 90])
     assert torch.equal(
-        jpeg.roundtrip(images, quality=qualities, codec="tensor"), by_pillow(images, qualities)
+        jpeg.roundtrip(images, quality=qualities, codec="tensor"), through_pillow(images, qualities)
     )
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.int64])
-def test_quality_as_a_tensor_of_one(photograph, by_pillow, dtype):
+def test_quality_as_a_tensor_of_one(photograph, dtype):
     image = photograph("rocket", 30, 30)
-    assert torch.equal(jpeg.roundtrip(image, quality=torch.tensor(33, dtype=dtype)), by_pillow(image, 33))
+    assert torch.equal(
+        jpeg.roundtrip(image, quality=torch.tensor(33, dtype=dtype)), through_pillow(image, 33)
+    )
 
 
 @pytest.mark.parametrize("codec", ["auto", "pillow", "tensor"])
@@ -167,9 +170,9 @@ def test_an_empty_batch_comes_back_empty(codec):
     assert result.dtype is torch.uint8
 
 
-def test_defaults_are_pillows(photograph, by_pillow):
+def test_defaults_are_pillows(photograph):
     image = photograph("chelsea", 100, 90)
-    assert torch.equal(jpeg.roundtrip(image), by_pillow(image, 75, "4:2:0"))
+    assert torch.equal(jpeg.roundtrip(image), through_pillow(image, 75, "4:2:0"))
     assert not torch.equal(jpeg.roundtrip(image), jpeg.roundtrip(image, subsampling="4:4:4"))
 
 

@@ -1,6 +1,6 @@
 """Inputs that are wrong, by kind: each is to end in one of our errors, with what was got and what to do.
 
-`python tests/malformed/inputs.py` prints how many there are of each kind, and what became of them.
+`python -m tests.malformed.inputs` prints how many there are of each kind, and what became of them.
 """
 
 from __future__ import annotations

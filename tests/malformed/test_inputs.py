@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
 
 import pytest
 
-_SPEC = spec_from_file_location("malformed_inputs", Path(__file__).with_name("inputs.py"))
-inputs = module_from_spec(_SPEC)
-sys.modules["malformed_inputs"] = inputs
-_SPEC.loader.exec_module(inputs)
+from tests.malformed import inputs
 
 
 @pytest.fixture(scope="module")

@@ -4,12 +4,15 @@ import functools
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
 from robustcheck.models.code_digest import digest_of, digest_of_module
+
+ROOT = Path(__file__).parents[2]
 
 
 def made(source, name="step"):
@@ -52,10 +55,9 @@ def test_comments_lines_and_other_functions_do_not_count():
 
 
 def test_it_is_the_same_in_every_process():
-    code = f"""
-import sys; sys.path.insert(0, {str(__file__.rpartition("/")[0])!r})
-from test_bytecode import *
-print(digest_of(made(STEP)), digest_of(made("def step(word): return word in {{'a', 'b', 'c', 'd'}}")))
+    code = """
+from tests.models.test_code_digest import *
+print(digest_of(made(STEP)), digest_of(made("def step(word): return word in {'a', 'b', 'c', 'd'}")))
 """
     told = {
         subprocess.run(
@@ -63,6 +65,7 @@ print(digest_of(made(STEP)), digest_of(made("def step(word): return word in {{'a
             capture_output=True,
             text=True,
             check=True,
+            cwd=ROOT,
             env={"PYTHONHASHSEED": seed},
         ).stdout
         for seed in ("1", "2")

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from robustcheck import Classifier, ImageSet, RobustcheckError, RobustnessWarning, evaluate
+from robustcheck import ImageSet, RobustcheckError, RobustnessWarning, evaluate
 from robustcheck.claims.attack_order import stronger_than_it_should_be
 from robustcheck.claims.record_warnings import warnings_of
 from robustcheck.notation import parse
 from robustcheck.records import Records, empty_rows
 from robustcheck.sanity.registry import CHECKS, examine
 from robustcheck.sanity.subject import Subject
+from tests import toys
 
 
 def records_of(**p_top):
@@ -83,19 +84,19 @@ def test_image_outside_its_ball_is_told():
     assert "Adv_1 moved an image by 2 levels (L-inf)" in warning
 
 
-class Toy(torch.nn.Module):
-    def __init__(self, after=lambda logits: logits):
+class Odd(toys.Linear):
+    """The linear toy with something done to its logits."""
+
+    def __init__(self, after):
         super().__init__()
-        generator = torch.Generator().manual_seed(0)
-        self.weight = torch.nn.Parameter(torch.randn(4, 768, generator=generator))
         self.after = after
 
-    def forward(self, batch):
-        return self.after(batch.flatten(1) @ self.weight.T / 28)
+    def forward(self, images):
+        return self.after(super().forward(images))
 
 
 def toy(after):
-    return Classifier(Toy(after), mean=(0.5,) * 3, std=(0.5,) * 3, input_size=16, device="cpu", name="odd")
+    return toys.classifier_of(Odd(after), name="odd")
 
 
 @pytest.mark.parametrize(

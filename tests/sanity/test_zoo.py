@@ -1,17 +1,9 @@
 """Each broken set-up is flagged by the check that should; the sound sample raises none."""
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import pytest
 
 from robustcheck.sanity.registry import CHECKS, examine
-
-_spec = importlib.util.spec_from_file_location("robustcheck_zoo", Path(__file__).with_name("zoo.py"))
-zoo = importlib.util.module_from_spec(_spec)
-sys.modules[_spec.name] = zoo  # where dataclasses look for their module
-_spec.loader.exec_module(zoo)
+from tests.sanity import zoo
 
 
 @pytest.mark.parametrize("name", zoo.ZOO)

@@ -1,7 +1,7 @@
 """Broken set-ups as people have them, each around the sample model, and the check that should flag it.
 
 A set-up is a function of the sound classifier and its images that returns what is examined: a classifier, images, and
-the name of the attack. `python tests/sanity/zoo.py [NAME ...]` prints what every check finds of each.
+the name of the attack. `python -m tests.sanity.zoo [NAME ...]` prints what every check finds of each.
 """
 
 from __future__ import annotations
