@@ -92,11 +92,7 @@ def views(*, steps: Sequence[str] | None = None, deepest: int = 3) -> st.SearchS
     They are made from what the notation declares of its steps, of those that take one view; `steps` names
     some of them. `str(view)` is the text.
     """
-    simple = [
-        name
-        for name, step in STEPS.items()
-        if str(step.kind) != "choice" and not getattr(step, "is_open", False)
-    ]
+    simple = [name for name, step in STEPS.items() if step.kind != "selection" and not step.is_open]
     chosen = list(steps) if steps is not None else simple
     if not chosen or not set(chosen) <= set(simple):
         raise RobustcheckError(f"steps are some of {', '.join(simple)}; got {', '.join(chosen) or 'none'}")

@@ -14,7 +14,7 @@ import robustcheck.benchmark.fixture
 import robustcheck.report.formats.terminal
 import robustcheck.robustness  # noqa: F401
 from robustcheck import evaluate
-from robustcheck.notation import STEPS, parse
+from robustcheck.notation import parse, temporary_steps
 from robustcheck.options.table import OPTIONS
 from robustcheck.specs import IMAGE_SOURCES, MODEL_SOURCES
 
@@ -72,16 +72,12 @@ def test_gate_on_speed(pytester):
 
 
 def test_own_attack_and_defence(toy_classifier, toy_images):
-    before = dict(STEPS)
-    try:
+    with temporary_steps():
         exec(holding("python", "register_defence"), {})
         views = ["Posterise", "Posterise_4(Adv_1)", "Adv_1[through=Posterise_4:identity]", "Darken_8"]
         records = evaluate(toy_classifier, toy_images, views)
         assert records.column("linf", "Darken_8").max() == 8
         assert records.column("linf", "Posterise").max() == 16
-    finally:
-        STEPS.clear()
-        STEPS.update(before)
 
 
 def test_use_without_pytest(capsys):

@@ -1,24 +1,24 @@
-"""Attacks: images in, images out, both uint8; epsilon in pixel levels."""
+"""Attacks: images in, images out, both uint8; epsilon in pixel levels. A file for each, and what they share.
+
+`fgs` and `pgd` are the functions; views such as `Adv_1` run the same code, through the rows of `robustcheck.notation`.
+"""
 
 from robustcheck.attacks.fgs import fgs
 from robustcheck.attacks.gradient import Gradient, HasLogits, loss_gradient
-from robustcheck.attacks.gradient_ascent import Ball, ascend
-from robustcheck.attacks.noise import permuted_noise, random_signs
-from robustcheck.attacks.objective import Objective, Passage, transfer_from
-from robustcheck.attacks.pgd import pgd, strongest
+from robustcheck.attacks.gradient_ascent import Ball, gradient_ascent
+from robustcheck.attacks.objective import DifferentiableDefence, Objective, transfer_from
+from robustcheck.attacks.pgd import best_restart, pgd
 
 __all__ = [
     "Ball",
+    "DifferentiableDefence",
     "Gradient",
     "HasLogits",
     "Objective",
-    "Passage",
-    "ascend",
+    "best_restart",
     "fgs",
+    "gradient_ascent",
     "loss_gradient",
-    "permuted_noise",
     "pgd",
-    "random_signs",
-    "strongest",
     "transfer_from",
 ]

@@ -1,25 +1,35 @@
-"""Fast gradient sign (Goodfellow, Shlens, Szegedy, arXiv 1412.6572), in 8-bit pixels."""
+"""Fast gradient sign (Goodfellow, Shlens, Szegedy, arXiv 1412.6572), in 8-bit pixels: the view `Adv_1`."""
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Sequence
+
 from torch import Tensor
 
+from robustcheck.attacks.batch import AttackBatch
 from robustcheck.attacks.gradient import check_gradient, loss_gradient
-from robustcheck.attacks.gradient_ascent import Ball, ascend
+from robustcheck.attacks.gradient_ascent import Ball, gradient_ascent, steepest
 from robustcheck.attacks.pixel_levels import check_images, check_labels, whole_levels
 from robustcheck.models import Classifier
+from robustcheck.notation import View
 
 
 def fgs(classifier: Classifier, images: Tensor, *, epsilon: float, labels: Tensor | None = None) -> Tensor:
     """Return Adv_epsilon(x) = x + epsilon * sign(gradient of the loss at x), as an image file can hold it.
 
-    `images` are uint8 (N, 3, H, W), and so is the result. `epsilon` is in whole pixel levels of 0..255,
-    since the result is 8 bits deep. `labels`, int64 (N,), are those whose loss goes up; None means the
-    model's own top label on these images, as in arXiv 1608.00853.
+    Args:
+        classifier: the classifier that is attacked.
+        images: uint8 (N, 3, H, W), in pixel levels 0..255.
+        epsilon: a whole number of pixel levels, since the result is 8 bits deep.
+        labels: int64 (N,), those whose loss is maximised; None for the model's own top label on these images, as in
+            arXiv 1608.00853.
 
-    Raises `RobustcheckError` for an epsilon that rounding would erase or change, for images that are not
-    uint8 or not of the classifier's size, and for labels that are none of its classes.
+    Returns:
+        uint8 (N, 3, H, W) on the device of `images`.
+
+    Raises:
+        RobustcheckError: an epsilon that rounding would erase or change; images that are not uint8 or not of the
+            classifier's size; labels that are not classes of the classifier.
     """
     levels = whole_levels(epsilon)
     check_images(images)
@@ -27,8 +37,25 @@ def fgs(classifier: Classifier, images: Tensor, *, epsilon: float, labels: Tenso
         check_labels(labels, len(images), classifier)
         labels = labels.to(classifier.device)
     clean = images.to(classifier.device)
-    size = torch.full((len(images),), levels, dtype=torch.float32, device=clean.device)
     values = loss_gradient(classifier, clean, labels).values
     check_gradient(values, classifier, "at these images")
-    moved = ascend(Ball(clean, size), lambda _: values, steps=1, step=size)
-    return moved.to(images.device)
+    return _one_step(Ball.around(clean, levels), steepest(values)).to(images.device)
+
+
+def adversarial_images(batch: AttackBatch, views: Sequence[View]) -> list[Tensor]:
+    """Return the images of views `Adv_e`: see `robustcheck.attacks.batch`."""
+    return [
+        _one_step(
+            Ball.around(batch.images[view.source], view.number, view.options.norm), batch.direction(view)
+        )
+        for view in views
+    ]
+
+
+def _one_step(ball: Ball, direction: Tensor) -> Tensor:
+    """Return the images one step away, as long as the ball is wide."""
+    return gradient_ascent(ball, _no_gradient, steps=1, step=ball.epsilon, first=direction)
+
+
+def _no_gradient(_pixels: Tensor) -> Tensor:
+    raise AssertionError("a single step in a known direction needs no gradient")

@@ -1,4 +1,4 @@
-"""The gradient of the loss with respect to the pixels, which every gradient attack climbs."""
+"""The gradient of the loss with respect to the pixels, which every gradient attack follows."""
 
 from __future__ import annotations
 

@@ -29,6 +29,12 @@ class Ball:
     epsilon: Tensor  # (M,) float32, in pixel levels
     norm: Norm = "inf"
 
+    @classmethod
+    def around(cls, images: Tensor, epsilon: float, norm: Norm = "inf") -> Ball:
+        """Return the ball with one epsilon for all images."""
+        size = torch.full((len(images),), float(epsilon), dtype=torch.float32, device=images.device)
+        return cls(images, size, norm)
+
     def project(self, pixels: Tensor) -> Tensor:
         """Return the nearest images inside: float32 (M, 3, H, W)."""
         change = pixels - self.centre
@@ -37,12 +43,6 @@ class Ball:
         else:
             change *= (self._radius / _lengths(change).clamp_min(1e-12)).clamp_max(1)
         return change.add_(self.centre).clamp_(0, 255)
-
-    def steepest(self, gradient: Tensor) -> Tensor:
-        """Return the direction of norm 1 in which a linear function with this gradient grows fastest."""
-        if self.norm == "inf":
-            return gradient.sign()
-        return gradient / _lengths(gradient).clamp_min(1e-30)
 
     def random(self, seeds: Sequence[int]) -> Tensor:
         """Return a random image inside, each row from its own seed: uniform, before 0..255 cuts it."""
@@ -84,7 +84,7 @@ class Ball:
         return self.epsilon.view(-1, 1, 1, 1)
 
 
-def ascend(
+def gradient_ascent(
     ball: Ball,
     gradient: Callable[[Tensor], Tensor],
     *,
@@ -96,9 +96,9 @@ def ascend(
 ) -> Tensor:
     """Return where a function's gradient leads inside a ball: uint8 (M, 3, H, W).
 
-    `gradient` takes float pixels (M, 3, H, W) and returns the gradient there; `step` is how far each row goes
-    at once, float32 (M,), in pixel levels. `start` is where it begins (None: at the centre); `first` is a
-    direction (of `Ball.steepest`) known beforehand for the first step. With `momentum` each step goes along
+    `gradient` takes float pixels (M, 3, H, W) and returns the gradient there; `step` is the size of a step of
+    each row, float32 (M,), in pixel levels. `start` is where it begins (None: at the centre); `first` is the
+    direction (see `steepest`) of the first step, if it is known beforehand. With `momentum` each step goes along
     the decaying sum of the gradients so far, each divided by its mean size.
     """
     position = ball.centre.float() if start is None else start
@@ -113,9 +113,16 @@ def ascend(
                 found = found / found.abs().mean(dim=(1, 2, 3), keepdim=True).clamp_min(1e-30)
                 velocity = found if velocity is None else velocity.mul_(momentum).add_(found)
                 found = velocity
-            direction = ball.steepest(found)
+            direction = steepest(found, ball.norm)
         position = ball.project(position + stride * direction)
     return ball.to_bytes(position)
+
+
+def steepest(gradient: Tensor, norm: Norm = "inf") -> Tensor:
+    """Return the direction of norm 1 in which a linear function with this gradient grows fastest."""
+    if norm == "inf":
+        return gradient.sign()
+    return gradient / _lengths(gradient).clamp_min(1e-30)
 
 
 def _lengths(change: Tensor) -> Tensor:

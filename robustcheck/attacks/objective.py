@@ -1,4 +1,4 @@
-"""What an attack climbs: a classifier's loss, through the defences that the attack knows of."""
+"""The loss that an attack maximises: a classifier's, through the defences that the attack knows of."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import torch.nn.functional as F  # noqa: N812 - what everybody calls it
 from torch import Tensor
 
 from robustcheck.attacks.gradient import HasLogits, log_odds_against, loss_gradient
-from robustcheck.attacks.noise import mixed_seeds
+from robustcheck.attacks.seeds import mixed_seeds
 from robustcheck.errors import RobustcheckError
 from robustcheck.models import Classifier
 
-Passage = Callable[[Tensor, Sequence[int]], Tensor]
-"""A defence as an attack goes through it: float pixels 0..255 and a seed for each row, to float pixels, differentiable."""
+DifferentiableDefence = Callable[[Tensor, Sequence[int]], Tensor]
+"""A defence as a gradient goes through it: float pixels 0..255 and a seed for each row, to float pixels."""
 
 
 def _ignore(_gradient: Tensor) -> None:
@@ -24,7 +24,7 @@ def _ignore(_gradient: Tensor) -> None:
 
 @dataclass
 class Objective:
-    """A loss for each of M rows, to be made large.
+    """A loss for each of M rows, to be maximised.
 
     It is the log-odds against the label (see `loss_gradient`), or for its target. Rows go through the model
     `batch_size` at a time.
@@ -32,16 +32,16 @@ class Objective:
 
     classifier: HasLogits
     labels: Tensor  # (M,) int64
-    toward: bool = False
-    """Whether the labels are targets to come to, rather than labels to get away from."""
-    defence: Passage | None = None
+    targeted: bool = False
+    """Whether the labels are targets, whose loss is minimised."""
+    defence: DifferentiableDefence | None = None
     samples: int = 1
     """How many draws of what is random (in the defence, or in the model) a gradient is averaged over."""
     seeds: Sequence[int] = ()
     """One for each row, for what the defence draws."""
     batch_size: int = 32
     watch: Callable[[Tensor], None] = _ignore
-    """Told every gradient: float32 (M, 3, H, W)."""
+    """Called with every gradient: float32 (M, 3, H, W)."""
     _draws: int = field(default=0, init=False)
 
     def gradient(self, pixels: Tensor) -> Tensor:
@@ -52,7 +52,7 @@ class Objective:
             total = found if total is None else total.add_(found)
         assert total is not None  # noqa: S101 - there is one sample at least
         self.watch(total)
-        return total.neg_() if self.toward else total
+        return total.neg_() if self.targeted else total
 
     def loss(self, pixels: Tensor) -> Tensor:
         """Return each row's loss, averaged over the samples: float32 (M,)."""
@@ -65,7 +65,7 @@ class Objective:
                 ]
                 losses.append(torch.cat(parts))
         mean = torch.stack(losses).mean(dim=0)
-        return -mean if self.toward else mean
+        return -mean if self.targeted else mean
 
     def _parts(self, pixels: Tensor) -> list[tuple[HasLogits, Tensor, Tensor]]:
         """Return classifier, images and labels of one batch after the other, for one draw of the defence."""
@@ -86,7 +86,7 @@ class Defended:
     """A classifier behind a defence that has been drawn."""
 
     classifier: HasLogits
-    defence: Passage
+    defence: DifferentiableDefence
     seeds: Sequence[int]
 
     @property

@@ -1,4 +1,4 @@
-"""Pixels in whole levels of 0..255: what attacks take and give."""
+"""Pixels in whole levels of 0..255: what attacks take and return."""
 
 from __future__ import annotations
 
@@ -7,12 +7,6 @@ from torch import Tensor
 
 from robustcheck.errors import RobustcheckError
 from robustcheck.models import Classifier
-
-
-def add_signs(images: Tensor, signs: Tensor, epsilon: float) -> Tensor:
-    """Return `images` (uint8) moved by `epsilon` levels along `signs` (-1, 0, 1), kept within 0..255."""
-    moved = images.to(torch.int16) + whole_levels(epsilon) * signs.to(torch.int16)
-    return moved.clamp_(0, 255).to(torch.uint8)
 
 
 def whole_levels(epsilon: float) -> int:

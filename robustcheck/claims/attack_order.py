@@ -1,4 +1,4 @@
-"""Which of two attacks must be the stronger: where it is not, one of them does not do what it says."""
+"""Which of two attacks must be the stronger: if it is not, one of them does not do what it says."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import numpy as np
 
 from robustcheck.claims.intervals import sign_test
 from robustcheck.notation import View
+from robustcheck.notation.registry import AIM, Strength
 from robustcheck.records import Records
 
 LEVEL = 0.01
-"""Chance that two attacks of equal strength are told apart."""
+"""Probability that two attacks of equal strength are told apart."""
 NOTICEABLE = 0.01
-"""A difference in mean p(l_x) below this is nobody's concern."""
+"""A difference in mean p(l_x) below this is negligible."""
 
 
 def stronger_than_it_should_be(records: Records, weaker: View, stronger: View) -> str | None:
@@ -56,38 +57,51 @@ LARGER = "A larger epsilon should do more: the gradient is masked, or the steps 
 
 
 def _pairs(views: tuple[View, ...]) -> Iterator[tuple[View, View, str]]:
-    """Yield pairs of views of which the first should be the weaker, and what it means where it is not."""
+    """Yield pairs of views of which the first should be the weaker, and what it means if it is not."""
     for one in views:
         for other in views:
             if one == other:
                 continue
-            if one.step == "Noise" and _is_plain(other) and _same_ball(one, other):
+            if one.kind == "noise" and _is_plain(other) and _is_outranked(one, other):
                 yield one, other, NOISE
-            if one.adaptive_twin == other:
+            if one.adaptive_counterpart == other:
                 yield one, other, ADAPTIVE
             if one.kind == other.kind == "attack" and one.sources == other.sources:
                 yield from _of_two_attacks(one, other)
 
 
 def _of_two_attacks(one: View, other: View) -> Iterator[tuple[View, View, str]]:
-    mine, theirs = dict(one.options), dict(other.options)
-    if (one.step, other.step) == ("Adv", "PGD") and one.amount == other.amount and mine == _aim(other):
+    mine, theirs = dict(one.written), dict(other.written)
+    if _is_outranked(one, other) and mine == _aim(other):
         yield one, other, ITERATED
     if one.head == other.head and "from" in mine and mine == theirs | {"from": mine["from"]}:
         yield one, other, TRANSFER
-    if one.step == other.step == "PGD" and mine == theirs and one.number < other.number:
+    strength = _strength(one)
+    if (
+        strength
+        and strength.grows
+        and one.step == other.step
+        and mine == theirs
+        and one.number < other.number
+    ):
         yield one, other, LARGER
 
 
+def _is_outranked(one: View, other: View) -> bool:
+    """Whether the registry says that one step is weaker than another, with the same epsilon on the same images."""
+    mine, theirs = _strength(one), _strength(other)
+    is_same_ball = one.amount == other.amount and one.sources == other.sources
+    return is_same_ball and mine is not None and theirs is not None and mine.rank < theirs.rank
+
+
+def _strength(view: View) -> Strength | None:
+    return view.declared.strength if view.sources else None
+
+
 def _aim(view: View) -> dict[str, str]:
-    iteration = {"steps", "step", "restarts", "start", "momentum"}
-    return {key: text for key, text in view.options if key not in iteration}
+    return {key: text for key, text in view.written if key in AIM}
 
 
 def _is_plain(view: View) -> bool:
-    """Whether it is an attack on the model itself, from its label: neither targeted, adaptive nor transferred."""
-    return view.step in {"Adv", "PGD"} and not set(_aim(view)) & {"target", "through", "from", "norm"}
-
-
-def _same_ball(one: View, other: View) -> bool:
-    return one.amount == other.amount and one.sources == other.sources
+    """Whether an attack is made on the model itself, and is neither targeted, adaptive nor transferred."""
+    return view.kind == "attack" and not {"target", "through", "from", "norm"} & set(_aim(view))

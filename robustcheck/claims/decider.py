@@ -189,7 +189,7 @@ class Decider:
         for view, defences in claim.blind_to.items():
             note = f"{view}: attack blind to {' and '.join(defences)}"
             names = dict.fromkeys(measure for measure, other in claim.terms if other == view)
-            counterpart = view.adaptive_twin
+            counterpart = view.adaptive_counterpart
             table = None if counterpart is None else self.peek([(name, counterpart) for name in names])
             if table is None:
                 yield f"{note}; an attacker who knows of it may do better"

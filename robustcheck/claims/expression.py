@@ -117,7 +117,7 @@ def adaptive(expression: Expression) -> Expression | None:
 
 
 def _twin(view: View) -> View | None:
-    return view.adaptive_twin if view.blind_to else view
+    return view.adaptive_counterpart if view.blind_to else view
 
 
 def mean(measure: str, view: View | str) -> Linear:

@@ -63,9 +63,9 @@ def chance_warning(records: Records, classes: int | None) -> str | None:
 
 def _outside_the_ball(records: Records) -> Iterator[str]:
     for view in records.views:
-        if view.kind != "attack" or view.sources != (X,) or view.step not in {"Adv", "PGD"}:
+        if view.kind != "attack" or view.sources != (X,) or view.declared.strength is None:
             continue
-        column, norm = ("l2", "L2") if view.option("norm") == "2" else ("linf", "L-inf")
+        column, norm = ("l2", "L2") if view.options.get("norm") == "2" else ("linf", "L-inf")
         sizes = records.columns[view][column][records.seen(view)]
         if len(sizes) and sizes.max() > view.number + _ROUNDING:
             yield f"{view} moved an image by {sizes.max():g} levels ({norm}), more than its epsilon"

@@ -25,10 +25,9 @@ import torch
 
 import robustcheck
 from robustcheck.attacks import HasLogits
-from robustcheck.attacks.external import LIBRARIES, version_of
 from robustcheck.models import Classifier
 from robustcheck.models.code_digest import digest_of as digest_of_code
-from robustcheck.notation import View, parse, passages
+from robustcheck.notation import View
 from robustcheck.records.provenance import Provenance
 from robustcheck.store.block import FORMAT
 
@@ -82,20 +81,17 @@ def _facts_of(view: View, other_model: OtherModel) -> Iterator[str | None]:
         if not inner.sources:
             continue
         step = inner.declared
-        library = inner.step.partition(":")[0]
         if step.function is not None:
             digest = digest_of_code(step.function)
             yield digest and f"{inner.step} is {digest}"
-        elif library in LIBRARIES:
-            yield version_of(library)
-        options = dict(inner.options)
-        if "through" in options and "through" in step.options:
-            for text, _ in passages(options["through"]):
-                yield from _facts_of(parse(text), other_model)
-        if "from" in options and "from" in step.options:
-            source: Any = other_model(options["from"])
+        elif step.version:
+            yield step.version
+        for passed in inner.through:
+            yield from _facts_of(passed.view, other_model)
+        if "from" in step.options and inner.options["from"]:
+            source: Any = other_model(inner.options["from"])
             facts = _model_facts(getattr(source, "classifier", source))
-            yield f"{options['from']} is {facts['weights']} {facts['code']}"
+            yield f"{inner.options['from']} is {facts['weights']} {facts['code']}"
 
 
 def _model_facts(classifier: Classifier) -> dict[str, str]:

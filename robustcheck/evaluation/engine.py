@@ -25,7 +25,7 @@ from robustcheck.evaluation.shards import Shard, Shards
 from robustcheck.evaluation.spot_check import SpotCheck
 from robustcheck.evaluation.table import Table
 from robustcheck.evaluation.termination import stops_in_order
-from robustcheck.evaluation.validation import check_feasible
+from robustcheck.evaluation.validation import validate_view
 from robustcheck.executors.locked import Sharing
 from robustcheck.executors.ray.remote import run_elsewhere
 from robustcheck.images import Batch, ImageSet
@@ -225,7 +225,7 @@ class Evaluation:
         """Return why a view can't be evaluated here, or None: a library, a model or labels that are not there."""
         if view not in self._refusals:
             try:
-                check_feasible(view, self.classifier, self.images, self._measurer.other_model)
+                validate_view(view, self.classifier, self.images, self._measurer.other_model)
             except RobustcheckError as error:
                 self._refusals[view] = error
             else:

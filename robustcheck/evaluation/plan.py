@@ -7,32 +7,25 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
 from robustcheck.notation import View, X
-
-_OF_A_GRADIENT = ("label", "target", "through", "eot", "from", "norm")
-_OF_ONE_ROW = ("step", "label", "target", "start")
-"""Options in which views that climb together may differ: each image of each view is a row of its own."""
+from robustcheck.notation.registry import AIM
 
 
 @dataclass(frozen=True)
 class GradientOf:
-    """What the direction of an attack's first step depends on; attacks that agree in it share one."""
+    """What the gradient at an attack's source depends on; attacks that agree in it share the first step's direction."""
 
     source: View
     options: tuple[tuple[str, str | None], ...]
 
     @classmethod
     def used_by(cls, attack: View) -> GradientOf | None:
-        """Return the direction in which an attack's view starts; None where it is no other view's."""
-        if attack.step not in {"Adv", "PGD"} or attack.option("start") == "random":
-            return None
-        if attack.option("momentum") not in {None, "0"}:
-            return None
-        return cls.of(attack)
+        """Return the gradient that an attack's first step follows; None if no other attack can share it."""
+        return cls.of(attack) if attack.declared.shares_gradient(attack) else None
 
     @classmethod
     def of(cls, attack: View) -> GradientOf:
         """Return what the gradient at an attack's source depends on."""
-        return cls(attack.source, tuple((name, attack.option(name)) for name in _OF_A_GRADIENT))
+        return cls(attack.source, tuple((name, attack.option_text(name)) for name in AIM))
 
     def __str__(self) -> str:
         return f"{dict(self.options)} at {self.source}"
@@ -82,7 +75,7 @@ def _add_steps(view: View, steps: dict[View, None]) -> None:
 
 
 def _grouped(steps: Iterable[View]) -> tuple[tuple[View, ...], ...]:
-    """Put views that climb by the same rule into one group, where all they are made from is there in time."""
+    """Put views that can be made in one batch into one group, if all they are made from is there in time."""
     groups: list[list[View]] = []
     place: dict[View, int] = {X: -1}
     by_rule: defaultdict[Hashable, list[int]] = defaultdict(list)
@@ -99,8 +92,9 @@ def _grouped(steps: Iterable[View]) -> tuple[tuple[View, ...], ...]:
 
 
 def _rule(view: View) -> Hashable:
-    """Return what views that are made together agree in; None for a view that is made alone."""
-    if view.step != "PGD":
+    """Return what views that are made in one batch agree in; None for a view that is made alone."""
+    step = view.declared
+    if step.differ_in is None:
         return None
-    rule = {name: view.option(name) for name in view.declared.options if name not in _OF_ONE_ROW}
-    return (view.option("target") is None, *sorted(rule.items()))
+    common = tuple(value for name, value in view.options.items() if name not in step.differ_in)
+    return step.name, view.options.get("target") is None, common

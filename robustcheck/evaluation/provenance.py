@@ -11,7 +11,6 @@ import torchvision
 
 import robustcheck
 from robustcheck import jpeg
-from robustcheck.attacks.external import LIBRARIES, version_of
 from robustcheck.evaluation.prepared_model import OPTIMIZE
 from robustcheck.images import ImageSet
 from robustcheck.models import Classifier, Precision
@@ -35,7 +34,7 @@ def describe(
     The image set's fingerprint is over its pixels, so it is there where all of them were seen: `complete`. Of other
     libraries, those are named that made one of the `views`.
     """
-    steps = {inner.step.partition(":")[0] for view in views for inner in view.walk()}
+    libraries = {inner.declared.version for view in views for inner in view.walk() if inner.sources}
     made_by = jpeg.codec_info(codec)
     return Provenance(
         model=Model(classifier.name, classifier.fingerprint, classifier.origin or ""),
@@ -54,7 +53,7 @@ def describe(
             f"numpy {np.__version__}",
             f"Python {platform.python_version()}",
         ),
-        libraries=tuple(version_of(library) for library in sorted(steps & LIBRARIES.keys())),
+        libraries=tuple(sorted(libraries - {""})),
     )
 
 

@@ -18,12 +18,11 @@ from robustcheck.attacks import HasLogits, transfer_from
 from robustcheck.attacks.gradient import not_finite
 from robustcheck.errors import RobustcheckError
 from robustcheck.evaluation.batch_size import default_batch_size, measure_batch_sizes
-from robustcheck.evaluation.batch_state import BatchState
+from robustcheck.evaluation.batch_state import BatchState, CleanBatch
 from robustcheck.evaluation.measures import measure
 from robustcheck.evaluation.memory import give_back, split
 from robustcheck.evaluation.plan import Plan, make_plan
 from robustcheck.evaluation.prepared_model import Running
-from robustcheck.evaluation.steps import make
 from robustcheck.images import Batch
 from robustcheck.models import Classifier, load_model, send
 from robustcheck.notation import View, X
@@ -184,22 +183,24 @@ class Measurer:
     def _made(self, plan: Plan, batch: Batch, top_labels: Tensor | None) -> BatchState:
         """Return a batch with all images of a plan."""
         device = self.classifier.device
-        run = BatchState(
-            self.running.attacked,
+        clean = CleanBatch(
             send(batch.pixels, device),
-            ids=batch.ids,
-            labels=send(batch.labels, device),
+            batch.ids,
+            send(batch.labels, device),
+            None if top_labels is None else send(top_labels, device),
+        )
+        run = BatchState(
+            self.running,
+            clean,
             seed=self.how.seed,
             codec=self.how.codec,
             batch_size=self._at_once,
-            top_labels=None if top_labels is None else send(top_labels, device),
             other_model=self.other_model,
-            running=self.running,
         )
         if plan.clean_gradient:
             run.find_clean_gradient()  # first, since it classifies the clean images on the way
         for group in plan.steps:
-            make(run, group)
+            run.make(group)
         return run
 
     def _fetched(self, plan: Plan, parts: list[Sent]) -> dict[View, Rows]:
@@ -217,10 +218,10 @@ class Measurer:
             self._on_first(part.first)
         return values
 
-    def _check_gradients(self, names: tuple[str, ...], attacks: tuple[View, ...], finite: Tensor) -> None:
+    def _check_gradients(self, names: tuple[str, ...], attacks: tuple[str, ...], finite: Tensor) -> None:
         for attack, is_finite in zip(attacks, finite.tolist(), strict=True):
             if not is_finite:
-                where = f"on the way to {attack.alone}, from some of the images {names[0]} to {names[-1]}"
+                where = f"on the way to {attack}, from some of the images {names[0]} to {names[-1]}"
                 raise not_finite(self.classifier, where)
 
     def _check_finite(self, view: View, names: tuple[str, ...], predictions: Column) -> None:
@@ -239,7 +240,7 @@ class Sent:
 
     names: tuple[str, ...]
     values: Tensor  # float64 (views, rows, n), on the host once `arrived` has happened
-    attacks: tuple[View, ...]
+    attacks: tuple[str, ...]
     finite: Tensor  # bool (attacks,): whether the gradients of each were finite
     arrived: torch.cuda.Event | None
     first: BatchState | None

@@ -4,7 +4,7 @@
     step   = name [ "_" number [ ".." number ] ] [ "[" key "=" value { "," key "=" value } "]" ]
 
 Two texts that mean the same view parse to equal trees: defaults are left out and options are sorted, so
-`JPG_75(x)` is `JPG`. What a step's amount and options may be is declared by a `Step`.
+`JPG_75(x)` is `JPG`. What a step's amount and options may be is declared by the registry's `Step`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import re
 from difflib import get_close_matches
 
 from robustcheck.errors import RobustcheckError
-from robustcheck.notation.tree import FAMILIES, STEPS, Amount, Option, Step, View, X, choice_of, declared
-from robustcheck.notation.values import Text
+from robustcheck.notation.options import Amount, Option, Text
+from robustcheck.notation.registry import STEPS, Step, find_step
+from robustcheck.notation.tree import View, X, choice_of
 
 DEEPEST = 50
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*(?::[A-Za-z0-9]+)*(?:_[A-Za-z][A-Za-z0-9]*)*")
@@ -95,7 +96,7 @@ class _Parser:
         if name == "x":
             self.blank()
             return X
-        step = declared(name)
+        step = find_step(name)
         if step is None:
             raise self.error(_unknown(name), start)
         self.depth += 1
@@ -110,7 +111,7 @@ class _Parser:
 
     def checked(self, view: View, columns: dict[str, int]) -> View:
         step = view.declared
-        if step.kind == "choice":
+        if step.kind == "selection":
             if view.sources == (X,):
                 raise self.error(f"{step.name} chooses among views: write {step.name}(Adv_1; PGD_1)")
             return choice_of(view.step, view.sources) or view
@@ -131,13 +132,13 @@ class _Parser:
         start = self.at
         number = self.match(_NUMBER, f"{step.amount.name} as a number")
         try:
-            amount = step.amount.read(number)
+            amount = step.amount.parse(number)
         except ValueError as error:
             raise self.error(str(error), start) from None
         return None if amount == step.amount.default else amount
 
     def options(self, step: Step, columns: dict[str, int]) -> tuple[tuple[str, str], ...]:
-        options: dict[str, str] = {}
+        options: dict[str, str | None] = {}
         while True:
             start = self.at
             key = self.match(_KEY, "an option's name")
@@ -148,15 +149,16 @@ class _Parser:
             start = columns[key] = self.at
             value = self.match(_VALUE, f"a value for {key}")
             try:
-                options[key] = option.canonical(value)
+                parsed = option.parse(value)
             except NotationError as error:
                 raise self.error(error.problem, start + error.column) from None
             except ValueError as error:
                 raise self.error(str(error), start) from None
+            options[key] = None if parsed == option.default else option.text(parsed)
             if not self.take(","):
                 break
         self.expect("]")
-        return tuple(sorted((key, value) for key, value in options.items() if value != _default(step, key)))
+        return tuple(sorted((key, value) for key, value in options.items() if value is not None))
 
     def option(self, step: Step, key: str, start: int) -> Option:
         if key in step.options or step.is_open:
@@ -168,22 +170,17 @@ class _Parser:
 
     def sources(self, step: Step) -> tuple[View, ...]:
         views = [self.view()]
-        while step.kind == "choice" and self.take(";"):
+        while step.kind == "selection" and self.take(";"):
             views.append(self.view())
         self.expect(")")
         return tuple(views)
 
 
-def _default(step: Step, key: str) -> str | None:
-    option = step.options.get(key)
-    return None if option is None or option.default is None else option.canonical(str(option.default))
-
-
 def _unknown(name: str) -> str:
-    near = get_close_matches(name, [*STEPS, *(f"{prefix}:" for prefix in FAMILIES)], n=1, cutoff=0.5)
+    near = get_close_matches(name, STEPS, n=1, cutoff=0.5)
     question = f": did you mean {near[0]}?" if near else ";"
     return f"unknown step {name!r}{question} Allowed: {_allowed_steps()}"
 
 
 def _allowed_steps() -> str:
-    return ", ".join(["x", *sorted(STEPS), *(step.name for step in FAMILIES.values())])
+    return ", ".join(["x", *sorted(step.name for step in STEPS.values())])

@@ -17,24 +17,23 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from robustcheck.errors import RobustcheckError
-from robustcheck.notation.steps import MOST_LEVELS
-from robustcheck.notation.tree import FAMILIES, STEPS, Numeric, Option, Step
-from robustcheck.notation.values import Choice, Number, Text
+from robustcheck.notation.options import Choice, Flag, Number, Option, Text
+from robustcheck.notation.registry import STEPS, Gradient, Step, add_steps
+from robustcheck.notation.steps import LABEL, MOST_LEVELS
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 SEEDS = "seeds"
 """The parameter that a function takes what is random from: a list of integers, one for each image."""
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:_[A-Za-z][A-Za-z0-9]*)*")
-_LABEL = Choice("label", ("top", "true"), default="top")
 
 
 def register_defence(
-    name: str, *, amount: str | None = None, gradient: Literal["own", "identity"] = "identity"
+    name: str, *, amount: str | None = None, gradient: Gradient = "identity"
 ) -> Callable[[Function], Function]:
     """Make a function a defence that views can name.
 
@@ -53,12 +52,13 @@ def register_defence(
         _add(
             Step(
                 name,
-                "defence",
+                "transform",
                 _summary(function),
-                number,
-                options,
+                "robustcheck.transforms.custom:call_function",
+                amount=number,
+                options=options,
                 is_seeded=lambda _: seeded,
-                gradient=gradient,
+                gradients=("own", "identity") if gradient == "own" else ("identity",),
                 function=function,
             )
         )
@@ -85,8 +85,9 @@ def register_attack(name: str) -> Callable[[Function], Function]:
                 name,
                 "attack",
                 _summary(function),
-                number,
-                {"label": _LABEL, **options},
+                "robustcheck.attacks.custom:call_function",
+                amount=number,
+                options={"label": LABEL, **options},
                 is_seeded=lambda _: seeded,
                 function=function,
             )
@@ -103,9 +104,9 @@ def _add(step: Step) -> None:
             f"a step is named by letters and digits, beginning with a letter, got {step.name!r}: digits behind an "
             "underscore are its amount"
         )
-    if step.name in FAMILIES or (known is not None and not _is_the_same(known, step)):
+    if f"{step.name}:" in STEPS or (known is not None and not _is_the_same(known, step)):
         raise RobustcheckError(f"there is a step {step.name} already: register yours under another name")
-    STEPS[step.name] = step
+    add_steps(step)
 
 
 def _is_the_same(known: Step, step: Step) -> bool:
@@ -123,7 +124,7 @@ def _summary(function: Callable[..., Any]) -> str:
 
 def _parameters(
     name: str, function: Callable[..., Any], *, positional: int, amount: str | None
-) -> tuple[Numeric | None, dict[str, Option], bool]:
+) -> tuple[Number | None, dict[str, Option], bool]:
     """Return the amount, the options, and whether it draws at random, as a function's parameters say."""
     kinds = inspect.Parameter
     parameters = inspect.signature(function).parameters
@@ -138,7 +139,7 @@ def _parameters(
         hints = get_type_hints(function)
     except (NameError, TypeError):  # annotations that are only there for a type checker
         hints = {}
-    number: Numeric | None = None
+    number: Number | None = None
     options: dict[str, Option] = {}
     for key, parameter in named.items():
         option = _option(name, key, parameter, hints.get(key))
@@ -159,7 +160,7 @@ def _option(step: str, key: str, parameter: inspect.Parameter, hint: object) -> 
         return Choice(key, tuple(map(str, get_args(hint))), None if given is None else str(given))
     kind = type(given) if given is not None else hint
     if kind is bool:
-        return Choice(key, ("true", "false"), None if given is None else str(given).lower())
+        return Flag(key, given)
     if kind in (int, float):
         return Number(key, default=given, integer=kind is int)
     if kind is str:
@@ -170,21 +171,10 @@ def _option(step: str, key: str, parameter: inspect.Parameter, hint: object) -> 
     )
 
 
-def arguments(step: Step, amount: object, options: dict[str, str]) -> dict[str, Any]:
-    """Return the keyword arguments for a registered step's function, from what a view says."""
-    found: dict[str, Any] = {}
+def arguments(step: Step, amount: object, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keyword arguments for a registered step's function: the amount and those options that were given."""
     parameters = inspect.signature(step.function).parameters if step.function else {}
+    named = {key: value for key, value in options.items() if key in parameters}
     if step.amount is not None and amount is not None:
-        found[step.amount.name] = amount
-    for key, text in options.items():
-        if key in parameters:
-            found[key] = _value(step.options[key], text)
-    return found
-
-
-def _value(option: Option, text: str) -> object:
-    if isinstance(option, Number):
-        return option.read(text)
-    if isinstance(option, Choice) and set(option.words) == {"true", "false"}:
-        return text == "true"
-    return text
+        named[step.amount.name] = amount
+    return named

@@ -1,15 +1,17 @@
-"""The steps that are there without anybody registering them. What they do to images: `robustcheck.evaluation.steps`."""
+"""The rows of the registry: all steps that are built in, and the families of other libraries' attacks."""
 
 from __future__ import annotations
 
-from robustcheck.notation.tree import FAMILIES, STEPS, Option, Span, Step, View
-from robustcheck.notation.values import Choice, Number, Target, Text, Through, passages
+from robustcheck.notation.options import Choice, Number, Option, Span, Target, Text
+from robustcheck.notation.registry import Step, Strength, add_steps
+from robustcheck.notation.through import Through
+from robustcheck.notation.tree import View
 
 MOST_LEVELS = 255
 _BECAUSE = (
     "in pixel levels of 0..255; a view is 8 bits deep, and rounding would erase or change anything else"
 )
-_LEVELS = Number("epsilon", 1, MOST_LEVELS, integer=True, because=_BECAUSE)
+LEVELS = Number("epsilon", 1, MOST_LEVELS, integer=True, because=_BECAUSE)
 _EPSILON = Number(
     "epsilon",
     1,
@@ -19,8 +21,9 @@ _EPSILON = Number(
     words=f"a whole number from 1 to {MOST_LEVELS} (an L2 norm, with norm=2, to 100000)",
 )
 _QUALITY = Number("quality", 1, 100, default=75, integer=True, spans=True)
+LABEL = Choice("label", ("top", "true"), default="top")
 _AIM: dict[str, Option] = {
-    "label": Choice("label", ("top", "true"), default="top"),
+    "label": LABEL,
     "target": Target("target"),
     "through": Through("through"),
     "eot": Number("eot", 1, 1000, default=1, integer=True),
@@ -32,24 +35,33 @@ _ITERATION: dict[str, Option] = {
     "step": Number("step", 0.001, 100_000),
     "restarts": Number("restarts", 1, 1000, default=1, integer=True),
     "start": Choice("start", ("random", "zero"), default="random"),
-    "momentum": Number("momentum", 0, 1, default=0),
+    "momentum": Number("momentum", 0, 1, default=0.0),
 }
 
 
+def always(view: View) -> bool:  # noqa: ARG001 - the signature of the fields of `Step`
+    """Return that it is so for every view of a step."""
+    return True
+
+
 def _check_attack(view: View) -> tuple[str, str] | None:
-    given = dict(view.options)
-    if view.option("norm") == "inf" and (problem := _too_large(view)):
+    options = view.options
+    given = dict(view.written)
+    if options.norm == "inf" and (problem := _too_large(view)):
         return "", problem
     if "label" in given and "target" in given:
-        return "target", "an attack flees from a label or makes for a target: give label or target, not both"
-    if view.option("start") == "zero" and view.option("restarts") != "1":
+        return (
+            "target",
+            "an attack is untargeted (label) or targeted (target): give label or target, not both",
+        )
+    if options.get("start") == "zero" and options.restarts > 1:
         return "restarts", "restarts differ by their random start: give restarts or start=zero, not both"
     return None
 
 
 def _too_large(view: View) -> str | None:
     try:
-        _LEVELS.read(str(view.amount))
+        LEVELS.parse(str(view.amount))
     except ValueError as error:
         return str(error)
     return None
@@ -57,73 +69,125 @@ def _too_large(view: View) -> str | None:
 
 def _is_drawn(view: View) -> bool:
     """Whether an attack has a random start, or averages over what is random in the defences it goes through."""
-    from robustcheck.notation.parser import parse
+    return view.options.get("start") == "random" or any(passed.view.is_seeded for passed in view.through)
 
-    return view.option("start") == "random" or any(
-        parse(part).is_seeded for part, _ in passages(view.option("through"))
+
+def _starts_at_its_source(view: View) -> bool:
+    return view.options.start == "zero" and not view.options.momentum
+
+
+def _library(name: str, package: str, *distributions: str, example: str, summary: str) -> Step:
+    return Step(
+        name,
+        "attack",
+        summary,
+        f"robustcheck.attacks.external.{package}:attack",
+        example,
+        _EPSILON,
+        {"label": LABEL},
+        is_open=True,
+        validator=f"robustcheck.attacks.external.{package}:attack.validate",
+        distributions=distributions,
+        is_seeded=always,
     )
 
 
-def _always(view: View) -> bool:  # noqa: ARG001 - the signature of `Step.is_seeded`
-    return True
-
-
-def _draws_quality(view: View) -> bool:
-    return isinstance(view.amount, Span)
-
-
-STEPS.update(
-    (step.name, step)
-    for step in (
-        Step("Adv", "attack", "fast gradient sign", _EPSILON, _AIM, check=_check_attack, is_seeded=_is_drawn),
-        Step(
-            "PGD",
-            "attack",
-            "projected gradient descent",
-            _EPSILON,
-            _AIM | _ITERATION,
-            check=_check_attack,
-            is_seeded=_is_drawn,
-        ),
-        Step("JPG", "defence", "JPEG recompression", _QUALITY, is_seeded=_draws_quality, gradient="own"),
-        Step(
-            "JPG_noise",
-            "noise",
-            "the change that JPEG makes, its entries permuted",
-            _QUALITY,
-            needs=lambda view: (view.source, View("JPG", view.amount, (), view.sources)),
-            is_seeded=_always,
-        ),
-        Step("Noise", "noise", "random signs", _LEVELS, is_seeded=_always, gradient="identity"),
-        Step("Worst", "choice", "per image, the view that hurts most"),
-        Step(
-            "autoattack",
-            "attack",
-            "AutoAttack, an ensemble of parameter-free attacks",
-            _EPSILON,
-            {"label": _AIM["label"]},
-            is_seeded=_always,
-            is_open=True,
-        ),
-    )
-)
-
-FAMILIES.update(
-    (
-        prefix,
-        Step(
-            f"{prefix}:NAME",
-            "attack",
-            f"an attack of {library}",
-            _EPSILON,
-            {"label": _AIM["label"]},
-            is_seeded=_always,
-            is_open=True,
-        ),
-    )
-    for prefix, library in (
-        ("art", "the Adversarial Robustness Toolbox"),
-        ("foolbox", "Foolbox"),
-        ("torchattacks", "torchattacks"),
-    )
+add_steps(
+    Step(
+        "Adv",
+        "attack",
+        "fast gradient sign",
+        "robustcheck.attacks.fgs:adversarial_images",
+        "Adv_1",
+        _EPSILON,
+        _AIM,
+        check=_check_attack,
+        is_seeded=_is_drawn,
+        shares_gradient=always,
+        strength=Strength(1),
+    ),
+    Step(
+        "PGD",
+        "attack",
+        "projected gradient descent",
+        "robustcheck.attacks.pgd:adversarial_images",
+        "PGD_8[steps=40,through=JPG]",
+        _EPSILON,
+        _AIM | _ITERATION,
+        check=_check_attack,
+        is_seeded=_is_drawn,
+        shares_gradient=_starts_at_its_source,
+        differ_in=("step", "label", "target", "start"),
+        strength=Strength(2, grows=True),
+    ),
+    Step(
+        "JPG",
+        "transform",
+        "JPEG recompression",
+        "robustcheck.transforms.jpeg:recompress",
+        "JPG_50..90(Adv_1)",
+        _QUALITY,
+        is_seeded=lambda view: isinstance(view.amount, Span),
+        gradients=("own", "identity"),
+        control="JPG_noise",
+        title="JPEG",
+    ),
+    Step(
+        "JPG_noise",
+        "transform",
+        "the change that JPEG makes, its entries permuted",
+        "robustcheck.transforms.jpeg_noise:permute_change",
+        "JPG_noise(Adv_1)",
+        _QUALITY,
+        needs=lambda view: (view.source, View("JPG", view.amount, (), view.sources)),
+        is_seeded=always,
+        is_noise=True,
+    ),
+    Step(
+        "Noise",
+        "transform",
+        "random signs",
+        "robustcheck.transforms.noise:add_random_signs",
+        "Noise_2",
+        LEVELS,
+        is_seeded=always,
+        gradients=("own",),
+        is_noise=True,
+        strength=Strength(0),
+    ),
+    Step(
+        "Worst",
+        "selection",
+        "per image, the view that hurts most",
+        "robustcheck.transforms.worst:most_harmful",
+        "Worst(Adv_1; PGD_1)",
+    ),
+    _library(
+        "autoattack",
+        "autoattack",
+        *("autoattack", "pyautoattack"),
+        example="autoattack_8[attacks=apgd-ce+square]",
+        summary="AutoAttack, an ensemble of parameter-free attacks",
+    ),
+    _library(
+        "art:NAME",
+        "art",
+        "adversarial-robustness-toolbox",
+        example="art:ProjectedGradientDescent_8[max_iter=20]",
+        summary="an attack of the Adversarial Robustness Toolbox",
+    ),
+    _library(
+        "foolbox:NAME",
+        "foolbox",
+        "foolbox",
+        example="foolbox:LinfPGD_8[steps=40]",
+        summary="an attack of Foolbox",
+    ),
+    _library(
+        "torchattacks:NAME",
+        "torchattacks",
+        "torchattacks",
+        example="torchattacks:PGD_8[steps=10,alpha=0.01]",
+        summary="an attack of torchattacks",
+    ),
 )

@@ -1,27 +1,21 @@
-"""A view as a frozen tree, and what is declared of each step that can stand in one."""
+"""A view as a frozen tree, and which defences the attack in it knew of."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal
+
+from robustcheck.notation.options import Amount, Options, Span
+from robustcheck.notation.registry import Gradient, Step, find_step
 
 Kind = Literal["clean", "attack", "defence", "noise"]
-
-
-@dataclass(frozen=True)
-class Span:
-    """A number that is drawn anew for each image, from low to high, both included."""
-
-    low: int | float
-    high: int | float
-
-    def __str__(self) -> str:
-        return f"{self.low}..{self.high}"
-
-
-Amount = int | float | Span
+IDENTITY = ":identity"
+"""What is written behind a defence that the gradient passes as if it were not there."""
+DRAWS = 8
+"""How many draws the gradient is averaged over, in the adaptive counterpart of an attack on a random defence."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +27,8 @@ class View:
 
     step: str
     amount: Amount | None = None
-    options: tuple[tuple[str, str], ...] = ()
+    written: tuple[tuple[str, str], ...] = ()
+    """The options that differ from their defaults, sorted, each in its one spelling."""
     sources: tuple[View, ...] = ()
 
     def __str__(self) -> str:
@@ -52,7 +47,7 @@ class View:
     @property
     def alone(self) -> str:
         """The step with its amount and options, without what it is applied to."""
-        options = ",".join(f"{key}={value}" for key, value in self.options)
+        options = ",".join(f"{key}={value}" for key, value in self.written)
         return f"{self.head}[{options}]" if options else self.head
 
     @property
@@ -68,21 +63,22 @@ class View:
 
     @property
     def declared(self) -> Step:
-        """What is declared of the last step."""
-        step = declared(self.step)
+        """The registry's row of the last step."""
+        step = find_step(self.step)
         if step is None:
-            raise LookupError(f"{self.step} is no step that was declared")
+            raise LookupError(f"{self.step} is not a registered step")
         return step
 
     @property
     def kind(self) -> Kind:
-        """What the last step is for; a choice among views is an attack where all of them are."""
+        """What the last step is for; a selection among views is an attack if all of them are."""
         if not self.sources:
             return "clean"
-        kind = self.declared.kind
-        if kind != "choice":
-            return kind
-        return "attack" if all(source.kind == "attack" for source in self.sources) else "defence"
+        step = self.declared
+        if step.kind == "transform":
+            return "noise" if step.is_noise else "defence"
+        is_defended = step.kind == "selection" and any(view.kind != "attack" for view in self.sources)
+        return "defence" if is_defended else "attack"
 
     @property
     def source(self) -> View:
@@ -99,11 +95,38 @@ class View:
             raise TypeError(f"{self.head} is drawn from a range")
         return amount or 0
 
-    def option(self, name: str) -> str | None:
-        """The text of an option, or its default, if there is one."""
-        option = self.declared.options.get(name)
-        default = None if option is None or option.default is None else str(option.default)
-        return dict(self.options).get(name, default)
+    @cached_property
+    def options(self) -> Options:
+        """The options of the last step as values, defaults included; a library's own as text.
+
+        >>> from robustcheck.notation import parse
+        >>> options = parse("Adv_1[through=JPG_50+Noise_2,eot=4]").options
+        >>> options.eot, options.norm, options["from"], [str(step.view) for step in options.through]
+        (4, 'inf', None, ['JPG_50', 'Noise_2'])
+        """
+        if not self.sources:
+            return Options()
+        declared = self.declared.options
+        values = {name: option.default for name, option in declared.items()}
+        for name, text in self.written:
+            values[name] = declared[name].parse(text) if name in declared else text
+        return Options(values)
+
+    @property
+    def through(self) -> tuple[ThroughStep, ...]:
+        """The defences that an attack's gradient goes through."""
+        return self.options.through if self.sources and "through" in self.declared.options else ()
+
+    def option_text(self, name: str) -> str | None:
+        """Return an option's one spelling, or that of its default; None for none."""
+        value = self.options.get(name)
+        return None if value in (None, ()) else self.declared.options[name].text(value)
+
+    @property
+    def library_options(self) -> dict[str, str]:
+        """The options that are not the notation's but those of an attack of another library."""
+        declared = self.declared.options
+        return {name: text for name, text in self.written if name not in declared}
 
     def walk(self) -> Iterator[View]:
         """Every view inside this one, each before those made from it; the last is this one."""
@@ -118,10 +141,10 @@ class View:
 
     @property
     def attack(self) -> View | None:
-        """The last attack on the way to this view, or None; of a choice among defended views, that of theirs."""
+        """The last attack on the way to this view, or None; of a selection among defended views, that of theirs."""
         if not self.sources or self.kind == "attack":
             return self if self.sources else None
-        if self.declared.kind != "choice":
+        if self.declared.kind != "selection":
             return self.source.attack
         attacks = [source.attack for source in self.sources]
         return choice_of(self.step, [attack for attack in attacks if attack is not None])
@@ -136,101 +159,84 @@ class View:
         >>> parse("JPG(Adv_1)").blind_to, parse("JPG(Adv_1[through=JPG])").blind_to
         (('JPG',), ())
         """
-        from robustcheck.notation.blindness import unseen
-
-        return unseen(self) or ()
+        return _unseen(self) or ()
 
     @property
-    def adaptive_twin(self) -> View | None:
-        """This view with its attack going through the defences that it is blind to; None where it can't, or need not.
+    def adaptive_counterpart(self) -> View | None:
+        """This view with its attack going through all defences after it; None if it can't, or need not.
 
         >>> from robustcheck.notation import parse
-        >>> parse("JPG_50(Adv_1)").adaptive_twin
+        >>> parse("JPG_50(Adv_1)").adaptive_counterpart
         <view JPG_50(Adv_1[through=JPG_50])>
         """
-        from robustcheck.notation.blindness import adaptive
-
-        return adaptive(self)
+        if not self.blind_to:
+            return None
+        adaptive = _with_adaptive_attack(self, [])
+        return None if adaptive == self else adaptive
 
 
 X = View("x")
 
 
-class Option(Protocol):
-    """What an option's value may be; see `robustcheck.notation.values`."""
-
-    @property
-    def default(self) -> Any:
-        """The value that holds where none is written; None for none."""
-
-    def canonical(self, text: str) -> str:
-        """Return the value's one spelling, or raise ValueError that says what is allowed."""
-
-
-class Numeric(Option, Protocol):
-    """An amount: as an option, and the number itself."""
-
-    @property
-    def name(self) -> str:
-        """What the number is, such as epsilon."""
-
-    @property
-    def example(self) -> str:
-        """One that is allowed."""
-
-    def read(self, text: str) -> Amount:
-        """Return the number, or raise ValueError that says what is allowed."""
-
-
-def _never(view: View) -> bool:  # noqa: ARG001 - the signature of `Step.is_seeded`
-    return False
-
-
-def _nothing_wrong(view: View) -> None:  # noqa: ARG001 - the signature of `Step.check`
-    return None
-
-
 @dataclass(frozen=True)
-class Step:
-    """What may be written of a step: its amount, its options, how many views it takes."""
+class ThroughStep:
+    """One of the defences that an attack's gradient goes through, and how it does."""
 
-    name: str
-    kind: Literal["attack", "defence", "noise", "choice"]
-    """A choice takes several views, and of each image one of theirs."""
-    summary: str
-    amount: Numeric | None = None
-    options: Mapping[str, Option] = field(default_factory=dict)
-    needs: Callable[[View], Iterable[View]] = lambda view: view.sources
-    """The views whose images it reads: those written in it, unless it needs more."""
-    check: Callable[[View], tuple[str, str] | None] = _nothing_wrong
-    """What is wrong with amount and options together: the option (or "" for the amount) and the words for it."""
-    is_seeded: Callable[[View], bool] = _never
-    """Whether a view of it, apart from what it is made from, is drawn at random."""
-    gradient: Literal["own", "identity"] | None = None
-    """Of a defence or noise that an attack can go through: its own gradient, or the identity in its place (BPDA)."""
-    is_open: bool = False
-    """Whether it takes any option, for a library that knows which it has."""
-    function: Callable[..., Any] | None = None
-    """Of a step that a repository registered, its function."""
+    view: View
+    """The defence, on clean images."""
+    gradient: Gradient
 
-
-STEPS: dict[str, Step] = {}
-"""By name. Built-in ones are in `robustcheck.notation.steps`; a repository registers its own."""
-
-FAMILIES: dict[str, Step] = {}
-"""Steps of other libraries by prefix: `foolbox` stands for every `foolbox:NAME`; all options are the library's."""
-
-
-def declared(name: str) -> Step | None:
-    """Return what is declared of a step, or None."""
-    return STEPS.get(name) or FAMILIES.get(name.partition(":")[0] if ":" in name else "")
+    def __str__(self) -> str:
+        return self.view.alone + (IDENTITY if self.gradient == "identity" else "")
 
 
 def choice_of(step: str, views: Iterable[View]) -> View | None:
-    """Return the choice among some views in its one form: flat, sorted, none twice; None for no views."""
+    """Return the selection among some views in its one form: flat, sorted, none twice; None for no views."""
     flat: dict[View, None] = {}
     for view in views:
         flat.update(dict.fromkeys(view.sources if view.step == step else (view,)))
     if len(flat) < 2:
         return next(iter(flat), None)
     return View(step, sources=tuple(sorted(flat, key=str)))
+
+
+def _unseen(view: View, after: tuple[str, ...] = ()) -> tuple[str, ...] | None:
+    """Return what stands after the last attack and its gradient did not go through; None if there is no attack.
+
+    `after` is what stands around the view, outermost first. A selection is not blind as soon as one of its attacks is
+    not, since the strongest decides.
+    """
+    if not view.sources:
+        return None
+    step = view.declared
+    if step.kind == "selection":
+        found = [blind for source in view.sources if (blind := _unseen(source, after)) is not None]
+        if not found:
+            return None
+        return tuple(dict.fromkeys(name for blind in found for name in blind)) if all(found) else ()
+    if step.kind == "attack":
+        seen = {passed.view.alone for passed in view.through}
+        return tuple(name for name in after if name not in seen)
+    return _unseen(view.source, (*after, view.alone) if step.gradients else after)
+
+
+def _with_adaptive_attack(view: View, after: list[View]) -> View | None:
+    if not view.sources:
+        return None
+    step = view.declared
+    if step.kind == "selection":
+        adaptive = [_with_adaptive_attack(source, after) for source in view.sources]
+        return choice_of(view.step, [new or own for new, own in zip(adaptive, view.sources, strict=True)])
+    if step.kind == "attack":
+        return _going_through(view, after) if after and "through" in step.options else None
+    inner = _with_adaptive_attack(view.source, [view, *after] if step.gradients else after)
+    return inner and replace(view, sources=(inner,))
+
+
+def _going_through(attack: View, defences: list[View]) -> View:
+    passed = [ThroughStep(defence, defence.declared.gradients[0]) for defence in defences]
+    options = dict(attack.written) | {"through": "+".join(map(str, passed))}
+    drawn = any(defence.kind == "noise" or isinstance(defence.amount, Span) for defence in defences)
+    if drawn and "eot" in attack.declared.options:
+        options.setdefault("eot", str(DRAWS))
+    return replace(attack, written=tuple(sorted(options.items())))

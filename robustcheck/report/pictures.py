@@ -33,7 +33,6 @@ MOST_IMAGES = 3
 """In each group."""
 LARGEST_SIDE = 320
 """Pixels; larger images are shown smaller, so that the page stays one that can be sent."""
-GIVEN_BACK = "Given back by JPEG"
 BY_NOISE = "Given back by noise just as well"
 LOST = "Lost, and not given back"
 NEWLY_LOST = "Newly lost since the baseline"
@@ -86,7 +85,7 @@ class ClassNames:
 
 
 def choose(records: Records, baseline: Baseline | None = None) -> Iterator[Choice]:
-    """Yield images worth a look: newly lost, given back by JPEG, and by noise just as well.
+    """Yield images worth a look: newly lost, given back by a defence, and by noise just as well.
 
     They are of one attack, the first that was measured with a defence after it; those with the noise control go
     first. "Right" is by label, or without labels that the prediction is still the clean image's.
@@ -103,12 +102,13 @@ def choose(records: Records, baseline: Baseline | None = None) -> Iterator[Choic
         yield Choice(f"{NEWLY_LOST}: {defence}", _best(newly), views)
     lost = right[X] & ~right[attack]
     back = lost & right[defence]
+    given_back = f"Given back by {defence.declared.title or defence.step}"
     if noise is not None:
         also = back & right[noise]
-        yield Choice(f"{GIVEN_BACK} and not by noise of its size", _best(back & ~also), (*views, noise))
+        yield Choice(f"{given_back} and not by noise of its size", _best(back & ~also), (*views, noise))
         yield Choice(BY_NOISE, _best(also), (*views, noise))
     else:
-        yield Choice(GIVEN_BACK, _best(back), views)
+        yield Choice(given_back, _best(back), views)
     if newly is None:
         yield Choice(LOST, _best(lost & ~right[defence]), views)
 
@@ -126,7 +126,8 @@ def _trio(records: Records) -> tuple[View, View, View | None] | None:
 
 def _control(defence: View) -> View | None:
     """Return the view that puts noise of the defence's size in its place."""
-    return View("JPG_noise", defence.amount, (), defence.sources) if defence.step == "JPG" else None
+    control = defence.declared.control
+    return View(control, defence.amount, (), defence.sources) if control else None
 
 
 def _of_attacked(records: Records) -> Iterator[Choice]:

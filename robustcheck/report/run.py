@@ -113,7 +113,7 @@ class ReportedClaim:
 def _awareness(views: Sequence[View]) -> Literal["", "blind", "adaptive"]:
     if any(view.blind_to for view in views):
         return "blind"
-    through = any(key == "through" for view in views for step in view.walk() for key, _ in step.options)
+    through = any(step.through for view in views for step in view.walk())
     return "adaptive" if through else ""
 
 

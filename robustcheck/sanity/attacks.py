@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from robustcheck.attacks import Ball, ascend
-from robustcheck.attacks.custom import attack_with_nothing
-from robustcheck.attacks.pgd import REACH
+from robustcheck.attacks import Ball, gradient_ascent
+from robustcheck.attacks.custom import attack_with_epsilon_0
+from robustcheck.attacks.pgd import step_size
 from robustcheck.claims.attack_order import NOTICEABLE, stronger_than_it_should_be
 from robustcheck.errors import RobustcheckError
 from robustcheck.notation import STEPS, View, X, parse
@@ -34,7 +34,7 @@ def epsilon_zero_changes_nothing(subject: Subject) -> str:
     ((x * 255).astype(uint8) lowers 62 of 256 levels), for a resize, and for a random start that ignores epsilon.
     """
     images = subject.few
-    found = _attack_with_nothing(subject, images)
+    found = _attack_with_epsilon_0(subject, images)
     changed = float((found != images).double().mean())
     if changed:
         raise Failed(f"with epsilon 0, {subject.attack} changes {changed:.1%} of the samples")
@@ -157,13 +157,13 @@ def adaptive_attack_is_not_weaker_than_blind(subject: Subject) -> str:
     """
     found = []
     for blind in _defended(View("Adv", SMALL, (), (X,))):
-        twin = blind.adaptive_twin
-        if twin is None:
+        adaptive = blind.adaptive_counterpart
+        if adaptive is None:
             continue
         try:
-            found.append(_in_order(subject, blind, twin))
+            found.append(_in_order(subject, blind, adaptive))
         except RobustcheckError as error:
-            raise Failed(f"{twin}: {error}") from None
+            raise Failed(f"{adaptive}: {error}") from None
     return "; ".join(found)
 
 
@@ -173,7 +173,7 @@ def adaptive_steps_are_near_their_best(subject: Subject) -> str:
     Another step size or more steps do much more harm: write them into the views that claims are about
     (PGD_e[steps=,step=]), or the defence looks better than it is.
     """
-    attack, step = f"PGD_{SMALL}[through=JPG,steps={{}}{{}}]", REACH * SMALL / MANY_STEPS
+    attack, step = f"PGD_{SMALL}[through=JPG,steps={{}}{{}}]", step_size(SMALL, MANY_STEPS)
     default = parse(f"JPG({attack.format(MANY_STEPS, '')})")
     others = [parse(f"JPG({attack.format(MANY_STEPS // 2, '')})")]
     others += [parse(f"JPG({attack.format(MANY_STEPS, f',step={step * factor}')})") for factor in (0.5, 2)]
@@ -202,17 +202,19 @@ def _defended(attack: View) -> list[View]:
     return [
         View(step.name, None, (), (attack,))
         for step in STEPS.values()
-        if step.kind == "defence" and (step.amount is None or step.amount.default is not None)
+        if step.kind == "transform"
+        and not step.is_noise
+        and (step.amount is None or step.amount.default is not None)
     ]
 
 
-def _attack_with_nothing(subject: Subject, images: Tensor) -> Tensor:
+def _attack_with_epsilon_0(subject: Subject, images: Tensor) -> Tensor:
     view = subject.view(SMALL)
     if view.declared.function is not None:
         labels = subject.logits.argmax(dim=1)
-        return attack_with_nothing(view, subject.classifier, images, labels)
-    nothing = torch.zeros(len(images), device=images.device)
-    return ascend(Ball(images, nothing), torch.ones_like, steps=1, step=nothing)
+        return attack_with_epsilon_0(view, subject.classifier, images, labels)
+    ball = Ball.around(images, 0)
+    return gradient_ascent(ball, torch.ones_like, steps=1, step=ball.epsilon)
 
 
 def _saved(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.int16]:

@@ -1,1 +1,1 @@
-"""Transforms: what stands between an attack and the model, and attacking through it."""
+"""Transforms: what stands between an attack and the model. A file for each, and attacking through them."""

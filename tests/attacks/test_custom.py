@@ -10,16 +10,14 @@ import torch
 
 import robustcheck
 from robustcheck import RobustcheckError, evaluate
-from robustcheck.notation import STEPS, NotationError, parse
+from robustcheck.notation import NotationError, parse, temporary_steps
 
 
 @pytest.fixture
 def registry():
     """Forget what a test registered."""
-    before = dict(STEPS)
-    yield
-    STEPS.clear()
-    STEPS.update(before)
+    with temporary_steps():
+        yield
 
 
 @pytest.fixture
@@ -74,8 +72,8 @@ def test_defence_is_a_view_like_any_other(median, toy_classifier, toy_images):
     assert parse("Median_5(Adv_1)").blind_to == ("Median_5",)
 
 
-def test_adaptive_twin_of_a_defence_without_gradient_passes_it_by(median):
-    assert str(parse("Median_5(Adv_1)").adaptive_twin) == "Median_5(Adv_1[through=Median_5:identity])"
+def test_adaptive_counterpart_of_a_defence_without_gradient_passes_it_by(median):
+    assert str(parse("Median_5(Adv_1)").adaptive_counterpart) == "Median_5(Adv_1[through=Median_5:identity])"
     assert parse("Adv_1[through=Median_5]") == parse("Adv_1[through=Median_5:identity]")
 
 

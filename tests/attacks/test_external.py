@@ -9,8 +9,11 @@ import pytest
 import torch
 
 from robustcheck import RobustcheckError, evaluate
-from robustcheck.attacks.external import LIBRARIES, adapter, check_attack
-from robustcheck.attacks.external.protocol import Found
+from robustcheck.attacks.external.adapter import ExternalAttack
+from robustcheck.attacks.external.protocol import AttackResult
+from robustcheck.evaluation.batch_state import BatchState, CleanBatch
+from robustcheck.evaluation.prepared_model import Running
+from robustcheck.notation import load, parse
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -98,15 +101,36 @@ def test_what_a_library_does_not_have_is_said_before_the_first_image(
         evaluate(toy_classifier, toy_images, [view])
 
 
-@pytest.mark.parametrize("library", LIBRARIES)
-def test_library_that_is_not_installed_says_what_to_install(monkeypatch, library):
+@pytest.mark.parametrize("text", ["art:FGSM_1", "autoattack_1", "foolbox:FGSM_1", "torchattacks:FGSM_1"])
+def test_library_that_is_not_installed_says_what_to_install(monkeypatch, text):
+    view = parse(text)
+    validate = load(view.declared.validator)
+    library = re.match("[a-z]+", text).group()
     for name in [name for name in sys.modules if name.split(".")[0] in {library, "pyautoattack"}]:
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.setitem(sys.modules, library, None)
     monkeypatch.setitem(sys.modules, "pyautoattack", None)
     monkeypatch.setattr("robustcheck.attacks.external.autoattack.find_spec", lambda _: None)
     with pytest.raises(RobustcheckError, match=r"pip install .*pytest-robustcheck\[attacks\]"):
-        check_attack(library, "FGSM", {})
+        validate(view)
+
+
+def attacked(classifier, images, run):
+    """What the attack `It` of a library makes of images within 8 levels, if `run` is what the library does."""
+    attack = ExternalAttack(
+        lambda _: None, lambda request, net, pixels, labels: AttackResult(run(pixels), "inf")
+    )
+    count = len(images)
+    batch = BatchState(
+        Running.plain(classifier),
+        CleanBatch(images, ("a",) * count, torch.zeros(count).long(), torch.zeros(count).long()),
+        seed=0,
+        codec="auto",
+        batch_size=2,
+        other_model=lambda _: classifier,
+    )
+    (found,) = attack(batch, [parse("foolbox:It_8")])
+    return found
 
 
 @pytest.mark.parametrize(
@@ -114,59 +138,31 @@ def test_library_that_is_not_installed_says_what_to_install(monkeypatch, library
     [
         (
             lambda images: images + 9 / 255,
-            r"fake:It went 9 levels \(norm inf\) from its images, further than epsilon 8",
+            r"foolbox:It went 9 levels \(norm inf\) from its images, further than epsilon 8",
         ),
         (lambda images: images * torch.nan, "some that are not finite"),
         (lambda images: images[:, :, :3], "returned images of shape"),
-        (lambda images: 1 / 0, "fake:It failed: ZeroDivisionError"),
+        (lambda images: 1 / 0, "foolbox:It failed: ZeroDivisionError"),
     ],
 )
-def test_result_is_not_believed(monkeypatch, toy_classifier, toy_images, returned, message):
-    fake = adapter.Library(
-        ("fake",), lambda _: None, lambda request, net, images, labels: Found(returned(images), "inf")
-    )
-    monkeypatch.setattr(adapter, "LIBRARIES", {"fake": fake})
+def test_result_is_not_believed(toy_classifier, returned, message):
     images = torch.full((2, 3, 16, 16), 100, dtype=torch.uint8)
     with pytest.raises(RobustcheckError, match=message):
-        adapter.attack_by(
-            "fake",
-            "It",
-            toy_classifier,
-            images,
-            torch.zeros(2).long(),
-            epsilon=8,
-            options={},
-            seed=0,
-            batch_size=2,
-        )
+        attacked(toy_classifier, images, returned)
 
 
-def test_result_outside_the_range_is_cut(monkeypatch, toy_classifier):
-    fake = adapter.Library(
-        ("fake",), lambda _: None, lambda request, net, images, labels: Found(images + 8 / 255, "inf")
-    )
-    monkeypatch.setattr(adapter, "LIBRARIES", {"fake": fake})
+def test_result_outside_the_range_is_cut(toy_classifier):
     images = torch.full((1, 3, 16, 16), 250, dtype=torch.uint8)
-    found = adapter.attack_by(
-        "fake",
-        "It",
-        toy_classifier,
-        images,
-        torch.zeros(1).long(),
-        epsilon=8,
-        options={},
-        seed=0,
-        batch_size=2,
-    )
-    assert (found == 255).all()
+    assert (attacked(toy_classifier, images, lambda pixels: pixels + 8 / 255) == 255).all()
 
 
 @pytest.mark.parametrize("view", ["foolbox:LinfPGD_8", "torchattacks:PGD_8", "art:FastGradientMethod_8"])
 def test_warnings_of_a_library_s_import_do_not_fail_a_strict_run(view):
     code = (
         "import warnings; warnings.simplefilter('error')\n"
-        "from robustcheck.attacks.external import check_attack\n"
-        f"check_attack(*{tuple(view.removesuffix('_8').split(':'))}, {{}})"
+        "from robustcheck.notation import load, parse\n"
+        f"view = parse('{view}')\n"
+        "load(view.declared.validator)(view)"
     )
     pytest.importorskip(view.partition(":")[0])
     # Others warn before it is a library's turn: torch and the like are loaded first.

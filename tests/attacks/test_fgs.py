@@ -3,8 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from robustcheck.attacks import fgs, loss_gradient
-from robustcheck.attacks.pixel_levels import add_signs
+from robustcheck.attacks import Ball, fgs, gradient_ascent, loss_gradient
 from robustcheck.errors import RobustcheckError
 from robustcheck.models import Classifier
 
@@ -32,7 +31,8 @@ def test_result_is_eight_bits_within_epsilon_and_the_range(epsilon, seed):
     generator = torch.Generator().manual_seed(seed)
     clean = torch.randint(0, 256, (2, 3, 4, 4), generator=generator, dtype=torch.uint8)
     signs = torch.randint(-1, 2, clean.shape, generator=generator, dtype=torch.int8)
-    moved = add_signs(clean, signs, epsilon)
+    ball = Ball.around(clean, epsilon)
+    moved = gradient_ascent(ball, lambda _: signs, steps=1, step=ball.epsilon)
     assert moved.dtype == torch.uint8
     assert torch.equal(moved.int(), (clean.int() + epsilon * signs.int()).clamp(0, 255))
 

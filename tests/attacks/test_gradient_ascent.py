@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robustcheck.attacks import Ball, ascend
+from robustcheck.attacks import Ball, gradient_ascent
 
 
 def images(seed=0, count=3):
@@ -35,7 +35,7 @@ def test_result_is_eight_bits_inside_the_ball_wherever_the_gradient_points(
 ):
     generator = torch.Generator().manual_seed(seed)
     ball = ball_of(epsilon, norm, seed)
-    found = ascend(
+    found = gradient_ascent(
         ball,
         lambda pixels: torch.randn(pixels.shape, generator=generator),
         steps=steps,
@@ -51,7 +51,7 @@ def test_result_is_eight_bits_inside_the_ball_wherever_the_gradient_points(
 def test_l2_ball_is_used_up_in_spite_of_rounding(epsilon, seed):
     ball = Ball(torch.full((1, 3, 16, 16), 128, dtype=torch.uint8), torch.tensor([float(epsilon)]), "2")
     gradient = torch.randn((1, 3, 16, 16), generator=torch.Generator().manual_seed(seed))
-    found = ascend(ball, lambda _: gradient, steps=1, step=ball.epsilon)
+    found = gradient_ascent(ball, lambda _: gradient, steps=1, step=ball.epsilon)
     assert 0.9 * epsilon < float(size(found, ball.centre, "2")) <= epsilon + 1e-4
 
 
@@ -59,7 +59,7 @@ def test_step_goes_straight_up_and_comes_back_to_the_nearest_point_inside():
     ball = Ball(torch.full((1, 3, 2, 2), 100, dtype=torch.uint8), torch.tensor([6.0]), "2")
     gradient = torch.zeros(1, 3, 2, 2)
     gradient[0, 0, 0, 0], gradient[0, 1, 1, 1] = 3.0, -4.0
-    found = ascend(ball, lambda _: gradient, steps=4, step=torch.tensor([5.0])).int() - 100
+    found = gradient_ascent(ball, lambda _: gradient, steps=4, step=torch.tensor([5.0])).int() - 100
     # 20 levels along (0.6, -0.8), cut to 6: (3.6, -4.8). Rounded to (4, -5) that is 6.4 long; (3, -5) fits.
     assert (found[0, 0, 0, 0], found[0, 1, 1, 1]) == (3, -5)
     assert found.abs().sum() == 8
@@ -67,7 +67,7 @@ def test_step_goes_straight_up_and_comes_back_to_the_nearest_point_inside():
 
 def test_fractions_of_a_level_add_up_before_they_are_rounded():
     ball = ball_of(3)
-    found = ascend(ball, torch.ones_like, steps=5, step=torch.full((3,), 0.4))
+    found = gradient_ascent(ball, torch.ones_like, steps=5, step=torch.full((3,), 0.4))
     assert torch.equal(found.int(), (ball.centre.int() + 2).clamp(max=255))
 
 
@@ -79,7 +79,7 @@ def test_first_direction_takes_the_place_of_the_first_gradient():
         return torch.ones_like(pixels)
 
     first = -torch.ones(3, 3, 6, 5, dtype=torch.int8)
-    found = ascend(ball, gradient, steps=3, step=torch.ones(3), first=first)
+    found = gradient_ascent(ball, gradient, steps=3, step=torch.ones(3), first=first)
     assert len(asked) == 2
     assert torch.equal(asked[0], (ball.centre.float() - 1).clamp(min=0))
     moved = ball.centre.int()
@@ -96,16 +96,16 @@ def test_momentum_carries_on_where_the_gradient_turns():
         return torch.full_like(pixels, next(turns))
 
     ball = Ball(clean, torch.tensor([9.0]))
-    assert (ascend(ball, gradient, steps=2, step=torch.ones(1)) == 100).all()
+    assert (gradient_ascent(ball, gradient, steps=2, step=torch.ones(1)) == 100).all()
     turns = iter([1.0, -0.5])
-    stays = ascend(ball, gradient, steps=2, step=torch.ones(1), momentum=1.0)
+    stays = gradient_ascent(ball, gradient, steps=2, step=torch.ones(1), momentum=1.0)
     assert (stays == 101).all()  # +1, then 1 - 1 = 0 on top of it
 
 
 def test_each_row_has_an_epsilon_and_a_step_of_its_own():
     clean = torch.full((2, 3, 4, 4), 100, dtype=torch.uint8)
     ball = Ball(clean, torch.tensor([2.0, 50.0]))
-    found = ascend(ball, torch.ones_like, steps=10, step=torch.tensor([1.0, 3.0]))
+    found = gradient_ascent(ball, torch.ones_like, steps=10, step=torch.tensor([1.0, 3.0]))
     assert (found[0] == 102).all()
     assert (found[1] == 130).all()
 

@@ -7,8 +7,8 @@ import torch
 from robustcheck import Classifier, ImageSet, RobustcheckError, evaluate
 from robustcheck.attacks import fgs, pgd
 from robustcheck.evaluation import Evaluation
-from robustcheck.evaluation.batch_state import BatchState
-from robustcheck.evaluation.steps import make
+from robustcheck.evaluation.batch_state import BatchState, CleanBatch
+from robustcheck.evaluation.prepared_model import Running
 from robustcheck.models import registry as loading
 from robustcheck.notation import parse
 
@@ -49,7 +49,7 @@ def test_pgd_from_the_image_itself_shares_its_first_gradient_with_fgs(toy_classi
     assert calls["gradient"] == (1 + 3) * 13
 
 
-def test_an_attack_and_its_adaptive_twin_share_the_clean_pass(toy_classifier, toy_images, calls):
+def test_an_attack_and_its_adaptive_counterpart_share_the_clean_pass(toy_classifier, toy_images, calls):
     evaluate(toy_classifier, toy_images, ["JPG(Adv_1)", "JPG(Adv_1[through=JPG])"])
     assert calls == {
         "gradient": 2 * 13,
@@ -107,14 +107,11 @@ def test_worst_takes_of_each_image_the_view_that_hurts_most(toy_classifier, toy_
 def test_an_image_that_is_lost_is_worse_than_one_that_is_less_probable(toy_classifier):
     clean = torch.zeros((1, 3, 16, 16), dtype=torch.uint8)
     run = BatchState(
-        toy_classifier,
-        clean,
-        ids=("a",),
-        labels=torch.tensor([0]),
+        Running.plain(toy_classifier),
+        CleanBatch(clean, ("a",), torch.tensor([0]), torch.tensor([0])),
         seed=0,
         codec="auto",
         batch_size=8,
-        top_labels=torch.tensor([0]),
         other_model=lambda _: toy_classifier,
     )
     lost, kept = parse("Adv_1"), parse("Adv_5")
@@ -124,7 +121,7 @@ def test_an_image_that_is_lost_is_worse_than_one_that_is_less_probable(toy_class
         kept: torch.tensor([[0.30, 0.25, 0.25, 0.20]]).log(),
     }
     worst = parse("Worst(Adv_1; Adv_5)")
-    make(run, (worst,))
+    run.make((worst,))
     assert torch.equal(run.images[worst], run.images[lost])
     assert torch.equal(run.logits[worst], run.logits[lost])
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from robustcheck import Classifier, RobustcheckError, RobustnessWarning, evaluate
-from robustcheck.notation import STEPS, register_defence
+from robustcheck.notation import register_defence, temporary_steps
 
 VIEWS = [
     "x",
@@ -91,8 +91,7 @@ def test_what_ran_out_of_memory_is_not_held(toy_images):
 
 
 def test_a_registered_step_may_run_out_of_memory(toy_classifier, toy_images):
-    before = dict(STEPS)
-    try:
+    with temporary_steps():
 
         @register_defence("Greedy")
         def greedy(images):
@@ -103,6 +102,3 @@ def test_a_registered_step_may_run_out_of_memory(toy_classifier, toy_images):
         with pytest.warns(RobustnessWarning, match="memory"):
             records = evaluate(toy_classifier, toy_images, ["Greedy"])
         assert records.column("linf", "Greedy").max() == 0
-    finally:
-        STEPS.clear()
-        STEPS.update(before)

@@ -229,17 +229,17 @@ def test_blind_is_a_defence_that_the_attack_did_not_go_through(text, blind_to):
         ("JPG(Noise_1)", None),
     ],
 )
-def test_adaptive_twin(text, twin):
-    assert parse(text).adaptive_twin == (None if twin is None else parse(twin))
+def test_adaptive_counterpart(text, twin):
+    assert parse(text).adaptive_counterpart == (None if twin is None else parse(twin))
 
 
 @given(VIEWS)
-def test_a_twin_is_blind_to_nothing_that_its_attack_could_go_through(view):
-    twin = view.adaptive_twin
+def test_a_counterpart_is_blind_to_nothing_that_its_attack_could_go_through(view):
+    twin = view.adaptive_counterpart
     if twin is not None:
         assert view.blind_to
         assert not twin.blind_to
-        assert twin.adaptive_twin is None
+        assert twin.adaptive_counterpart is None
         assert parse(str(twin)) == twin
 
 
@@ -264,5 +264,5 @@ def test_attack_on_the_way_and_whether_it_is_drawn(text, attack, seeded):
 
 def test_whether_options_of_a_library_are_its_own():
     view = parse("torchattacks:PGD_8[label=true,alpha=0.01]")
-    assert view.option("label") == "true"
-    assert dict(view.options)["alpha"] == "0.01"
+    assert view.options.label == "true"
+    assert view.library_options == {"alpha": "0.01"}

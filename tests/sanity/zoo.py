@@ -20,7 +20,7 @@ from torch import nn
 import robustcheck
 from robustcheck import Classifier, ImageSet, jpeg
 from robustcheck.attacks import loss_gradient
-from robustcheck.notation import STEPS
+from robustcheck.notation import temporary_steps
 
 
 @dataclass(frozen=True)
@@ -224,14 +224,10 @@ def labels_shuffled(sound, images):
 @contextlib.contextmanager
 def registered(*functions):
     """Attacks and defences that are there for a while."""
-    before = dict(STEPS)
-    try:
+    with temporary_steps():
         for name, function, register in functions:
             register(name)(function)
         yield
-    finally:
-        STEPS.clear()
-        STEPS.update(before)
 
 
 def attack(name, function):

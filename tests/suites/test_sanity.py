@@ -39,18 +39,15 @@ def test_attack_that_the_repository_registered_is_examined_too(repository):
         conftest.read_text()
         + """
 
-if "Brighten" not in __import__("robustcheck.notation", fromlist=["STEPS"]).STEPS:
-    @robustcheck.register_attack("Brighten")
-    def brighten(classifier, images, labels, *, epsilon):
-        return (images.int() + epsilon + 1).clamp(0, 255).to(torch.uint8)
+@robustcheck.register_attack("Brighten")
+def brighten(classifier, images, labels, *, epsilon):
+    return (images.int() + epsilon + 1).clamp(0, 255).to(torch.uint8)
 """
     )
-    from robustcheck.notation import STEPS
+    from robustcheck.notation import temporary_steps
 
-    try:
+    with temporary_steps():
         result = repository.runpytest(SUITE, "-k", "Brighten")
-    finally:
-        STEPS.pop("Brighten", None)
     names = [line for line in result.outlines if line.startswith("FAILED")]
     assert any("epsilon_zero_changes_nothing-Brighten" in line for line in names)
     assert any("perturbation_stays_within_epsilon_when_saved-Brighten" in line for line in names)

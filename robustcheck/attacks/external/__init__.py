@@ -1,5 +1,1 @@
-"""Attacks of other libraries as views, where they are installed: a small adapter each."""
-
-from robustcheck.attacks.external.adapter import LIBRARIES, attack_by, check_attack, version_of
-
-__all__ = ["LIBRARIES", "attack_by", "check_attack", "version_of"]
+"""Attacks of other libraries as views, where the libraries are installed: a file for each."""

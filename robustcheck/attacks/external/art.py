@@ -8,31 +8,30 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from robustcheck.attacks.external.adapter import ExternalAttack
 from robustcheck.attacks.external.protocol import (
-    Found,
-    Request,
-    UnitPixels,
+    AttackRequest,
+    AttackResult,
+    UnitRangeModel,
     check_options,
     cross_entropy,
     library,
     named,
     norm_of,
 )
-from robustcheck.attacks.pgd import REACH
+from robustcheck.attacks.pgd import TOTAL_STEP_RATIO
 from robustcheck.errors import RobustcheckError
 
-NAME = "art"
 _PACKAGE = "adversarial-robustness-toolbox"
-DISTRIBUTIONS = (_PACKAGE,)
 _OURS = ("estimator", "classifier", "eps")
 
 
-def check(request: Request) -> None:
+def check(request: AttackRequest) -> None:
     """Raise `RobustcheckError` for what ART does not have."""
     _kind(request)
 
 
-def run(request: Request, net: UnitPixels, images: Tensor, labels: Tensor) -> Found:
+def run(request: AttackRequest, net: UnitRangeModel, images: Tensor, labels: Tensor) -> AttackResult:
     """Return the attack's images; ART works in numpy."""
     estimators = library("art.estimators.classification", _PACKAGE)
     estimator = estimators.PyTorchClassifier(
@@ -46,23 +45,23 @@ def run(request: Request, net: UnitPixels, images: Tensor, labels: Tensor) -> Fo
     kind = _kind(request)
     attack = kind(estimator, eps=request.epsilon, **_completed(request, kind))
     found = attack.generate(x=images.cpu().numpy(), y=labels.cpu().numpy())
-    norm = norm_of(f"art:{request.attack}", getattr(attack, "norm", "inf"))
-    return Found(torch.from_numpy(found), norm)
+    norm = norm_of(request.step, getattr(attack, "norm", "inf"))
+    return AttackResult(torch.from_numpy(found), norm)
 
 
-def _kind(request: Request) -> Any:
+def _kind(request: AttackRequest) -> Any:
     evasion = library("art.attacks.evasion", _PACKAGE)
     base = library("art.attacks", _PACKAGE).EvasionAttack
     kind = named(request.attack, evasion, base, "attack of ART")
     if "eps" not in inspect.signature(kind).parameters:
         raise RobustcheckError(
-            f"art:{request.attack} has no epsilon that it keeps to (a parameter eps), so no view can name it"
+            f"{request.step} has no epsilon that it keeps to (a parameter eps), so no view can name it"
         )
-    check_options(f"art:{request.attack}", kind, request.options, _OURS)
+    check_options(request.step, kind, request.options, _OURS)
     return kind
 
 
-def _completed(request: Request, kind: Any) -> dict[str, Any]:
+def _completed(request: AttackRequest, kind: Any) -> dict[str, Any]:
     """Return the options, with those that ART's own defaults would make useless here.
 
     Its step size of 0.1 is larger than most epsilons, which it refuses; its progress bars are no log's.
@@ -74,5 +73,8 @@ def _completed(request: Request, kind: Any) -> dict[str, Any]:
         options.setdefault("batch_size", request.batch_size)
     if "eps_step" in parameters:
         steps = options.get("max_iter", getattr(parameters.get("max_iter"), "default", 1)) or 1
-        options.setdefault("eps_step", request.epsilon * min(1.0, REACH / steps))
+        options.setdefault("eps_step", request.epsilon * min(1.0, TOTAL_STEP_RATIO / steps))
     return options
+
+
+attack = ExternalAttack(check, run)

@@ -11,30 +11,29 @@ from typing import Any
 
 from torch import Tensor
 
+from robustcheck.attacks.external.adapter import ExternalAttack
 from robustcheck.attacks.external.protocol import (
-    Found,
-    Request,
-    UnitPixels,
+    AttackRequest,
+    AttackResult,
+    UnitRangeModel,
     check_options,
     library,
     norm_of,
 )
 
-NAME = "autoattack"
-DISTRIBUTIONS = ("autoattack", "pyautoattack")
 _OURS = ("model", "eps", "device", "seed", "verbose", "log_path", "is_tf_model")
 _LIST = {"autoattack": "attacks_to_run", "pyautoattack": "attacks"}
 """By package: what it calls the list of attacks, which a view writes as `attacks=A+B`."""
 
 
-def check(request: Request) -> None:
+def check(request: AttackRequest) -> None:
     """Raise `RobustcheckError` where AutoAttack is not installed, or has no such option."""
     package, kind = _package()
     given = {"norm" if key == "attacks" else key: None for key in request.options}
     check_options("autoattack", kind, given, (*_OURS, _LIST[package]))
 
 
-def run(request: Request, net: UnitPixels, images: Tensor, labels: Tensor) -> Found:
+def run(request: AttackRequest, net: UnitRangeModel, images: Tensor, labels: Tensor) -> AttackResult:
     """Return the ensemble's images."""
     package, kind = _package()
     options = request.options
@@ -49,9 +48,12 @@ def run(request: Request, net: UnitPixels, images: Tensor, labels: Tensor) -> Fo
     size = "batch_size" if "batch_size" in inspect.signature(evaluate).parameters else "bs"
     found = evaluate(images, labels, **{size: request.batch_size})
     images = found[0] if isinstance(found, tuple) else found
-    return Found(images, norm_of("autoattack", options.get("norm", "Linf")))
+    return AttackResult(images, norm_of("autoattack", options.get("norm", "Linf")))
 
 
 def _package() -> tuple[str, Any]:
     package = "autoattack" if find_spec("autoattack") else "pyautoattack"
     return package, library(package, "pyautoattack").AutoAttack
+
+
+attack = ExternalAttack(check, run)

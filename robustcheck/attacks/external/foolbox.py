@@ -6,10 +6,11 @@ from typing import Any
 
 from torch import Tensor
 
+from robustcheck.attacks.external.adapter import ExternalAttack
 from robustcheck.attacks.external.protocol import (
-    Found,
-    Request,
-    UnitPixels,
+    AttackRequest,
+    AttackResult,
+    UnitRangeModel,
     check_options,
     library,
     named,
@@ -17,37 +18,35 @@ from robustcheck.attacks.external.protocol import (
 )
 from robustcheck.errors import RobustcheckError
 
-NAME = "foolbox"
-DISTRIBUTIONS = ("foolbox",)
 
-
-def check(request: Request) -> None:
+def check(request: AttackRequest) -> None:
     """Raise `RobustcheckError` for what Foolbox does not have."""
     _made(request)
 
 
-def run(request: Request, net: UnitPixels, images: Tensor, labels: Tensor) -> Found:
+def run(request: AttackRequest, net: UnitRangeModel, images: Tensor, labels: Tensor) -> AttackResult:
     """Return the attack's images."""
     attack = _made(request)
     model = library("foolbox", "foolbox").PyTorchModel(net, bounds=(0, 1), device=net.device)
     _, clipped, _ = attack(model, images, labels, epsilons=request.epsilon)
-    return Found(clipped, _norm(request, attack))
+    return AttackResult(clipped, _norm(request, attack))
 
 
-def _made(request: Request) -> Any:
+def _made(request: AttackRequest) -> Any:
     foolbox = library("foolbox", "foolbox")
     kind = named(request.attack, foolbox.attacks, foolbox.attacks.Attack, "attack of Foolbox")
-    check_options(f"foolbox:{request.attack}", kind, request.options)
+    check_options(request.step, kind, request.options)
     attack = kind(**request.options)
     _norm(request, attack)
     return attack
 
 
-def _norm(request: Request, attack: Any) -> Any:
+def _norm(request: AttackRequest, attack: Any) -> Any:
     try:
         distance = attack.distance
     except (AttributeError, ValueError):
-        raise RobustcheckError(
-            f"foolbox:{request.attack} has no epsilon of a norm; take one of L-inf or L2"
-        ) from None
-    return norm_of(f"foolbox:{request.attack}", getattr(distance, "p", distance))
+        raise RobustcheckError(f"{request.step} has no epsilon of a norm; take one of L-inf or L2") from None
+    return norm_of(request.step, getattr(distance, "p", distance))
+
+
+attack = ExternalAttack(check, run)

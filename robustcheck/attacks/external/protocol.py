@@ -1,4 +1,4 @@
-"""What an adapter is asked, and what it answers with."""
+"""What a library's adapter is given and returns, and how it looks up attacks and options."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from robustcheck.models import Classifier
 _WORDS = {"true": True, "false": False, "none": None}
 
 
-class UnitPixels(nn.Module):
+class UnitRangeModel(nn.Module):
     """A classifier as other libraries take it: float pixels in 0..1 in, logits out."""
 
     def __init__(self, classifier: Classifier) -> None:
@@ -38,16 +38,27 @@ class UnitPixels(nn.Module):
 
 
 @dataclass(frozen=True)
-class Request:
-    """An attack of a library, by its name there."""
+class AttackRequest:
+    """An attack of a library."""
 
-    attack: str
-    epsilon: float
-    """In units of 0..1."""
+    step: str
+    """As a view names it: `foolbox:LinfPGD`."""
+    levels: float
+    """Epsilon in pixel levels."""
     texts: Mapping[str, str] = field(default_factory=dict)
     """Options as they were written."""
     seed: int = 0
     batch_size: int = 32
+
+    @property
+    def attack(self) -> str:
+        """The attack's name in the library."""
+        return self.step.partition(":")[2]
+
+    @property
+    def epsilon(self) -> float:
+        """Epsilon in units of 0..1."""
+        return self.levels / 255
 
     @property
     def options(self) -> dict[str, Any]:
@@ -56,7 +67,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Found:
+class AttackResult:
     """A library's adversarial images (N, 3, H, W) in 0..1, and the norm that its epsilon is of."""
 
     images: Tensor
@@ -67,9 +78,7 @@ def library(name: str, package: str) -> ModuleType:
     """Import a library; raises `RobustcheckError` that says what to install."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # what a library thinks of the libraries under it is nobody's concern here
+            warnings.simplefilter("ignore")  # of what a library imports in its turn
             return import_module(name)
     except ImportError as error:
         raise RobustcheckError(

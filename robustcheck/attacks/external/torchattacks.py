@@ -7,10 +7,11 @@ from typing import Any
 
 from torch import Tensor
 
+from robustcheck.attacks.external.adapter import ExternalAttack
 from robustcheck.attacks.external.protocol import (
-    Found,
-    Request,
-    UnitPixels,
+    AttackRequest,
+    AttackResult,
+    UnitRangeModel,
     check_options,
     library,
     named,
@@ -18,36 +19,34 @@ from robustcheck.attacks.external.protocol import (
 )
 from robustcheck.errors import RobustcheckError
 
-NAME = "torchattacks"
-DISTRIBUTIONS = ("torchattacks",)
 _OURS = ("model", "eps")
 
 
-def check(request: Request) -> None:
+def check(request: AttackRequest) -> None:
     """Raise `RobustcheckError` for what torchattacks does not have."""
     _kind(request)
 
 
-def run(request: Request, net: UnitPixels, images: Tensor, labels: Tensor) -> Found:
+def run(request: AttackRequest, net: UnitRangeModel, images: Tensor, labels: Tensor) -> AttackResult:
     """Return the attack's images."""
     kind = _kind(request)
     options = request.options
     if "n_classes" in inspect.signature(kind).parameters:
         options.setdefault("n_classes", net.classes)
     attack = kind(net, eps=request.epsilon, **options)
-    return Found(attack(images, labels), norm_of(f"torchattacks:{request.attack}", _norm(kind, options)))
+    return AttackResult(attack(images, labels), norm_of(request.step, _norm(kind, options)))
 
 
-def _kind(request: Request) -> Any:
+def _kind(request: AttackRequest) -> Any:
     torchattacks = library("torchattacks", "torchattacks")
     base = torchattacks.attack.Attack
     kind = named(request.attack, torchattacks, base, "attack of torchattacks")
     if "eps" not in inspect.signature(kind).parameters:
         raise RobustcheckError(
-            f"torchattacks:{request.attack} has no epsilon that it keeps to (a parameter eps), so no view can name it"
+            f"{request.step} has no epsilon that it keeps to (a parameter eps), so no view can name it"
         )
-    check_options(f"torchattacks:{request.attack}", kind, request.options, _OURS)
-    norm_of(f"torchattacks:{request.attack}", _norm(kind, request.options))
+    check_options(request.step, kind, request.options, _OURS)
+    norm_of(request.step, _norm(kind, request.options))
     return kind
 
 
@@ -57,3 +56,6 @@ def _norm(kind: Any, options: dict[str, Any]) -> object:
     if parameter is not None:
         return options.get("norm", parameter.default)
     return "L2" if kind.__name__.endswith("L2") else "Linf"
+
+
+attack = ExternalAttack(check, run)

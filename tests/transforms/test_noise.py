@@ -2,8 +2,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from robustcheck.attacks import permuted_noise, random_signs
-from robustcheck.attacks.noise import image_seeds
+from robustcheck.attacks.seeds import image_seeds
+from robustcheck.transforms.jpeg_noise import permuted_noise
+from robustcheck.transforms.noise import random_signs
 
 
 def pair(seed, low=0, high=256):

@@ -1,0 +1,165 @@
+"""What may be written for a step's amount and options: each kind reads text into a value, or says what is allowed."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:e-?[0-9]+)?")
+
+
+@dataclass(frozen=True)
+class Span:
+    """A number that is drawn anew for each image, from low to high, both included."""
+
+    low: int | float
+    high: int | float
+
+    def __str__(self) -> str:
+        return f"{self.low}..{self.high}"
+
+
+Amount = int | float | Span
+
+
+class Options(dict[str, Any]):
+    """A step's options as values, defaults included: `options.eot`, or `options["from"]`."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"no option {name!r}; there are: {', '.join(self) or 'none'}") from None
+
+
+class Option(Protocol):
+    """One kind of option."""
+
+    @property
+    def default(self) -> Any:
+        """The value if none is written; None for none."""
+
+    def parse(self, text: str) -> Any:
+        """Return the value that a text means, or raise ValueError that says what is allowed."""
+
+    def text(self, value: Any) -> str:
+        """Return a value's one spelling."""
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number from low to high, both allowed; with `spans`, also a range `low..high` to draw it from."""
+
+    name: str
+    low: int | float = -math.inf
+    high: int | float = math.inf
+    default: int | float | None = None
+    integer: bool = False
+    spans: bool = False
+    because: str = ""
+    words: str = ""
+    """What is allowed, where the bounds alone do not say it."""
+
+    @property
+    def example(self) -> str:
+        """A number that is allowed."""
+        return str(max(1, int(self.low)) if math.isfinite(self.low) else 1)
+
+    def parse(self, text: str) -> Amount:
+        """Return the number or range, or raise ValueError that says what is allowed."""
+        if self.spans and ".." in text:
+            low, high = map(self._number, text.split("..", maxsplit=1))
+            if low >= high:
+                raise ValueError(f"a range of {self.name} goes from a smaller number to a larger, got {text}")
+            return Span(low, high)
+        return self._number(text)
+
+    def text(self, value: Amount) -> str:
+        """Return a number's one spelling."""
+        return str(value)
+
+    def _number(self, text: str) -> int | float:
+        number = float(text) if _NUMBER.fullmatch(text) else None
+        if number is None or not self.low <= number <= self.high or (self.integer and number % 1):
+            raise ValueError(f"{self.name} is {self.allowed()}, got {text}")
+        return int(number) if number.is_integer() else number
+
+    def allowed(self) -> str:
+        """Return what is allowed, in words."""
+        kind = "a whole number" if self.integer else "a number"
+        bounded = f" from {self.low} to {self.high}" if math.isfinite(self.high - self.low) else ""
+        return (self.words or f"{kind}{bounded}") + (f": {self.because}" if self.because else "")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of several words."""
+
+    name: str
+    words: tuple[str, ...]
+    default: str | None = None
+
+    def parse(self, text: str) -> str:
+        """Return the word, or raise ValueError that says what is allowed."""
+        if text not in self.words:
+            raise ValueError(f"{self.name} is one of {', '.join(self.words)}, got {text}")
+        return text
+
+    def text(self, value: str) -> str:
+        """Return the word."""
+        return value
+
+
+@dataclass(frozen=True)
+class Flag:
+    """True or false, written in small letters."""
+
+    name: str
+    default: bool | None = None
+    words = ("true", "false")
+
+    def parse(self, text: str) -> bool:
+        """Return the truth value, or raise ValueError that says what is allowed."""
+        return Choice(self.name, self.words).parse(text) == "true"
+
+    def text(self, value: bool) -> str:
+        """Return a truth value's one spelling."""
+        return str(value).lower()
+
+
+@dataclass(frozen=True)
+class Text:
+    """Anything that can be written without blanks, commas and brackets."""
+
+    name: str
+    default: str | None = None
+
+    def parse(self, text: str) -> str:
+        """Return the text."""
+        return text
+
+    def text(self, value: str) -> str:
+        """Return the text."""
+        return value
+
+
+@dataclass(frozen=True)
+class Target:
+    """The class that a targeted attack aims at: a class index, or the clean image's least likely class."""
+
+    name: str
+    default: None = None
+
+    def parse(self, text: str) -> int | str:
+        """Return the class index, or "least"; raise ValueError that says what is allowed."""
+        if text == "least":
+            return text
+        if not text.isascii() or not text.isdecimal():
+            raise ValueError(f"{self.name} is a class index, or least, got {text}")
+        return int(text)
+
+    def text(self, value: int | str) -> str:
+        """Return a target's one spelling."""
+        return str(value)
