@@ -9,7 +9,7 @@ import robustcheck
 PACKAGE = Path(robustcheck.__file__).parent
 NOUNS = {"decoding", "exported", "locked", "preprocessing", "string"}
 STILL = {
-    *("cached", "class_matching", "paired", "recorded", "saved", "wording"),
+    *("cached", "class_matching", "recorded", "saved"),
     *(
         "BatchRun",
         "Evaluation",
@@ -18,7 +18,6 @@ STILL = {
         "RayWorkers",
         "Session",
         "Shelf",
-        "_Parser",
     ),
 }
 PUBLIC = {"Classifier"}  # its parameters are the user's

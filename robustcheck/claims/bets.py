@@ -1,9 +1,9 @@
 """Is a mean of bounded numbers at least c? Decided on a stream, with a guaranteed error wherever it stops.
 
-Two bettors start with 1 each and bet on every number before they see it: one that the mean is above c, one that
-it is below. Where the mean is exactly c both games are fair, so neither fortune ever reaches 1/alpha with a
-probability above alpha (Ville): a fortune that does is evidence, however often one looked. Each bettor spreads
-its fortune over eight stakes, large to small, so that margins of any size are found soon.
+Two bettors start with wealth 1 and bet on every number before they see it: one that the mean is above c, one that
+it is below. Where the mean is exactly c both games are fair, so neither wealth ever reaches 1/alpha with a
+probability above alpha (Ville): a wealth that does is evidence, however often one looked. Each bettor spreads
+its wealth over eight bets, large to small, so that margins of any size are found soon.
 
 Without replacement from a finite population the fair price changes with what was seen: of N numbers that sum to
 N c, with t seen that sum to S, the others have the mean (N c - S)/(N - t).
@@ -22,14 +22,14 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-STAKES = 0.9 * 0.5 ** np.arange(8.0)[:, None]  # (8, 1), the share of what would ruin the bettor
+BETS = 0.9 * 0.5 ** np.arange(8.0)[:, None]  # (8, 1), the share of what would ruin the bettor
 EQUAL = 1e-9
 """Sums nearer than this, a number of the population, are equal: sums of floats say no more."""
 
 
 @dataclass(frozen=True)
-class Fortunes:
-    """Both bettors' logarithmic fortunes against one mean, and the greatest that they ever were."""
+class Wealth:
+    """Both bettors' logarithmic wealth against one mean, and the greatest that they ever were."""
 
     up: NDArray[np.float64]  # (8,)
     down: NDArray[np.float64]  # (8,)
@@ -37,10 +37,10 @@ class Fortunes:
     best_down: float = 0.0
 
     @staticmethod
-    def start() -> Fortunes:
-        """Return the fortunes before the first number: an eighth on each stake."""
-        even = np.full(len(STAKES), -math.log(len(STAKES)))
-        return Fortunes(even, even)
+    def start() -> Wealth:
+        """Return the wealth before the first number: an eighth on each stake."""
+        even = np.full(len(BETS), -math.log(len(BETS)))
+        return Wealth(even, even)
 
 
 @dataclass(frozen=True)
@@ -55,15 +55,15 @@ class Game:
 
     def after(
         self,
-        fortunes: Fortunes,
+        wealth: Wealth,
         values: NDArray[np.float64],
         seen: int,
         total: float,
         *,
         up: bool,
         down: bool,
-    ) -> Fortunes:
-        """Return the fortunes after more numbers, of those bettors that are asked for.
+    ) -> Wealth:
+        """Return the wealth after more numbers, of those bettors that are asked for.
 
         values: (n,) in [0, 1]; `seen` and `total` are the count and the sum of those before.
         """
@@ -72,18 +72,18 @@ class Game:
         fair = np.where(open_, fair, 0.5)
         gain = np.where(open_, values - fair, 0.0)
         best_up, best_down, log_up, log_down = (
-            fortunes.best_up,
-            fortunes.best_down,
-            fortunes.up,
-            fortunes.down,
+            wealth.best_up,
+            wealth.best_down,
+            wealth.up,
+            wealth.down,
         )
         if up and self.mean > 0:
-            stakes = np.minimum(STAKES / self.mean * scale, 0.9 / fair)  # (8, n)
-            log_up, best_up = _played(log_up, np.log1p(stakes * gain), best_up)
+            bets = np.minimum(BETS / self.mean * scale, 0.9 / fair)  # (8, n)
+            log_up, best_up = _played(log_up, np.log1p(bets * gain), best_up)
         if down and self.mean < 1:
-            stakes = np.minimum(STAKES / (1 - self.mean) * scale, 0.9 / (1 - fair))
-            log_down, best_down = _played(log_down, np.log1p(-stakes * gain), best_down)
-        return Fortunes(log_up, log_down, best_up, best_down)
+            bets = np.minimum(BETS / (1 - self.mean) * scale, 0.9 / (1 - fair))
+            log_down, best_down = _played(log_down, np.log1p(-bets * gain), best_down)
+        return Wealth(log_up, log_down, best_up, best_down)
 
     def _prices(
         self, values: NDArray[np.float64], seen: int, total: float

@@ -13,6 +13,7 @@ from robustcheck.claims.columns import as_columns
 from robustcheck.claims.expression import Expression, Linear, Term
 from robustcheck.claims.verdict import Relation, Verdict
 from robustcheck.errors import RobustcheckError
+from robustcheck.text import interval, percent
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,7 +36,7 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Measured:
+class Comparable:
     """An expression over the images of a source: compares by `>=`, `>`, `<=` and `<`, each a claim."""
 
     source: Source
@@ -46,16 +47,16 @@ class Measured:
 
     __hash__ = None  # type: ignore[assignment]
 
-    def __ge__(self, other: Measured | float) -> Verdict:
+    def __ge__(self, other: Comparable | float) -> Verdict:
         return self._decide(">=", other)
 
-    def __gt__(self, other: Measured | float) -> Verdict:
+    def __gt__(self, other: Comparable | float) -> Verdict:
         return self._decide(">", other)
 
-    def __le__(self, other: Measured | float) -> Verdict:
+    def __le__(self, other: Comparable | float) -> Verdict:
         return self._decide("<=", other)
 
-    def __lt__(self, other: Measured | float) -> Verdict:
+    def __lt__(self, other: Comparable | float) -> Verdict:
         return self._decide("<", other)
 
     def __eq__(self, other: object) -> NoReturn:
@@ -70,10 +71,26 @@ class Measured:
             f"{self.expression} has no truth value: did you mean to compare it, as in `{short} >= 0.5`?"
         )
 
+    def __float__(self) -> float:
+        return self._point(self._columns())
+
+    def __repr__(self) -> str:
+        try:
+            columns = self._columns(glance=True)
+            point, bounds = self._point(columns), self._bounds(columns)
+        except RobustcheckError as error:
+            return str(error)
+        about = "" if bounds.exact else "about "
+        shown = f"{percent(point)} ({about}{interval(bounds.low, bounds.high)})"
+        return f"{self.expression} = {shown}, n = {len(columns)}"
+
+    def __format__(self, spec: str) -> str:
+        return format(float(self), spec) if spec else repr(self)
+
     @property
     def interval(self) -> Interval:
         """The 95 % interval, over images like these."""
-        raise NotImplementedError
+        return self._bounds(self._columns())
 
     @property
     def low(self) -> float:
@@ -85,7 +102,15 @@ class Measured:
         """The upper end of `interval`."""
         return self.interval.high
 
-    def columns(self, *, glance: bool = False) -> NDArray[np.float64]:
+    def _point(self, columns: NDArray[np.float64]) -> float:
+        """Return the value over some images; columns: (n, terms)."""
+        raise NotImplementedError
+
+    def _bounds(self, columns: NDArray[np.float64]) -> Interval:
+        """Return the 95 % interval from some images; columns: (n, terms)."""
+        raise NotImplementedError
+
+    def _columns(self, *, glance: bool = False) -> NDArray[np.float64]:
         """Return the measures of all images, or at a glance of those already evaluated: (n, terms)."""
         terms = self.expression.terms
         columns = self.source.peek(terms) if glance else self.source.sample(terms)
@@ -94,7 +119,7 @@ class Measured:
             raise RobustcheckError(f"{self.expression}: {what}")
         return as_columns(terms, columns)
 
-    def same_source(self, other: Measured) -> None:
+    def _require_same_source(self, other: Comparable) -> None:
         """Raise where the other was measured by another evaluation."""
         if self.source is not other.source:
             raise RobustcheckError(
@@ -104,8 +129,8 @@ class Measured:
 
     def _decide(self, relation: Relation, other: object) -> Verdict:
         right: Expression
-        if isinstance(other, Measured):
-            self.same_source(other)
+        if isinstance(other, Comparable):
+            self._require_same_source(other)
             right = other.expression
         else:
             number = as_number(other)
@@ -113,12 +138,6 @@ class Measured:
                 raise TypeError(f"{self.expression} compares with numbers and estimates, got {other!r}")
             right = Linear(constant=number)
         return self.source.decide(compare(self.expression, relation, right))
-
-    def __format__(self, spec: str) -> str:
-        return format(float(self), spec) if spec else repr(self)
-
-    def __float__(self) -> float:
-        raise NotImplementedError
 
     def _no_equality(self) -> TypeError:
         return TypeError(

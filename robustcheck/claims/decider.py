@@ -20,12 +20,11 @@ from robustcheck.claims.claim import Claim
 from robustcheck.claims.columns import as_columns, comparison_fields, per_image, quantity
 from robustcheck.claims.expression import Linear, Quotient, Term, mean
 from robustcheck.claims.holm import family_alpha, holm
-from robustcheck.claims.paired import no_regression, no_regression_early
 from robustcheck.claims.policy import ClaimSettings, DecisionPolicy
-from robustcheck.claims.ratio_bounds import ratio_bounds
-from robustcheck.claims.recovery import LEAST_TAKEN, check_denominator, refusal
+from robustcheck.claims.recovery import LEAST_TAKEN, check_denominator, ratio_bounds, refusal
+from robustcheck.claims.regression import no_regression, no_regression_early
 from robustcheck.claims.sequential import MeanTest
-from robustcheck.claims.test_spec import Rules
+from robustcheck.claims.test_spec import TestSpec
 from robustcheck.claims.verdict import About, Verdict
 from robustcheck.errors import ClaimFailed, RobustcheckError, RobustnessWarning
 from robustcheck.notation import View
@@ -234,9 +233,9 @@ def decide_exact(claim: Claim, columns: ArrayLike, *, alpha: float = 0.05, toler
     if not len(table):
         raise RobustcheckError(f"{claim}: there are no images to decide it on")
     check_denominator(claim, table)
-    rules = spec_for(claim, population=len(table), alpha=alpha, tolerance=tolerance)
-    total = float(rules.scaled(oriented(claim, table)).sum())
-    holds = bool(rules.lenient.certain(len(table), total, strict=claim.strict))
+    spec = spec_for(claim, population=len(table), alpha=alpha, tolerance=tolerance)
+    total = float(spec.scaled(oriented(claim, table)).sum())
+    holds = bool(spec.relaxed.certain(len(table), total, strict=claim.strict))
     estimate = quantity(claim, table)
     return Verdict(
         "holds" if holds else "refuted",
@@ -254,14 +253,14 @@ def decide_exact(claim: Claim, columns: ArrayLike, *, alpha: float = 0.05, toler
     )
 
 
-def spec_for(claim: Claim, *, population: int | None, **rest: Any) -> Rules:
-    """Return the rules of the test that the claim's mean, turned so that more is better, reaches its threshold."""
+def spec_for(claim: Claim, *, population: int | None, **rest: Any) -> TestSpec:
+    """Return the spec of the test that the claim's mean, turned so that more is better, reaches its threshold."""
     form = Linear(claim.form.weights) * _sign(claim)
     low, high = form.range
     threshold = claim.threshold * _sign(claim)
     near = [end for end in (low, high) if abs(threshold - end) < EQUAL * (high - low)]
     threshold = near[0] if near else threshold
-    return Rules(threshold, low, high, population, strict=claim.strict, **rest)
+    return TestSpec(threshold, low, high, population, strict=claim.strict, **rest)
 
 
 def oriented(claim: Claim, table: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -295,9 +294,9 @@ def decide_early(
     """
     finite = population if about == "testset" else None
     options = {"alpha": alpha, "alpha_refute": alpha_refute, "min_seen": min(min_seen, population)}
-    rules = spec_for(claim, population=finite, tolerance=tolerance, budget=budget, **options)
-    test = MeanTest(rules)
-    guard = None if claim.guard is None else MeanTest(_guard_rules(claim.guard, finite, budget, options))
+    spec = spec_for(claim, population=finite, tolerance=tolerance, budget=budget, **options)
+    test = MeanTest(spec)
+    guard = None if claim.guard is None else MeanTest(_guard_spec(claim.guard, finite, budget, options))
     tables = []
     for draw in draws:
         table = as_columns(claim.terms, draw)[: None if budget is None else budget - test.seen]
@@ -317,11 +316,11 @@ def decide_early(
     return _stopped(claim, seen, test, guard, population)
 
 
-def _guard_rules(
+def _guard_spec(
     denominator: Linear, population: int | None, budget: int | None, options: dict[str, Any]
-) -> Rules:
+) -> TestSpec:
     low, high = denominator.range
-    return Rules(LEAST_TAKEN, low, high, population, budget=budget, **options)
+    return TestSpec(LEAST_TAKEN, low, high, population, budget=budget, **options)
 
 
 def _stopped(
@@ -338,7 +337,7 @@ def _stopped(
         if guard.state == "not shown":
             state, needed = "not shown", max(needed or 0, guard.needed() or 0) or None
             notes = (f"what the attack took is not yet shown to be above {100 * LEAST_TAKEN:g} points",)
-        low, high = ratio_bounds(claim.left, claim.terms, seen, test.rules, upward=claim.upward)
+        low, high = ratio_bounds(claim.left, claim.terms, seen, test.spec, upward=claim.upward)
     return replace(
         verdict,
         state=state,

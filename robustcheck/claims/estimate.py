@@ -1,15 +1,15 @@
-"""Estimates: what a test holds in its hand, adds up and compares. Printing one explains it."""
+"""Estimates: what a test adds up and compares. Printing one explains it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn, overload
+from typing import TYPE_CHECKING, NoReturn
 
 from robustcheck.claims.columns import per_image
-from robustcheck.claims.comparable import Measured, Source, as_number
-from robustcheck.claims.expression import Expression, Linear, Quotient, mean, recovery
+from robustcheck.claims.comparable import Comparable, as_number
+from robustcheck.claims.expression import Linear, Quotient
 from robustcheck.claims.intervals import Interval, clopper_pearson, t_interval
-from robustcheck.claims.ratio import Ratio
+from robustcheck.claims.recovery import FARTHEST, check_quotient, edge
 from robustcheck.errors import RobustcheckError
 from robustcheck.records.measures import MEASURES
 
@@ -17,11 +17,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from robustcheck.notation import View
-
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Estimate(Measured):
+class Estimate(Comparable):
     """A weighted sum of mean measures over the images of a source, paired by image.
 
     Add, subtract and scale it; compare it with a number or another estimate by `>=`, `>`, `<=` or `<`, which
@@ -46,7 +44,7 @@ class Estimate(Measured):
         return NotImplemented if addend is None else Estimate(self.source, addend - self.expression)
 
     def __mul__(self, factor: float) -> Estimate:
-        if isinstance(factor, Measured):
+        if isinstance(factor, Comparable):
             raise TypeError(
                 f"a product of two estimates is no weighted sum: {self.expression} times {factor.expression}"
             )
@@ -56,7 +54,7 @@ class Estimate(Measured):
     __rmul__ = __mul__
 
     def __truediv__(self, divisor: float) -> Estimate:
-        if isinstance(divisor, Measured):
+        if isinstance(divisor, Comparable):
             raise TypeError(
                 f"{self.expression} / {divisor.expression}: a quotient of estimates is no weighted sum. "
                 f"Write left >= number * right, or use recovery"
@@ -75,35 +73,24 @@ class Estimate(Measured):
     def __pos__(self) -> Estimate:
         return self
 
-    def __float__(self) -> float:
-        return float(self.per_image().mean())
-
-    def __repr__(self) -> str:
-        try:
-            values = per_image(self.expression, self.expression.terms, self.columns(glance=True))
-        except RobustcheckError as error:
-            return str(error)
-        interval = self._bounds(values)
-        about = "" if interval.exact else "about "
-        low, high = 100 * interval.low, 100 * interval.high
-        value = 100 * float(values.mean())
-        return f"{self.expression} = {value:.1f} % ({about}{low:.1f} .. {high:.1f}), n = {len(values)}"
-
     @property
     def range(self) -> tuple[float, float]:
         """The least and the greatest value that one image can give."""
         return self.expression.range
 
-    @property
-    def interval(self) -> Interval:
-        """The 95 % interval: Clopper-Pearson's for one 0/1 measure, else an approximate one."""
-        return self._bounds(self.per_image())
-
     def per_image(self) -> NDArray[np.float64]:
         """Return each image's value in image-set order; the estimate is their mean: (n,)."""
-        return per_image(self.expression, self.expression.terms, self.columns())
+        return self._values(self._columns())
 
-    def _bounds(self, values: NDArray[np.float64]) -> Interval:
+    def _values(self, columns: NDArray[np.float64]) -> NDArray[np.float64]:
+        return per_image(self.expression, self.expression.terms, columns)
+
+    def _point(self, columns: NDArray[np.float64]) -> float:
+        return float(self._values(columns).mean())
+
+    def _bounds(self, columns: NDArray[np.float64]) -> Interval:
+        """Return Clopper-Pearson's interval for one 0/1 measure, else an approximate one."""
+        values = self._values(columns)
         match self.expression:
             case Linear(weights=(((measure, _), 1.0),), constant=0.0) if MEASURES[measure].binary:
                 return clopper_pearson(round(float(values.sum())), len(values))
@@ -117,26 +104,47 @@ class Estimate(Measured):
                 f"{other.expression} compares with a number; it can't be added to other estimates"
             )
         if isinstance(other, Estimate):
-            self.same_source(other)
+            self._require_same_source(other)
             return other.expression
         number = as_number(other)
         return None if number is None else Linear(constant=number)
 
 
-@overload
-def bind(source: Source, expression: Linear) -> Estimate: ...
-@overload
-def bind(source: Source, expression: Quotient) -> Ratio: ...
-def bind(source: Source, expression: Expression) -> Estimate | Ratio:
-    """Return the expression as measured by a source."""
-    return Ratio(source, expression) if isinstance(expression, Quotient) else Estimate(source, expression)
+@dataclass(frozen=True, eq=False, repr=False)
+class Ratio(Comparable):
+    """One estimate over another, such as a recovery; it compares with numbers by `>=`, `>`, `<=` and `<`.
 
+    Every number it gives, its verdicts too, is refused by a `RobustcheckError` that shows the numbers where
+    the denominator is not clearly above 0 (see `robustcheck.claims.recovery`).
+    """
 
-def estimate_of(source: Source, measure: str, view: View | str) -> Estimate:
-    """Return the mean of one measure on one view, as measured by a source."""
-    return Estimate(source, mean(measure, view))
+    expression: Quotient
 
+    def _no_arithmetic(self, _other: object) -> NoReturn:
+        raise TypeError(f"{self.expression} compares with a number; it is no part of a sum or product")
 
-def recovery_of(source: Source, view: View | str) -> Ratio:
-    """Return the share of what an attack took that the rest of the view gives back, as measured by a source."""
-    return Ratio(source, recovery(view))
+    __add__ = __radd__ = __sub__ = __rsub__ = _no_arithmetic
+    __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _no_arithmetic
+
+    def _values(self, columns: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return numerator and denominator of each image: (n,) and (n,)."""
+        form, terms = self.expression, self.expression.terms
+        check_quotient(form, terms, columns)
+        return per_image(form.numerator, terms, columns), per_image(form.denominator, terms, columns)
+
+    def _point(self, columns: NDArray[np.float64]) -> float:
+        numerator, denominator = self._values(columns)
+        return float(numerator.mean() / denominator.mean())
+
+    def _bounds(self, columns: NDArray[np.float64]) -> Interval:
+        """Return the approximate interval: the ratios c for which numerator - c * denominator may be 0."""
+        numerator, denominator = self._values(columns)
+
+        def linear(ratio: float) -> Interval:
+            form = self.expression.numerator - self.expression.denominator * ratio
+            return t_interval(numerator - ratio * denominator, *form.range)
+
+        point = float(numerator.mean() / denominator.mean())
+        low = edge(lambda ratio: linear(ratio).low > 0, point, -FARTHEST)
+        high = edge(lambda ratio: linear(ratio).high < 0, point, FARTHEST)
+        return Interval(low, high, exact=False, method="t, inverted")

@@ -1,4 +1,8 @@
-"""Intervals for a mean of which a fixed number of images was seen, and the sign test of a paired change."""
+"""Intervals for a mean of which a fixed number of images was seen, and the sign test of a paired change.
+
+SciPy is imported when it is needed. Of it only `scipy.special`: `scipy.stats` has these intervals and tests too, and
+takes three quarters of a second longer to import (1.0 against 0.3 s). The tests compare with it.
+"""
 
 from __future__ import annotations
 

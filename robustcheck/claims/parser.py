@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
 from difflib import get_close_matches
 
 from robustcheck.claims.claim import RELATIONS, Claim, compare
@@ -21,9 +20,9 @@ from robustcheck.claims.expression import Expression, Linear, Quotient, mean, re
 from robustcheck.claims.verdict import Relation
 from robustcheck.errors import RobustcheckError
 from robustcheck.notation import STEPS, NotationError, View, parse
+from robustcheck.notation.cursor import Cursor
 from robustcheck.records.measures import MEASURES
 
-DEEPEST = 50
 FUNCTIONS = (*MEASURES, "recovery")
 
 _NUMBER = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -60,72 +59,33 @@ def parse_claim(text: str) -> Claim:
     return _Parser(text).claim()
 
 
-def parse_expression(text: str) -> Expression:
-    """Return what a text without a comparison stands for, such as `accuracy(x) - accuracy(Adv_1)`."""
-    return _Parser(text).expression()
-
-
-class _Parser:
-    """One pass from left to right; `at` is the position of what comes next."""
-
-    def __init__(self, text: str) -> None:
-        self.text, self.at, self.depth = text, 0, 0
-        self.blank()
+class _Parser(Cursor):
+    fault = ClaimError
 
     def claim(self) -> Claim:
         left = self.sum()
         at, relation = self.relation()
         right = self.sum()
-        if self.at < len(self.text):
-            if _OPERATOR.match(self.text, self.at):
-                raise self.error("a claim has one comparison: write two claims")
+        if _OPERATOR.match(self.text, self.at):
+            raise self.error("a claim has one comparison: write two claims")
+        if not self.is_at_end:
             raise self.unexpected("the end of the claim")
-        return self.placed(at, lambda: compare(left, relation, right))
-
-    def expression(self) -> Expression:
-        value = self.sum()
-        if self.at < len(self.text):
-            raise self.unexpected("the end")
-        return value
-
-    def error(self, problem: str, at: int | None = None) -> ClaimError:
-        return ClaimError(self.text, self.at if at is None else at, problem)
-
-    def unexpected(self, what: str) -> ClaimError:
-        got = repr(self.text[self.at]) if self.at < len(self.text) else "the end"
-        return self.error(f"expected {what}, got {got}")
-
-    def placed(self, at: int, make: Callable[[], Claim]) -> Claim:
         try:
-            return make()
+            return compare(left, relation, right)
         except RobustcheckError as error:
             raise self.error(str(error), at) from None
 
-    def blank(self) -> None:
-        while self.text[self.at : self.at + 1].isspace():
-            self.at += 1
-
-    def take(self, marks: str) -> str:
-        """Return the next character where it is one of `marks`, and go past it."""
-        mark = self.text[self.at : self.at + 1]
-        if not mark or mark not in marks:
-            return ""
-        self.at += 1
-        self.blank()
-        return mark
-
     def relation(self) -> tuple[int, Relation]:
-        at, found = self.at, _OPERATOR.match(self.text, self.at)
-        if found is None:
+        at, found = self.at, self.match(_OPERATOR)
+        if not found:
             raise self.unexpected(f"a comparison ({', '.join(RELATIONS)})")
         for relation in RELATIONS:
-            if found.group() == relation:
-                self.at = found.end()
+            if found == relation:
                 self.blank()
                 return at, relation
-        meant = _MEANT.get(found.group())
+        meant = _MEANT.get(found)
         question = f"did you mean {meant}?" if meant else "a mean is never just a number."
-        raise self.error(f"{found.group()!r} is no claim: {question} Allowed: {', '.join(RELATIONS)}")
+        raise self.error(f"{found!r} is no claim: {question} Allowed: {', '.join(RELATIONS)}", at)
 
     def sum(self) -> Expression:
         value = self.product()
@@ -166,6 +126,7 @@ class _Parser:
         return left * (1 / right.constant)
 
     def factor(self) -> Expression:
+        self.blank()
         at, negative = self.at, False
         while sign := self.take("+-"):
             negative ^= sign == "-"
@@ -174,23 +135,17 @@ class _Parser:
 
     def atom(self) -> Expression:
         at = self.at
-        if found := _NUMBER.match(self.text, at):
-            self.at = found.end()
-            self.blank()
-            number = float(found.group()) / (100 if self.take("%") else 1)
+        if found := self.match(_NUMBER):
+            number = float(found) / (100 if self.take("%") else 1)
             if not math.isfinite(number):
                 raise self.error("too large a number", at)
             return Linear(constant=number)
-        if found := _NAME.match(self.text, at):
-            self.at = found.end()
-            return self.measure(found.group(), at)
+        if found := self.match(_NAME):
+            return self.measure(found, at)
         if self.take("("):
-            self.depth += 1
-            if self.depth > DEEPEST:
-                raise self.error(f"more than {DEEPEST} parentheses inside one another", at)
+            self.nest("parentheses", at)
             value = self.sum()
-            if not self.take(")"):
-                raise self.unexpected("')'")
+            self.expect(")")
             self.depth -= 1
             return value
         raise self.unexpected(f"a number or one of {', '.join(FUNCTIONS)}")

@@ -1,4 +1,4 @@
-"""Whether an attack took enough for the share that came back to mean anything.
+"""Recovery: whether an attack took enough for the share that came back to mean anything, and bounds of that share.
 
 Recovery divides by what the attack took. Where that is nothing but noise, the quotient is any number at all: two
 images lost, one won back, recovery 50 %. So it is refused unless both hold:
@@ -11,8 +11,12 @@ images lost, one won back, recovery 50 %. So it is refused unless both hold:
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from robustcheck.claims.bets import Wealth
 from robustcheck.claims.claim import Claim
 from robustcheck.claims.columns import per_image
 from robustcheck.claims.expression import Quotient, Term
@@ -24,8 +28,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from robustcheck.claims.test_spec import TestSpec
+
 LEAST_TAKEN = 0.01
 LEVEL = 0.05
+FARTHEST = 16.0
+"""A ratio beyond this is reported as unbounded."""
 
 
 def check_denominator(claim: Claim, columns: NDArray[np.float64]) -> None:
@@ -61,3 +69,43 @@ def refusal(quotient: Quotient, terms: tuple[Term, ...], columns: NDArray[np.flo
         f"allowed; at least {percent(LEAST_TAKEN, 0)} must be taken). Use more images or a stronger attack, or claim "
         f"the accuracy itself"
     )
+
+
+def ratio_bounds(
+    quotient: Quotient, terms: tuple[Term, ...], seen: NDArray[np.float64], spec: TestSpec, *, upward: bool
+) -> tuple[float, float]:
+    """Return bounds of numerator / denominator: between them no ratio is refuted by the images seen.
+
+    seen: (n, len(terms)) in the order drawn. A ratio c is refuted where numerator - c * denominator is shown to
+    differ from 0 by the betting test. The bound on the claim's side has the error alpha, the other alpha_refute.
+    """
+    numerator = per_image(quotient.numerator, terms, seen)
+    denominator = per_image(quotient.denominator, terms, seen)
+    alphas = (spec.alpha, spec.alpha_refute) if upward else (spec.alpha_refute, spec.alpha)
+
+    def refuted(ratio: float, *, up: bool) -> bool:
+        low, high = (quotient.numerator - quotient.denominator * ratio).range
+        against = replace(spec, threshold=0.0, low=low, high=high, tolerance=0.0, strict=False)
+        values = against.scaled(numerator - ratio * denominator)
+        wealth = against.game.after(Wealth.start(), values, 0, 0.0, up=up, down=not up)
+        best, alpha = (wealth.best_up, alphas[0]) if up else (wealth.best_down, alphas[1])
+        return best >= -math.log(alpha)
+
+    point = float(numerator.mean() / denominator.mean()) if denominator.mean() else 0.0
+    point = min(FARTHEST, max(-FARTHEST, point))
+    low = edge(lambda ratio: refuted(ratio, up=True), point, -FARTHEST, steps=24)
+    high = edge(lambda ratio: refuted(ratio, up=False), point, FARTHEST, steps=24)
+    return low, high
+
+
+def edge(excluded: Callable[[float], bool], inside: float, outside: float, *, steps: int = 40) -> float:
+    """Return where `excluded` begins on the way from a point inside to one outside, by bisection.
+
+    The point returned is not excluded; infinite where the one outside is not excluded either.
+    """
+    if not excluded(outside):
+        return math.copysign(math.inf, outside - inside)
+    for _ in range(steps):
+        middle = (inside + outside) / 2
+        inside, outside = (inside, middle) if excluded(middle) else (middle, outside)
+    return inside

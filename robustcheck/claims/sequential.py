@@ -5,22 +5,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from robustcheck.claims.bets import Fortunes
-from robustcheck.claims.test_spec import Rules
+from robustcheck.claims.bets import Wealth
+from robustcheck.claims.test_spec import TestSpec
 from robustcheck.claims.verdict import State, Verdict
 from robustcheck.errors import RobustcheckError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-_FORMAT = 1
 _HALVINGS = 24
 _HOPELESS = 10_000_000
 """More images than anyone has: the mean is at the threshold."""
@@ -60,7 +58,7 @@ def test_mean(
             f"the threshold lies between {low:g} and {high:g}, got {threshold:g}: no sample shows a mean at the end "
             f"of its range"
         )
-    rules = Rules(
+    spec = TestSpec(
         threshold,
         low,
         high,
@@ -71,7 +69,7 @@ def test_mean(
         budget=budget,
         tolerance=tolerance,
     )
-    test = MeanTest(rules)
+    test = MeanTest(spec)
     for numbers in _chunks(values, chunk, budget):
         test.update(numbers)
         if test.done:
@@ -85,16 +83,16 @@ test_mean.__test__ = False  # type: ignore[attr-defined]  # else pytest collects
 class MeanTest:
     """The state of a sequential test between two chunks of numbers; it can be saved and resumed.
 
-    >>> test = MeanTest(Rules(threshold=0.5, low=0, high=1, population=1000))
+    >>> test = MeanTest(TestSpec(threshold=0.5, low=0, high=1, population=1000))
     >>> test.update([1.0] * 300)
     >>> test.state, test.seen
     ('holds', 300)
     """
 
-    def __init__(self, rules: Rules) -> None:
-        self.rules = rules
+    def __init__(self, spec: TestSpec) -> None:
+        self.spec = spec
         self.state: State = "not shown"
-        self._fortunes = Fortunes.start()
+        self.wealth = Wealth.start()
         self._total = 0.0
         self._chunks: list[NDArray[np.float64]] = []
         self.seen = 0
@@ -108,7 +106,7 @@ class MeanTest:
     @property
     def done(self) -> bool:
         """Whether no more numbers are taken: decided, or the population or the budget is spent."""
-        return self.decided or self.seen >= self.rules.most
+        return self.decided or self.seen >= self.spec.most
 
     def update(self, numbers: ArrayLike) -> None:
         """Take a chunk of numbers, up to the budget; (n,) in [low, high].
@@ -117,16 +115,16 @@ class MeanTest:
         `RobustcheckError` for numbers outside the range or beyond the population.
         """
         numbers = np.asarray(numbers, dtype=np.float64).reshape(-1)
-        if self.rules.population is not None and self.seen + len(numbers) > self.rules.population:
-            raise RobustcheckError(f"more numbers than the population of {self.rules.population}")
-        if self.rules.budget is not None:
-            numbers = numbers[: self.rules.budget - self.seen]
+        if self.spec.population is not None and self.seen + len(numbers) > self.spec.population:
+            raise RobustcheckError(f"more numbers than the population of {self.spec.population}")
+        if self.spec.budget is not None:
+            numbers = numbers[: self.spec.budget - self.seen]
         if len(numbers):
-            self._bet(self.rules.scaled(numbers, after=self.seen))
+            self._bet(self.spec.scaled(numbers, after=self.seen))
             self._judge()
 
     def _bet(self, values: NDArray[np.float64]) -> None:
-        self._fortunes = self._played(self._fortunes, values, self.seen, self._total)
+        self.wealth = self._played(self.wealth, values, self.seen, self._total)
         self._chunks.append(values)
         self.seen += len(values)
         self._total += float(values.sum())
@@ -137,25 +135,25 @@ class MeanTest:
         self._chunks = [np.concatenate([np.empty(0), *self._chunks])]
         return self._chunks[0]
 
-    def _played(self, fortunes: Fortunes, values: NDArray[np.float64], seen: int, total: float) -> Fortunes:
-        rules = self.rules
-        if not rules.tolerance:
-            return rules.game.after(fortunes, values, seen, total, up=True, down=True)
-        fortunes = rules.lenient.after(fortunes, values, seen, total, up=True, down=False)
-        return rules.game.after(fortunes, values, seen, total, up=False, down=True)
+    def _played(self, wealth: Wealth, values: NDArray[np.float64], seen: int, total: float) -> Wealth:
+        spec = self.spec
+        if not spec.tolerance:
+            return spec.game.after(wealth, values, seen, total, up=True, down=True)
+        wealth = spec.relaxed.after(wealth, values, seen, total, up=True, down=False)
+        return spec.game.after(wealth, values, seen, total, up=False, down=True)
 
     def _judge(self) -> None:
         certain = self._certain()
         if certain is not None:
             self.state = "holds" if certain else "refuted"
-        elif not self.decided and self.seen >= min(self.rules.min_seen, self.rules.most):
-            if self._fortunes.best_down >= -math.log(self.rules.alpha_refute):
+        elif not self.decided and self.seen >= min(self.spec.min_seen, self.spec.most):
+            if self.wealth.best_down >= -math.log(self.spec.alpha_refute):
                 self.state = "refuted"
-            elif self._fortunes.best_up >= -math.log(self.rules.alpha):
+            elif self.wealth.best_up >= -math.log(self.spec.alpha):
                 self.state = "holds"
 
     def _certain(self) -> bool | None:
-        return self.rules.lenient.certain(self.seen, self._total, strict=self.rules.strict)
+        return self.spec.relaxed.certain(self.seen, self._total, strict=self.spec.strict)
 
     @property
     def estimate(self) -> float:
@@ -163,7 +161,7 @@ class MeanTest:
         return self._unscaled(self._total / self.seen) if self.seen else math.nan
 
     def _unscaled(self, value: float) -> float:
-        return self.rules.low + value * (self.rules.high - self.rules.low)
+        return self.spec.low + value * (self.spec.high - self.spec.low)
 
     def bounds(self) -> tuple[float, float]:
         """Return bounds of the mean, valid wherever the test stopped: each is a test turned inside out.
@@ -172,10 +170,10 @@ class MeanTest:
         most `alpha_refute`. Both are the mean itself once the population was seen.
         """
         least, most = 0.0, 1.0
-        if self.rules.population is not None:
-            least = self._total / self.rules.population
-            most = least + (self.rules.population - self.seen) / self.rules.population
-        if self.seen == self.rules.population:
+        if self.spec.population is not None:
+            least = self._total / self.spec.population
+            most = least + (self.spec.population - self.seen) / self.spec.population
+        if self.seen == self.spec.population:
             return self.estimate, self.estimate
         low = self._edge(least, most, up=True) if self.seen else least
         high = self._edge(most, least, up=False) if self.seen else most
@@ -185,13 +183,13 @@ class MeanTest:
 
     def _edge(self, near: float, far: float, *, up: bool) -> float:
         """Return the last mean that is refuted, going from one end of the possible means to the other."""
-        evidence = -math.log(self.rules.alpha if up else self.rules.alpha_refute)
+        evidence = -math.log(self.spec.alpha if up else self.spec.alpha_refute)
         values = self._values
 
         def refuted(mean: float) -> bool:
-            game = self.rules.game_at(self._unscaled(mean))
-            fortunes = game.after(Fortunes.start(), values, 0, 0.0, up=up, down=not up)
-            return (fortunes.best_up if up else fortunes.best_down) >= evidence
+            game = self.spec.game_at(self._unscaled(mean))
+            wealth = game.after(Wealth.start(), values, 0, 0.0, up=up, down=not up)
+            return (wealth.best_up if up else wealth.best_down) >= evidence
 
         for _ in range(_HALVINGS):
             middle = (near + far) / 2
@@ -206,11 +204,11 @@ class MeanTest:
         """
         if self.decided or not self.seen:
             return None
-        population = self.rules.population or math.inf
+        population = self.spec.population or math.inf
         left = population - self.seen
-        margin = self._total / self.seen - self.rules.game.mean
+        margin = self._total / self.seen - self.spec.game.mean
         variance = max(float(self._values.var()), 1 / self.seen**2)
-        alpha = self.rules.alpha if margin > 0 else self.rules.alpha_refute
+        alpha = self.spec.alpha if margin > 0 else self.spec.alpha_refute
         n = (1.6 - 2.3 * math.log(alpha)) * variance / max(margin**2, 1e-12)
         n /= 1 + n / population
         more = min(left, max(n - self.seen, n / 4, 1))
@@ -220,54 +218,27 @@ class MeanTest:
         """Return the verdict so far."""
         low, high = self.bounds()
         certain = self._certain()
-        evidence = (_exp(self._fortunes.best_up), _exp(self._fortunes.best_down))
+        evidence = (_exp(self.wealth.best_up), _exp(self.wealth.best_down))
         if certain is not None:
             evidence = (math.inf, 0.0) if certain else (0.0, math.inf)
         return Verdict(
             self.state,
             seen=self.seen,
-            population=self.rules.population,
+            population=self.spec.population,
             estimate=self.estimate,
             low=low,
             high=high,
             evidence_for=evidence[0],
             evidence_against=evidence[1],
             needed=self.needed(),
-            alpha=self.rules.alpha,
-            alpha_refute=self.rules.alpha_refute,
-            threshold=self.rules.threshold,
-            relation=">" if self.rules.strict else ">=",
-            tolerance=self.rules.tolerance,
-            about="testset" if self.rules.population is not None else "population",
-            exact=self.seen == self.rules.population,
+            alpha=self.spec.alpha,
+            alpha_refute=self.spec.alpha_refute,
+            threshold=self.spec.threshold,
+            relation=">" if self.spec.strict else ">=",
+            tolerance=self.spec.tolerance,
+            about="testset" if self.spec.population is not None else "population",
+            exact=self.seen == self.spec.population,
         )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the state as what JSON can hold; `from_dict` goes on from it."""
-        fortunes = self._fortunes
-        return {
-            "format": _FORMAT,
-            "rules": asdict(self.rules),
-            "state": self.state,
-            "total": self._total,
-            "up": fortunes.up.tolist(),
-            "down": fortunes.down.tolist(),
-            "best": [fortunes.best_up, fortunes.best_down],
-            "values": self._values.tolist(),
-        }
-
-    @classmethod
-    def from_dict(cls, saved: Mapping[str, Any]) -> MeanTest:
-        """Return the test that `to_dict` saved."""
-        if saved.get("format") != _FORMAT:
-            raise RobustcheckError(f"expected a saved test of format {_FORMAT}, got {saved.get('format')!r}")
-        test = cls(Rules(**saved["rules"]))
-        test.state = saved["state"]
-        test._total = float(saved["total"])
-        test._chunks = [np.array(saved["values"], dtype=np.float64)]
-        test.seen = len(saved["values"])
-        test._fortunes = Fortunes(np.array(saved["up"]), np.array(saved["down"]), *saved["best"])
-        return test
 
 
 def _exp(logarithm: float) -> float:

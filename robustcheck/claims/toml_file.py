@@ -15,9 +15,10 @@ on_undecided = "warn"            # or "fail", "pass"
 
 from __future__ import annotations
 
+import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -25,7 +26,6 @@ from typing import Any, Literal, cast
 from robustcheck.claims.claim import Claim
 from robustcheck.claims.parser import parse_claim
 from robustcheck.claims.policy import WORDS, ClaimSettings
-from robustcheck.claims.toml_lines import key_lines, line_of
 from robustcheck.errors import RobustcheckError, unknown
 
 if sys.version_info >= (3, 11):
@@ -46,11 +46,6 @@ class DeclaredClaim:
     path: Path
     line: int
     settings: ClaimSettings
-
-    @property
-    def location(self) -> str:
-        """The file and line, as editors and CI logs link them."""
-        return f"{self.path}:{self.line}"
 
 
 @dataclass(frozen=True)
@@ -93,7 +88,7 @@ class _Reader:
             self.content: dict[str, Any] = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise self._bad_toml(str(error), text) from None
-        self.lines = key_lines(text)
+        self.text = text
 
     def _bad_toml(self, problem: str, text: str) -> RobustcheckError:
         found = re.search(r"\(at line (\d+), column (\d+)\)", problem)
@@ -103,7 +98,7 @@ class _Reader:
         return RobustcheckError(f"{self.path}:{line}: {problem}")
 
     def error(self, problem: object, *key: str) -> RobustcheckError:
-        return RobustcheckError(f"{self.path}:{line_of(self.lines, key)}: {problem}")
+        return RobustcheckError(f"{self.path}:{_line_of(self.text, key)}: {problem}")
 
     def file(self) -> ClaimFile:
         shared = self.shared()
@@ -157,7 +152,7 @@ class _Reader:
         if name in _SHARED and text in WORDS.get(name, ()):
             raise self.error(f"{name} is a setting: it stands above [claims]", *key)
         try:
-            return DeclaredClaim(name, text, parse_claim(text), self.path, line_of(self.lines, key), settings)
+            return DeclaredClaim(name, text, parse_claim(text), self.path, _line_of(self.text, key), settings)
         except RobustcheckError as error:
             raise self.error(f"claim {name!r}: {error}", *key) from None
 
@@ -178,3 +173,24 @@ class _Reader:
                 "the claims of a Holm family share one alpha: set it for the file", *key, "alpha"
             )
         return table["claim"], replace(defaults, **cast("dict[str, Any]", own))
+
+
+def _line_of(text: str, path: Sequence[str]) -> int:
+    """Return the line of a key such as `("claims", "name")`, or of the table that it is in."""
+    start, end = 0, len(text)
+    for key in path:
+        bare = re.fullmatch(r"[A-Za-z0-9_-]+", key)
+        spellings = ([key] if bare else []) + [json.dumps(key, ensure_ascii=False), f"'{key}'"]
+        name = "|".join(map(re.escape, spellings))
+        header = rf"\[+(?:[^\]\n]*\.)?[ \t]*(?:{name})[ \t]*[\].]"
+        assignment = rf"(?:[^\[\n=#]*\.)?[ \t]*(?:{name})[ \t]*[.=]"
+        found = re.compile(rf"^[ \t]*(?:{header}|{assignment})", re.MULTILINE).search(text, start, end)
+        if found is None:
+            break
+        start = found.start()
+        if (
+            key != "claims"
+        ):  # what belongs to a claim, or to a table of settings, stands before the next header
+            after = re.compile(r"^[ \t]*\[", re.MULTILINE).search(text, found.end())
+            end = after.start() if after else end
+    return text.count("\n", 0, start) + 1

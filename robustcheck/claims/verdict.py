@@ -1,15 +1,23 @@
-"""What became of a claim."""
+"""What became of a claim, and how a person reads it in a CI log."""
 
 from __future__ import annotations
 
+import math
+import textwrap
 from dataclasses import dataclass
 from typing import Literal
 
 from robustcheck.errors import ClaimFailed
+from robustcheck.text import percent
 
 State = Literal["holds", "refuted", "not shown"]
 About = Literal["testset", "population"]
 Relation = Literal[">=", ">", "<=", "<"]
+
+WIDTH = 78
+MOST_LINES = 8
+_ROUNDING = 1e-9
+"""A margin below this is floating point's, not the model's."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +39,7 @@ class Verdict:
     low: float
     high: float
     evidence_for: float
-    """How often a bettor against the claim multiplied: for a false claim, 1/alpha with probability alpha at most."""
+    """By how much bets on the claim multiplied: for a false claim, 1/alpha with probability alpha at most."""
     evidence_against: float
     needed: int | None = None
     """About how many further images decide it; None where it is decided, or where no number would."""
@@ -62,9 +70,7 @@ class Verdict:
         return self.state == "holds" or (self.undecided == "true" and self.state == "not shown")
 
     def __repr__(self) -> str:
-        from robustcheck.claims.wording import one_line
-
-        return one_line(self)
+        return f"<{self.state}: {_claim(self)}; {self.numbers}>"
 
     @property
     def margin(self) -> float:
@@ -72,8 +78,126 @@ class Verdict:
         gap = self.estimate - self.threshold
         return gap if self.relation in {">=", ">"} else -gap
 
+    @property
+    def numbers(self) -> str:
+        """The estimates and how many images they are from, in one line."""
+        return f"{_comparison(self)}; {_images(self)}"
+
     def explain(self) -> list[str]:
         """Return at most eight lines of at most 78 columns: verdict, both sides, n of N, what to do."""
-        from robustcheck.claims.wording import lines
+        head = _wrap(f"{self.state.upper()}: {_claim(self)}", 2, first="", rest="    ")
+        numbers = _wrap(_comparison(self), 2)
+        certainty = _wrap(_certainty(self), 1)
+        advice = _wrap(_advice(self), 2)
+        room = MOST_LINES - sum(map(len, (head, numbers, certainty, advice)))
+        parts = _wrap(_parts(self), min(2, room)) if self.parts else []
+        room -= len(parts)
+        notes = [line for note in self.notes for line in _wrap(note, 2)][:room]
+        return [*head, *numbers, *parts, *certainty, *notes, *advice]
 
-        return lines(self)
+
+def _wrap(text: str, most: int, *, first: str = "  ", rest: str = "  ") -> list[str]:
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=first,
+        subsequent_indent=rest,
+        max_lines=most,
+        placeholder=" ...",
+        break_on_hyphens=False,
+    )
+
+
+def _claim(verdict: Verdict) -> str:
+    return verdict.claim or f"mean {verdict.relation} {_shown(verdict, verdict.threshold)}"
+
+
+def _decimals(verdict: Verdict) -> int:
+    """One, or as many as tell the estimate from the threshold."""
+    gap = abs(100 * verdict.margin)
+    return min(4, max(1, 1 - math.floor(math.log10(gap)))) if gap > _ROUNDING else 1
+
+
+def _shown(verdict: Verdict, value: float) -> str:
+    if verdict.percent or not math.isfinite(value):
+        return percent(value, _decimals(verdict))
+    return f"{value:.4g}"
+
+
+def _bounds(verdict: Verdict, less: float = 0.0) -> str:
+    if verdict.exact:
+        return ""
+    low, high = (_shown(verdict, end - less).removesuffix(" %") for end in (verdict.low, verdict.high))
+    return f" ({low} .. {high})"
+
+
+def _comparison(verdict: Verdict) -> str:
+    """Return what was measured, what the claim requires, and how far apart they are."""
+    threshold, relation, distance = verdict.threshold, verdict.relation, _distance(verdict)
+    if verdict.sides is None:
+        measured = f"measured {_shown(verdict, verdict.estimate)}{_bounds(verdict)}"
+        return f"{measured}, required {relation} {_shown(verdict, threshold)}: {distance}"
+    measured, required = (_shown(verdict, side) for side in verdict.sides)
+    gap = _shown(verdict, verdict.estimate - threshold).removesuffix(" %")
+    difference = "" if verdict.exact else f", difference {gap}{_bounds(verdict, less=threshold)}"
+    return f"measured {measured}, required {relation} {required}{difference}: {distance}"
+
+
+def _distance(verdict: Verdict) -> str:
+    size = abs(verdict.margin)
+    if size < _ROUNDING:
+        return "equal"
+    shown = f"{100 * size:.{_decimals(verdict)}f} points" if verdict.percent else f"{size:.4g}"
+    if verdict.margin > 0:
+        return f"{shown} to spare"
+    tolerated = verdict.state == "holds" and verdict.tolerance
+    return f"{shown} short" + (", within the tolerance" if tolerated else "")
+
+
+def _parts(verdict: Verdict) -> str:
+    return "with " + ", ".join(f"{name} {_shown(verdict, value)}" for name, value in verdict.parts)
+
+
+def _images(verdict: Verdict) -> str:
+    if verdict.population is None:
+        return f"n = {verdict.seen}"
+    if verdict.seen == verdict.population:
+        return f"all {verdict.seen} images"
+    return f"n = {verdict.seen} of {verdict.population}"
+
+
+def _certainty(verdict: Verdict) -> str:
+    images = _images(verdict)
+    if verdict.state == "not shown":
+        return (
+            f"{images}; evidence {_evidence(verdict.evidence_for)} for ({1 / verdict.alpha:.0f} needed), "
+            f"{_evidence(verdict.evidence_against)} against ({1 / verdict.alpha_refute:.0f})"
+        )
+    if verdict.exact:
+        return f"{images}: exact for these images and seeds"
+    if math.inf in (verdict.evidence_for, verdict.evidence_against):
+        return f"{images}: exact, the images left can't change it"
+    risk = percent(verdict.alpha if verdict.state == "holds" else verdict.alpha_refute).replace(".0 ", " ")
+    of = "for new images too" if verdict.about == "population" else "stopped there"
+    return f"{images}: {of}, error at most {risk}"
+
+
+def _evidence(value: float) -> str:
+    return f"{value:.2g}" if value < 1000 else f"{value:.1g}"
+
+
+def _advice(verdict: Verdict) -> str:
+    """Return what to do where the claim does not hold."""
+    if verdict.state == "holds":
+        return ""
+    if verdict.state == "refuted" and verdict.advice:
+        return f"To do: {verdict.advice}"
+    if verdict.state == "refuted":
+        return (
+            "To do: find what changed since it last held (model, weights, images, codec); "
+            "change the number only if that is meant."
+        )
+    # Two digits: what is rough should look so.
+    more = f"About {int(float(f'{verdict.needed:.2g}'))} more images" if verdict.needed else "More images"
+    budget = "" if verdict.seen == verdict.population else " or a larger budget"
+    return f"To do: {more}{budget} can decide it. Rerunning with other seeds until green voids the guarantee."

@@ -13,11 +13,11 @@ import re
 from difflib import get_close_matches
 
 from robustcheck.errors import RobustcheckError
+from robustcheck.notation.cursor import Cursor
 from robustcheck.notation.options import Amount, Option, Text
 from robustcheck.notation.registry import STEPS, Step, find_step
 from robustcheck.notation.tree import View, X, choice_of
 
-DEEPEST = 50
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*(?::[A-Za-z0-9]+)*(?:_[A-Za-z][A-Za-z0-9]*)*")
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?(?:\.\.[0-9]+(?:\.[0-9]+)?)?")
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:_[A-Za-z0-9]+)*")
@@ -49,59 +49,31 @@ def parse(text: str | View) -> View:
     return _Parser(text).whole()
 
 
-class _Parser:
-    """One pass from left to right; `at` is the column of what comes next."""
-
-    def __init__(self, text: str) -> None:
-        self.text, self.at, self.depth = text, 0, 0
+class _Parser(Cursor):
+    fault = NotationError
 
     def whole(self) -> View:
         view = self.view()
-        if self.at < len(self.text):
-            raise self.error(f"expected the end of the view, got {self.text[self.at]!r}")
+        if not self.is_at_end:
+            raise self.unexpected("the end of the view")
         return view
 
-    def error(self, problem: str, column: int | None = None) -> NotationError:
-        return NotationError(self.text, self.at if column is None else column, problem)
-
-    def blank(self) -> None:
-        while self.text[self.at : self.at + 1].isspace():
-            self.at += 1
-
-    def take(self, mark: str) -> bool:
-        self.blank()
-        found = self.text.startswith(mark, self.at)
-        if found:
-            self.at += len(mark)
-            self.blank()
+    def required(self, pattern: re.Pattern[str], what: str) -> str:
+        if not (found := self.match(pattern)):
+            raise self.unexpected(what)
         return found
-
-    def expect(self, mark: str) -> None:
-        if not self.take(mark):
-            got = repr(self.text[self.at]) if self.at < len(self.text) else "the end"
-            raise self.error(f"expected {mark!r}, got {got}")
-
-    def match(self, pattern: re.Pattern[str], what: str) -> str:
-        found = pattern.match(self.text, self.at)
-        if found is None:
-            got = repr(self.text[self.at]) if self.at < len(self.text) else "the end"
-            raise self.error(f"expected {what}, got {got}")
-        self.at = found.end()
-        return found.group()
 
     def view(self) -> View:
         self.blank()
         start = self.at
-        name = self.match(_NAME, f"a view ({_allowed_steps()})")
+        name = self.required(_NAME, f"a view ({_allowed_steps()})")
         if name == "x":
             self.blank()
             return X
         step = find_step(name)
         if step is None:
             raise self.error(_unknown(name), start)
-        self.depth += 1
-        if self.depth > DEEPEST:
-            raise self.error(f"more than {DEEPEST} steps inside one another", start)
+        self.nest("steps", start)
         columns = {"": self.at + 1}
         amount = self.amount(step, name)
         options = self.options(step, columns) if self.take("[") else ()
@@ -130,7 +102,7 @@ class _Parser:
             raise self.error(f"{name} takes no amount")
         self.at += 1
         start = self.at
-        number = self.match(_NUMBER, f"{step.amount.name} as a number")
+        number = self.required(_NUMBER, f"{step.amount.name} as a number")
         try:
             amount = step.amount.parse(number)
         except ValueError as error:
@@ -141,13 +113,13 @@ class _Parser:
         options: dict[str, str | None] = {}
         while True:
             start = self.at
-            key = self.match(_KEY, "an option's name")
+            key = self.required(_KEY, "an option's name")
             option = self.option(step, key, start)
             if key in options:
                 raise self.error(f"option {key!r} is given twice", start)
             self.expect("=")
             start = columns[key] = self.at
-            value = self.match(_VALUE, f"a value for {key}")
+            value = self.required(_VALUE, f"a value for {key}")
             try:
                 parsed = option.parse(value)
             except NotationError as error:

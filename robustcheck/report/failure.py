@@ -6,9 +6,8 @@ import textwrap
 
 import numpy as np
 
-from robustcheck.claims import Claim, Subject
+from robustcheck.claims import Claim, Subject, changes_since
 from robustcheck.claims.columns import per_image
-from robustcheck.claims.paired import changes_since
 from robustcheck.notation import View
 from robustcheck.records import MEASURES, Records
 from robustcheck.robustness import Robustness

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from robustcheck.claims.paired import changes_since
+from robustcheck.claims import changes_since
 from robustcheck.errors import RobustcheckError
 from robustcheck.notation import View, X
 from robustcheck.report.order import place

@@ -11,7 +11,6 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from robustcheck.claims import Verdict
-from robustcheck.claims.wording import numbers
 from robustcheck.notation import View, parse
 from robustcheck.records import Records
 from robustcheck.records.baseline import Baseline
@@ -78,7 +77,7 @@ class ReportedClaim:
         return cls(
             verdict.state,
             verdict.claim or "",
-            numbers(verdict) + alpha,
+            verdict.numbers + alpha,
             verdict.notes,
             model,
             estimate=verdict.estimate,

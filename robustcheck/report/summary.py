@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from robustcheck.claims import changes_since
 from robustcheck.claims.intervals import clopper_pearson, t_interval
-from robustcheck.claims.paired import changes_since
 from robustcheck.claims.record_warnings import warnings_of
 from robustcheck.errors import RobustcheckError
 from robustcheck.notation import View

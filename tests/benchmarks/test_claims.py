@@ -5,7 +5,10 @@ import copy
 import numpy as np
 import pytest
 
-from robustcheck.claims import MeanTest, Rules, decide_early, decide_exact, parse_claim
+from robustcheck.claims import parse_claim
+from robustcheck.claims.decider import decide_early, decide_exact
+from robustcheck.claims.sequential import MeanTest
+from robustcheck.claims.test_spec import TestSpec
 
 BATCH = np.random.default_rng(0).integers(0, 2, 64).astype(float)
 
@@ -13,7 +16,7 @@ BATCH = np.random.default_rng(0).integers(0, 2, 64).astype(float)
 @pytest.mark.parametrize("tolerance", [0.0, 0.02])
 @pytest.mark.parametrize("seen", [0, 40_000])
 def test_one_batch_of_one_claim(robustcheck_benchmark, seen, tolerance):
-    test = MeanTest(Rules(0.5, 0, 1, 50_000, tolerance=tolerance, alpha=1e-12, alpha_refute=1e-12))
+    test = MeanTest(TestSpec(0.5, 0, 1, 50_000, tolerance=tolerance, alpha=1e-12, alpha_refute=1e-12))
     test.update(np.arange(seen) % 2)
     robustcheck_benchmark.note("with a copy of the test's state, which an update changes")
     robustcheck_benchmark(lambda: copy.deepcopy(test).update(BATCH), images=64)

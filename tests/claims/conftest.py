@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from robustcheck.claims import decide_exact, estimate_of, recovery_of
+from robustcheck.claims import Estimate, Ratio, mean, recovery
+from robustcheck.claims.decider import decide_exact
 from robustcheck.notation import parse
 
 
@@ -28,10 +29,10 @@ class TableSource:
         return decide_exact(claim, self.sample(claim.terms))
 
     def accuracy(self, view):
-        return estimate_of(self, "accuracy", view)
+        return Estimate(self, mean("accuracy", view))
 
     def recovery(self, view):
-        return recovery_of(self, view)
+        return Ratio(self, recovery(view))
 
 
 @pytest.fixture

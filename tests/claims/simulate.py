@@ -12,7 +12,10 @@ import argparse
 
 import numpy as np
 
-from robustcheck.claims import MeanTest, Rules, decide_early, parse_claim
+from robustcheck.claims import parse_claim
+from robustcheck.claims.decider import decide_early
+from robustcheck.claims.sequential import MeanTest
+from robustcheck.claims.test_spec import TestSpec
 from robustcheck.notation import parse
 
 SHARES = {"x": 0.76, "Adv_1": 0.25, "JPG(Adv_1)": 0.55}
@@ -38,9 +41,9 @@ def images_to_decision(text, table, rng, **options):
     return verdict.seen, verdict.state
 
 
-def stopped(rules, values):
+def stopped(spec, values):
     """Return whether a stream passes, stopping as soon as it is decided."""
-    test = MeanTest(rules)
+    test = MeanTest(spec)
     for batch in batches(values):
         test.update(batch)
         if test.done:
@@ -100,8 +103,8 @@ def print_errors(runs, rng):
     print(f"\nFalse passes at the exact boundary (mean = 0.55, claim mean > 0.55), {runs:,} runs each")
     for name, population, stream in boundary_streams(rng):
         for alpha in (0.05, 0.01):
-            rules = Rules(0.55, 0.0, 1.0, population, alpha=alpha, alpha_refute=1e-9, strict=True)
-            passes = sum(stopped(rules, stream()) for _ in range(runs))
+            spec = TestSpec(0.55, 0.0, 1.0, population, alpha=alpha, alpha_refute=1e-9, strict=True)
+            passes = sum(stopped(spec, stream()) for _ in range(runs))
             share = passes / runs
             error = (share * (1 - share) / runs) ** 0.5
             print(f"{name:44} alpha {alpha}: {share:.4f} +- {error:.4f}", flush=True)

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robustcheck.claims import decide_early, decide_exact, parse_claim
+from robustcheck.claims import parse_claim
+from robustcheck.claims.decider import decide_early, decide_exact
 from robustcheck.errors import RobustcheckError
 
 VIEWS = {"x": 0, "Adv_1": 1, "JPG(Adv_1)": 2}
@@ -183,7 +184,7 @@ class TestExact:
         right = (np.arange(50_000) < 24_999).astype(float)[:, None]
         verdict = decide_exact(parse_claim("accuracy(x) >= 0.5"), right)
         assert verdict.state == "refuted"
-        assert "left 49.9980 %, right 50.0000 %: short by 0.0020 points" in repr(verdict)
+        assert "measured 49.9980 %, required >= 50.0000 %: 0.0020 points short" in repr(verdict)
 
     def test_the_wrong_table(self):
         claim = parse_claim("accuracy(x) >= accuracy(JPG)")

@@ -11,8 +11,12 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from robustcheck.claims import MeanTest, Rules, change, clopper_pearson, holm, sign_test, t_interval
-from robustcheck.claims.bets import Fortunes
+from robustcheck.claims.bets import Wealth
+from robustcheck.claims.holm import holm
+from robustcheck.claims.intervals import clopper_pearson, sign_test, t_interval
+from robustcheck.claims.regression import change
+from robustcheck.claims.sequential import MeanTest
+from robustcheck.claims.test_spec import TestSpec
 
 RUNS = 1_500
 LENGTH = 1_000
@@ -45,13 +49,13 @@ def stream(kind, replaced, rng):
 def test_false_verdicts_at_the_boundary(kind, replaced):
     """At a mean of c neither `> c` nor `< c` is true: each is said of it with probability alpha at most."""
     rng = np.random.default_rng(20)
-    game = Rules(MEAN, 0, 1, None if replaced else LENGTH).game
+    game = TestSpec(MEAN, 0, 1, None if replaced else LENGTH).game
     best = np.empty((RUNS, 2))
     for run in range(RUNS):
         # The last value is certain from those before; a decision needs the fortune before that.
         drawn = stream(kind, replaced, rng)[:-1]
-        fortunes = game.after(Fortunes.start(), drawn, 0, 0.0, up=True, down=True)
-        best[run] = fortunes.best_up, fortunes.best_down
+        wealth = game.after(Wealth.start(), drawn, 0, 0.0, up=True, down=True)
+        best[run] = wealth.best_up, wealth.best_down
     for alpha in (0.05, 0.01):
         errors = (best >= -np.log(alpha)).sum(axis=0)
         assert (errors <= most(RUNS, alpha)).all(), errors
@@ -62,10 +66,10 @@ def test_false_verdicts_at_the_boundary(kind, replaced):
 def test_false_passes_of_the_test_that_stops():
     """The same through batches, floor and early stop, for a claim that is false by the least that can be."""
     rng = np.random.default_rng(21)
-    rules = Rules(MEAN, 0, 1, LENGTH, alpha=0.05, strict=True)
+    spec = TestSpec(MEAN, 0, 1, LENGTH, alpha=0.05, strict=True)
     passes = 0
     for _ in range(RUNS):
-        test, drawn = MeanTest(rules), stream("0/1", False, rng)
+        test, drawn = MeanTest(spec), stream("0/1", False, rng)
         for start in range(0, LENGTH, 64):
             test.update(drawn[start : start + 64])
             if test.done:
@@ -80,7 +84,10 @@ def test_bounds_cover_wherever_it_stopped(replaced):
     rng = np.random.default_rng(22)
     runs, below, above = 300, 0, 0
     for _ in range(runs):
-        test, drawn = MeanTest(Rules(0.5, 0, 1, None if replaced else LENGTH)), stream("0/1", replaced, rng)
+        test, drawn = (
+            MeanTest(TestSpec(0.5, 0, 1, None if replaced else LENGTH)),
+            stream("0/1", replaced, rng),
+        )
         for start in range(0, LENGTH, 64):
             test.update(drawn[start : start + 64])
             if test.done:
@@ -136,7 +143,7 @@ def test_a_holm_family_errs_at_most_alpha():
     for _ in range(runs):
         verdicts = []
         for _ in range(4):
-            test = MeanTest(Rules(MEAN, 0, 1, LENGTH, alpha=0.05 / 4, strict=True))
+            test = MeanTest(TestSpec(MEAN, 0, 1, LENGTH, alpha=0.05 / 4, strict=True))
             test.update(stream("0/1", False, rng)[: LENGTH // 2])
             verdicts.append(test.verdict())
         any_passed += any(holm(verdicts))

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robustcheck.claims import Linear, bind, estimate_of, mean, recovery_of
+from robustcheck.claims import Estimate, mean, recovery
+from robustcheck.claims.expression import Linear
 from robustcheck.errors import RobustcheckError
 
 NAN = float("nan")
@@ -61,7 +62,7 @@ class TestNumbers:
 
     def test_an_interval_is_exact_only_for_one_plain_binary_measure(self, make_source, study):
         jpg = study.accuracy("JPG(Adv_1)")
-        probability = estimate_of(make_source(measure="top_probability", x=3), "top_probability", "x")
+        probability = Estimate(make_source(measure="top_probability", x=3), mean("top_probability", "x"))
         for composite in (2 * jpg, jpg + 0.1, -jpg, probability):
             assert not composite.interval.exact
         assert (0.5 * jpg * 2).interval.exact
@@ -78,10 +79,10 @@ class TestNumbers:
         source = Columns(columns)
         made = sum(
             (
-                w * bind(source, mean("accuracy", view))
+                w * Estimate(source, mean("accuracy", view))
                 for w, view in zip(weights, ("x", "Adv_1", "JPG"), strict=False)
             ),
-            bind(source, Linear()),
+            Estimate(source, Linear()),
         )
         made = made / 2 - weights[3]
         expected = sum(w * columns[t].mean() for w, t in zip(weights, columns, strict=False)) / 2 - weights[3]
@@ -206,7 +207,7 @@ class TestRefusal:
 
     def test_kept_of_the_clean_view_is_constant(self, study):
         with pytest.raises(RobustcheckError, match="is always 1"):
-            estimate_of(study, "kept", "x") >= 0.9  # noqa: B015 the comparison raises
+            Estimate(study, mean("kept", "x")) >= 0.9  # noqa: B015 the comparison raises
 
     def test_two_sources(self, study, make_source):
         other = make_source(x=3).accuracy("x")
@@ -215,14 +216,14 @@ class TestRefusal:
         with pytest.raises(RobustcheckError, match="two evaluations"):
             study.accuracy("x") - other
 
-    def test_unknown_measure(self, study):
+    def test_unknown_measure(self):
         with pytest.raises(RobustcheckError, match="did you mean 'accuracy'"):
-            estimate_of(study, "acuracy", "x")
+            mean("acuracy", "x")
 
     @pytest.mark.parametrize(("view", "message"), [("JPG", "no attack"), ("Adv_1", "the attack itself")])
-    def test_recovery_needs_something_made_from_an_attack(self, study, view, message):
+    def test_recovery_needs_something_made_from_an_attack(self, view, message):
         with pytest.raises(RobustcheckError, match=message):
-            recovery_of(study, view)
+            recovery(view)
 
     @pytest.mark.parametrize("value", [np.nan, -0.1, 1.1, np.inf])
     def test_what_no_measure_gives(self, study, value):
@@ -233,7 +234,7 @@ class TestRefusal:
     def test_a_softmax_a_hair_above_one(self, make_source):
         source = make_source(measure="top_probability", x=20)
         source.columns[mean("top_probability", "x").terms[0]][0] = 1 + 1e-7
-        assert float(estimate_of(source, "top_probability", "x")) == 1
+        assert float(Estimate(source, mean("top_probability", "x"))) == 1
 
 
 class TestGuard:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robustcheck.claims import Verdict, family_alpha, holm
+from robustcheck.claims import Verdict
+from robustcheck.claims.holm import family_alpha, holm
 
 
 def verdict(evidence, state="holds"):

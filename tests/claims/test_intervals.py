@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, t
 
-from robustcheck.claims import clopper_pearson, t_interval
+from robustcheck.claims.intervals import clopper_pearson, t_interval
 
 
 @settings(deadline=None)

@@ -1,8 +1,7 @@
-"""The sequential test: what it decides, from how much, and that it can stop, be saved and go on."""
+"""The sequential test: what it decides, from how much, and where it stops."""
 
 from __future__ import annotations
 
-import json
 import math
 
 import numpy as np
@@ -10,8 +9,9 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from robustcheck.claims import MeanTest, Rules
 from robustcheck.claims import test_mean as decide_mean
+from robustcheck.claims.sequential import MeanTest
+from robustcheck.claims.test_spec import TestSpec
 from robustcheck.errors import RobustcheckError
 
 
@@ -20,8 +20,8 @@ def shuffled(n, share, seed=0):
     return np.random.default_rng(seed).permutation((np.arange(n) < round(share * n)).astype(float))
 
 
-def feed(rules, values, size=64):
-    test = MeanTest(rules)
+def feed(spec, values, size=64):
+    test = MeanTest(spec)
     for start in range(0, len(values), size):
         if test.done:
             break
@@ -87,7 +87,7 @@ class TestDecision:
         for n in (20, 1_000):
             values = shuffled(n, 0.5)
             states = [
-                feed(Rules(0.5, 0, 1, n, alpha=1e-9, alpha_refute=1e-9, strict=strict), values).state
+                feed(TestSpec(0.5, 0, 1, n, alpha=1e-9, alpha_refute=1e-9, strict=strict), values).state
                 for strict in (False, True)
             ]
             assert states == ["holds", "refuted"]
@@ -105,10 +105,10 @@ class TestDecision:
             decide_mean(shuffled(50_000, 0.55, seed), 0.5, low=0, high=1, population=50_000).seen
             for seed in range(40)
         ]
-        told = MeanTest(Rules(0.5, 0, 1, 50_000))
+        told = MeanTest(TestSpec(0.5, 0, 1, 50_000))
         told.update([0.0, 1.0] * 45 + [1.0] * 10)
         assert told.needed() + 100 == pytest.approx(8.5 * 0.2475 / 0.05**2, rel=0.05)
-        against = MeanTest(Rules(0.6, 0, 1))
+        against = MeanTest(TestSpec(0.6, 0, 1))
         against.update([0.0, 1.0] * 45 + [1.0] * 10)
         assert against.needed() + 100 == pytest.approx(12.2 * 0.2475 / 0.05**2, rel=0.05)
         assert told.needed() + 100 == pytest.approx(np.mean(taken), rel=0.3)
@@ -152,54 +152,28 @@ class TestStream:
 
     def test_chunks_change_nothing_but_where_it_stops(self):
         values = shuffled(2_000, 0.5, seed=3)
-        rules = Rules(0.5, 0, 1, 4_000, alpha=1e-9, alpha_refute=1e-9)
+        spec = TestSpec(0.5, 0, 1, 4_000, alpha=1e-9, alpha_refute=1e-9)
         logs = []
         for size in (1, 13, 64, 2_000):
-            fortunes = feed(rules, values, size)._fortunes
-            logs.append([*fortunes.up, *fortunes.down, fortunes.best_up, fortunes.best_down])
+            wealth = feed(spec, values, size).wealth
+            logs.append([*wealth.up, *wealth.down, wealth.best_up, wealth.best_down])
         for other in logs[1:]:
             np.testing.assert_allclose(other, logs[0], rtol=1e-9, atol=1e-9)
 
     def test_no_values(self):
         verdict = decide_mean([], 0.5, low=0, high=1)
         assert (verdict.state, verdict.seen, verdict.low, verdict.high) == ("not shown", 0, 0, 1)
-        assert "left unknown (0 .. 1)" in repr(verdict)
+        assert "measured unknown (0 .. 1)" in repr(verdict)
         assert math.isnan(verdict.estimate)
-
-
-class TestSaved:
-    @given(st.integers(0, 12), st.sampled_from([None, 2_000]), st.sampled_from([0.0, 0.02]))
-    @settings(max_examples=30, deadline=None)
-    def test_resumed_equals_uninterrupted(self, stop, population, tolerance):
-        values = shuffled(2_000, 0.52)
-        rules = Rules(0.5, 0, 1, population, tolerance=tolerance, budget=1_500)
-        whole = feed(rules, values)
-        first = MeanTest(rules)
-        for start in range(0, stop * 64, 64):
-            first.update(values[start : start + 64])
-        second = MeanTest.from_dict(json.loads(json.dumps(first.to_dict())))
-        assert second.to_dict() == first.to_dict()
-        for start in range(stop * 64, 2_000, 64):
-            if second.done:
-                break
-            second.update(values[start : start + 64])
-        if whole.seen >= stop * 64:
-            assert second.to_dict() == whole.to_dict()
-            assert second.verdict() == whole.verdict()
-
-    def test_another_format(self):
-        saved = MeanTest(Rules(0.5, 0, 1)).to_dict() | {"format": 99}
-        with pytest.raises(RobustcheckError, match="format 1, got 99"):
-            MeanTest.from_dict(saved)
 
 
 class TestTolerance:
     def test_decides_sooner_and_either_way_inside(self):
         values = shuffled(50_000, 0.5)
         exact = decide_mean(values, 0.5, low=0, high=1, population=50_000)
-        lenient = decide_mean(values, 0.5, low=0, high=1, population=50_000, tolerance=0.05)
-        assert lenient.state == "holds"
-        assert lenient.seen < exact.seen / 10
+        relaxed = decide_mean(values, 0.5, low=0, high=1, population=50_000, tolerance=0.05)
+        assert relaxed.state == "holds"
+        assert relaxed.seen < exact.seen / 10
 
     @pytest.mark.parametrize(("share", "state"), [(0.49, "holds"), (0.47, "refuted"), (0.48, "holds")])
     def test_the_whole_set_is_decided_at_its_lower_end(self, share, state):
@@ -235,7 +209,7 @@ class TestProperties:
         threshold = twentieths / 20
         expected = "holds" if 20 * sum(values) >= twentieths * len(values) else "refuted"
         random.shuffle(values)
-        test = MeanTest(Rules(threshold, 0, 1, len(values), alpha=1e-12, alpha_refute=1e-12))
+        test = MeanTest(TestSpec(threshold, 0, 1, len(values), alpha=1e-12, alpha_refute=1e-12))
         test.update(values)
         assert test.state == expected
         assert test.verdict().estimate == pytest.approx(sum(values) / len(values))
@@ -244,9 +218,9 @@ class TestProperties:
     @given(st.lists(st.floats(0, 1), min_size=1, max_size=100), st.floats(0.05, 0.95))
     def test_more_is_never_worse(self, values, threshold):
         """Raising one value can't turn evidence for the claim into less."""
-        low = MeanTest(Rules(threshold, 0, 1))
+        low = MeanTest(TestSpec(threshold, 0, 1))
         low.update(values)
-        high = MeanTest(Rules(threshold, 0, 1))
+        high = MeanTest(TestSpec(threshold, 0, 1))
         high.update(np.minimum(1.0, np.array(values) + 0.1))
         assert high.verdict().evidence_for >= low.verdict().evidence_for * (1 - 1e-9)
         assert high.verdict().evidence_against <= low.verdict().evidence_against * (1 + 1e-9)
@@ -258,7 +232,7 @@ class TestProperties:
         population = len(values) * 2 if finite else None
         verdicts = []
         for threshold in (twentieths / 20, (twentieths - 1) / 20):
-            test = MeanTest(Rules(threshold, 0, 1, population, min_seen=0))
+            test = MeanTest(TestSpec(threshold, 0, 1, population, min_seen=0))
             test.update(values)
             verdicts.append(test.verdict())
         high, low = verdicts
@@ -269,7 +243,10 @@ class TestProperties:
     @settings(deadline=None)
     @given(values_01, st.integers(1, 19))
     def test_turning_the_values_turns_the_verdict(self, values, twentieths):
-        test, turned = MeanTest(Rules(twentieths / 20, 0, 1)), MeanTest(Rules(1 - twentieths / 20, 0, 1))
+        test, turned = (
+            MeanTest(TestSpec(twentieths / 20, 0, 1)),
+            MeanTest(TestSpec(1 - twentieths / 20, 0, 1)),
+        )
         test.update(values)
         turned.update(1 - np.array(values))
         assert test.verdict().evidence_for == pytest.approx(turned.verdict().evidence_against)
@@ -282,7 +259,7 @@ class TestProperties:
     def test_bounds_agree_with_the_decision(self, values, finite):
         population = len(values) * 3 if finite else None
         for threshold in (0.25, 0.5, 0.75):
-            test = MeanTest(Rules(threshold, 0, 1, population, min_seen=0))
+            test = MeanTest(TestSpec(threshold, 0, 1, population, min_seen=0))
             test.update(values)
             verdict = test.verdict()
             assert 0 <= verdict.low <= verdict.high <= 1
@@ -323,11 +300,11 @@ class TestErrors:
 
     def test_the_end_of_a_range_is_shown_by_the_whole_set_only(self):
         for share, state in ((1, "holds"), (0.99, "refuted")):
-            assert feed(Rules(1, 0, 1, 1_000), shuffled(1_000, share)).state == state
+            assert feed(TestSpec(1, 0, 1, 1_000), shuffled(1_000, share)).state == state
         for share, state in ((0, "refuted"), (0.01, "holds")):
-            assert feed(Rules(0, 0, 1, 1_000, strict=True), shuffled(1_000, share)).state == state
+            assert feed(TestSpec(0, 0, 1, 1_000, strict=True), shuffled(1_000, share)).state == state
         with pytest.raises(RobustcheckError, match="can't be shown of a population"):
-            Rules(1, 0, 1)
+            TestSpec(1, 0, 1)
 
 
 def test_it_is_no_pytest_test_where_it_is_imported(pytester):

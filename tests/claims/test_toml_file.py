@@ -5,11 +5,10 @@ from __future__ import annotations
 import textwrap
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from robustcheck.claims import ClaimSettings, parse_claim, read_claims
-from robustcheck.claims.toml_lines import key_lines, line_of
 from robustcheck.errors import RobustcheckError
 
 
@@ -45,7 +44,6 @@ def test_claims_in_order_with_their_lines(write):
     ]
     assert read.claims[1].claim == parse_claim("accuracy(JPG(Adv_1)) >= 0.8 * accuracy(x)")
     assert read.claims[0].text == "recovery(JPG(Adv_1)) >= 60%"
-    assert read.claims[0].location == f"{path}:3"
     assert read.claims[0].settings == ClaimSettings()
 
 
@@ -154,48 +152,43 @@ def test_windows_line_ends_and_a_byte_order_mark(tmp_path):
     assert [claim.line for claim in read_claims(path).claims] == [3]
 
 
-def test_lines_of_keys_in_every_form():
-    text = textwrap.dedent(
-        '''\
-        top = [ # one
-          "]", {a = "b = 1"},
-        ]
-        s = """
-        [no]
-        no = 1 \\"""
-        """""
-        [ a . "b.c" ]
-        "x\\u0041" = 1
-        'l"' . m = 2
-        [[many]]
-        k = 1
-        '''
+def test_lines_of_keys_in_every_form(write):
+    path = write(
+        """\
+        # [claims.b]
+        [robustcheck]
+        alpha = 0.01
+        [claims . "b.c"]
+        claim = "accuracy(x) >= 0.5"
+        alpha = 0.02
+        [ claims.'d' ]
+        alpha = 0.03
+        claim = "accuracy(x) >= 0.5"
+        [claims]
+          'a"b' = "accuracy(x) >= 0.5"
+        g = "accuracy(x) >= 0.5"
+        e . claim = "accuracy(x) >= 0.5"
+        "f" = { claim = "accuracy(x) >= 0.5" }
+        """
     )
-    assert key_lines(text) == {
-        ("top",): 1,
-        ("s",): 4,
-        ("a", "b.c"): 8,
-        ("a", "b.c", "xA"): 9,
-        ("a", "b.c", 'l"', "m"): 10,
-        ("many",): 11,
-        ("many", "k"): 12,
-    }
-    assert line_of(key_lines(text), ("a",)) == 8
-    assert line_of(key_lines(text), ("a", "b.c", "none")) == 8
-    assert line_of({}, ("a",)) == 1
+    lines = {claim.name: claim.line for claim in read_claims(path).claims}
+    assert lines == {"b.c": 4, "d": 7, 'a"b': 11, "g": 12, "e": 13, "f": 14}
 
 
 toml_names = st.text(st.characters(blacklist_categories=("Cs", "Cc")), min_size=1, max_size=12)
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
-        st.tuples(toml_names, st.integers(0, 3), st.booleans()), max_size=8, unique_by=lambda row: row[0]
+        st.tuples(toml_names.filter(str.strip).filter(str.isprintable), st.integers(0, 3), st.booleans()),
+        min_size=1,
+        max_size=8,
+        unique_by=lambda row: row[0],
     )
 )
-def test_quoted_names_are_found_whatever_stands_between(rows):
-    text, expected = "", {}
+def test_quoted_names_are_found_whatever_stands_between(write, rows):
+    text, expected = "[claims]\n", {}
     for name, gap, literal in rows:
         quoted = (
             f"'{name}'"
@@ -203,6 +196,6 @@ def test_quoted_names_are_found_whatever_stands_between(rows):
             else '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
         )
         text += "# [not] = 'a'\n" * gap
-        expected[name,] = text.count("\n") + 1
-        text += f"{quoted} = '''\nx = [\n'''  # {name}\n"
-    assert key_lines(text) == expected
+        expected[name] = text.count("\n") + 1
+        text += f"{quoted} = '''\naccuracy(x)\n  >= 0.5'''  # {name}\n"
+    assert {claim.name: claim.line for claim in read_claims(write(text)).claims} == expected

@@ -49,7 +49,7 @@ def test_failed_claim_says_verdict_numbers_and_what_to_do_then_the_worst_images(
         [
             ">       assert robustness*",
             "E       assert REFUTED: accuracy(Adv_20) >= 0.8 * accuracy(x)",
-            "E *left *, right 72.0 %: short by *",
+            "E *measured *, required >= 72.0 %: * points short",
             "E *all 40 images: exact*",
             "E *To do:*",
             "*- robustcheck -*",
@@ -76,7 +76,7 @@ def test_check_takes_a_claim_as_text(repository):
     result = repository.runpytest()
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
-        ["*REFUTED: accuracy(x) >= 0.95", "*short by 5.0 points*", "worst images (4 of 4 *"]
+        ["*REFUTED: accuracy(x) >= 0.95", "*5.0 points short*", "worst images (4 of 4 *"]
     )
 
 

@@ -27,7 +27,7 @@ def test_each_claim_is_a_test_shown_with_its_place_when_it_fails(repository):
             "robustcheck.toml::too-much FAILED*",
             "*robustcheck.toml:6: too-much",
             "REFUTED: recovery(JPG_50(Adv_20)) >= 0.9",
-            "  left *right 90.0 %: short by *",
+            "  measured *required >= 90.0 %: * points short",
             "worst images (5 of *",
             "FAILED robustcheck.toml::too-much*",
         ]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
+from robustcheck.claims import changes_since
 from robustcheck.claims.intervals import clopper_pearson
-from robustcheck.claims.paired import changes_since
 from robustcheck.claims.record_warnings import warnings_of
 from robustcheck.errors import RobustcheckError
 from robustcheck.notation import View

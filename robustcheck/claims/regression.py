@@ -10,10 +10,10 @@ import numpy as np
 
 from robustcheck.claims.intervals import Interval, sign_test, t_interval
 from robustcheck.claims.sequential import MeanTest
-from robustcheck.claims.test_spec import Rules
+from robustcheck.claims.test_spec import TestSpec
 from robustcheck.claims.verdict import Verdict
 from robustcheck.errors import RobustcheckError
-from robustcheck.text import percent
+from robustcheck.text import interval, percent
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -44,16 +44,11 @@ class Change:
         """New less old."""
         return self.new - self.old
 
-    @property
-    def churn(self) -> float:
-        """The share of images that changed either way; its floor is that of two identical runs."""
-        return (len(self.lost) + len(self.won)) / self.n
-
     def __repr__(self) -> str:
-        low, high = 100 * self.interval.low, 100 * self.interval.high
+        bounds = interval(self.interval.low, self.interval.high, signed=True)
         return (
-            f"{percent(self.old)} -> {percent(self.new)}: {100 * self.change:+.1f} points (about {low:+.1f} .. "
-            f"{high:+.1f}), {len(self.lost)} lost, {len(self.won)} won of {self.n}, McNemar p = {self.p:.2g}"
+            f"{percent(self.old)} -> {percent(self.new)}: {100 * self.change:+.1f} points (about {bounds}), "
+            f"{len(self.lost)} lost, {len(self.won)} won of {self.n}, McNemar p = {self.p:.2g}"
         )
 
 
@@ -124,8 +119,8 @@ def no_regression_early(
         raise RobustcheckError(
             f"the tolerance of a regression is a share from 0 to below 1, got {tolerance:g}"
         )
-    rules = Rules(-tolerance, -1.0, 1.0, population, alpha, alpha_refute, min_seen=min_seen, budget=budget)
-    test = MeanTest(rules)
+    spec = TestSpec(-tolerance, -1.0, 1.0, population, alpha, alpha_refute, min_seen=min_seen, budget=budget)
+    test = MeanTest(spec)
     sums = np.zeros(2)
     for draw in draws:
         table = np.asarray(draw, dtype=np.float64)[: None if budget is None else budget - test.seen]

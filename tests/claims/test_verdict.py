@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robustcheck.claims import (
-    MeanTest,
-    Rules,
-    Verdict,
-    decide_early,
-    decide_exact,
-    no_regression,
-    parse_claim,
-)
+from robustcheck.claims import Verdict, parse_claim
+from robustcheck.claims.decider import decide_early, decide_exact
+from robustcheck.claims.regression import no_regression
+from robustcheck.claims.sequential import MeanTest
+from robustcheck.claims.test_spec import TestSpec
 
 TO_DO = [
     "  To do: find what changed since it last held (model, weights, images, codec);",
@@ -35,11 +32,11 @@ def test_holds():
     verdict = decide_exact(parse_claim("accuracy(JPG(Adv_1)) >= 45%"), nested(20, 10))
     assert verdict.explain() == [
         "HOLDS: accuracy(JPG(Adv_1)) >= 0.45",
-        "  left 50.0 %, right 45.0 %: 5.0 points to spare",
+        "  measured 50.0 %, required >= 45.0 %: 5.0 points to spare",
         "  all 20 images: exact for these images and seeds",
     ]
     assert repr(verdict) == (
-        "<holds: accuracy(JPG(Adv_1)) >= 0.45; left 50.0 %, right 45.0 %: 5.0 points to spare; all 20 images>"
+        "<holds: accuracy(JPG(Adv_1)) >= 0.45; measured 50.0 %, required >= 45.0 %: 5.0 points to spare; all 20 images>"
     )
 
 
@@ -47,7 +44,7 @@ def test_refuted_by_two_estimates():
     verdict = decide_exact(parse_claim("accuracy(JPG(Adv_1)) >= 0.8 * accuracy(x)"), nested(20, 10, 18))
     assert verdict.explain() == [
         "REFUTED: accuracy(JPG(Adv_1)) >= 0.8 * accuracy(x)",
-        "  left 50.0 %, right 72.0 %: short by 22.0 points",
+        "  measured 50.0 %, required >= 72.0 %: 22.0 points short",
         "  with accuracy(JPG(Adv_1)) 50.0 %, accuracy(x) 90.0 %",
         "  all 20 images: exact for these images and seeds",
         *TO_DO,
@@ -58,7 +55,7 @@ def test_refuted_recovery():
     claim = parse_claim("recovery(JPG(Adv_1)) >= 60%")
     assert decide_exact(claim, nested(20, 10, 4, 18)).explain() == [
         "REFUTED: recovery(JPG(Adv_1)) >= 0.6",
-        "  left 42.9 %, right 60.0 %: short by 17.1 points",
+        "  measured 42.9 %, required >= 60.0 %: 17.1 points short",
         "  with accuracy(JPG(Adv_1)) 50.0 %, accuracy(Adv_1) 20.0 %, accuracy(x) 90.0 %",
         "  all 20 images: exact for these images and seeds",
         *TO_DO,
@@ -69,29 +66,34 @@ def test_downward():
     verdict = decide_exact(parse_claim("1 - accuracy(Adv_1) <= 70%"), nested(20, 4))
     assert verdict.explain()[:2] == [
         "REFUTED: -accuracy(Adv_1) + 1 <= 0.7",
-        "  left 80.0 %, right 70.0 %: short by 10.0 points",
+        "  measured 80.0 %, required <= 70.0 %: 10.0 points short",
     ]
 
 
 def test_a_difference_with_constants_on_both_sides():
     table = np.random.default_rng(0).permutation(nested(5_000, 2_750, 3_800))
     verdict = decide_early(parse_claim("accuracy(JPG(Adv_1)) >= accuracy(x) - 0.05"), [table[:512]], 5_000)
-    left, right = verdict.sides
+    measured, required = verdict.sides
     low, high = (100 * (end - verdict.threshold) for end in (verdict.low, verdict.high))
-    assert f"difference {100 * (left - right):.1f} ({low:.1f} .. {high:.1f})" in " ".join(verdict.explain())
-    assert left - right == pytest.approx(verdict.estimate - verdict.threshold)
+    assert f"difference {100 * (measured - required):.1f} ({low:.1f} .. {high:.1f})" in " ".join(
+        verdict.explain()
+    )
+    assert measured - required == pytest.approx(verdict.estimate - verdict.threshold)
 
 
 def test_equality():
     table = nested(20, 10)
-    assert "left 50.0 %, right 50.0 %: just equal" in repr(
+    assert "measured 50.0 %, required > 50.0 %: equal" in repr(
         decide_exact(parse_claim("accuracy(x) > 0.5"), table)
     )
 
 
 def test_inside_the_tolerance():
     verdict = decide_exact(parse_claim("accuracy(x) >= 0.52"), nested(20, 10), tolerance=0.05)
-    assert verdict.explain()[1] == "  left 50.0 %, right 52.0 %: short by 2.0 points, inside the tolerance"
+    assert (
+        verdict.explain()[1]
+        == "  measured 50.0 %, required >= 52.0 %: 2.0 points short, within the tolerance"
+    )
 
 
 def test_stopped_early():
@@ -100,8 +102,11 @@ def test_stopped_early():
     verdict = decide_early(claim, [table[at : at + 64] for at in range(0, 5_000, 64)], 5_000)
     lines = verdict.explain()
     assert lines[0] == "REFUTED: accuracy(JPG(Adv_1)) >= 0.85 * accuracy(x)"
-    assert lines[1].startswith("  left ")
-    assert f"({100 * verdict.low:.1f} .. {100 * verdict.high:.1f}): short by" in " ".join(lines[1:3])
+    assert lines[1].startswith("  measured ")
+    text = " ".join(line.strip() for line in lines[1:3])
+    assert re.search(
+        rf"difference \S+ \({100 * verdict.low:.1f} .. {100 * verdict.high:.1f}\): \S+ points short", text
+    )
     assert f"  n = {verdict.seen} of 5000: stopped there, error at most 1 %" in lines
     assert lines[-2:] == TO_DO
 
@@ -111,7 +116,7 @@ def test_not_shown():
     verdict = decide_early(parse_claim("accuracy(x) >= 0.54"), [table], 5_000, budget=1_000)
     assert verdict.explain() == [
         "NOT SHOWN: accuracy(x) >= 0.54",
-        "  left 53.60 % (50.54 .. 58.40), right 54.00 %: short by 0.40 points",
+        "  measured 53.60 % (50.54 .. 58.40), required >= 54.00 %: 0.40 points short",
         "  n = 1000 of 5000; evidence 1.9 for (20 needed), 2.3 against (100)",
         "  To do: About 3900 more images or a larger budget can decide it. Rerunning",
         "  with other seeds until green voids the guarantee.",
@@ -128,11 +133,11 @@ def test_about_new_images():
 
 
 def test_certain_before_the_end():
-    test = MeanTest(Rules(0.5, 0, 1, 1_000))
+    test = MeanTest(TestSpec(0.5, 0, 1, 1_000))
     test.update(np.zeros(600))
     assert test.verdict().explain()[:3] == [
         "REFUTED: mean >= 0.5",
-        "  left 0 (0 .. 0.007747), right 0.5: short by 0.5",
+        "  measured 0 (0 .. 0.007747), required >= 0.5: 0.5 short",
         "  n = 600 of 1000: exact, the images left can't change it",
     ]
 
@@ -141,7 +146,7 @@ def test_regression():
     verdict = no_regression([1, 0, 0, 0], [1, 1, 1, 0], tolerance=0.01, name="accuracy(x)")
     assert verdict.explain()[:4] == [
         "REFUTED: accuracy(x) - accuracy(x) of the baseline >= -0.01",
-        "  left -50.0 %, right -1.0 %: short by 49.0 points",
+        "  measured -50.0 %, required >= -1.0 %: 49.0 points short",
         "  with now 25.0 %, baseline 75.0 %",
         "  all 4 images: exact for these images and seeds",
     ]
@@ -149,13 +154,13 @@ def test_regression():
 
 @pytest.mark.parametrize(
     ("gap", "shown"),
-    [(0.1, "10.0 points"), (0.001, "0.10 points"), (0.00002, "0.0020 points"), (1e-12, "just equal")],
+    [(0.1, "10.0 points"), (0.001, "0.10 points"), (0.00002, "0.0020 points"), (1e-12, "equal")],
 )
 def test_digits_enough_to_tell_the_sides_apart(gap, shown):
     verdict = dataclasses.replace(VERDICT, estimate=0.4 + gap)
     assert shown in repr(verdict)
-    left, right = repr(verdict).split("left ")[1].split(":")[0].split(", right ")
-    assert (left != right) == (gap > 1e-9)
+    measured, required = repr(verdict).split("measured ")[1].split(":")[0].split(", required >= ")
+    assert (measured != required) == (gap > 1e-9)
 
 
 states = st.sampled_from(["holds", "refuted", "not shown"])
