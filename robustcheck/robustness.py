@@ -27,7 +27,7 @@ from robustcheck.claims.policy import Undecided
 from robustcheck.claims.verdict import About
 from robustcheck.errors import RobustcheckError
 from robustcheck.evaluation import Evaluation
-from robustcheck.evaluation.image_sample import Look
+from robustcheck.evaluation.runner import ImageSample
 from robustcheck.images import Batch, ImageSet
 from robustcheck.models import Classifier
 from robustcheck.notation import View, X, parse
@@ -184,9 +184,9 @@ class Robustness:
         again.run(views, count=count)
         return again.records
 
-    def look(self, views: Iterable[str | View], rows: Iterable[int]) -> Iterator[Look]:
+    def look(self, views: Iterable[str | View], rows: Iterable[int]) -> Iterator[ImageSample]:
         """Yield some images, by their rows in the set, under some views, made again for someone to look at."""
-        return self._evaluation.look(views, rows)
+        return self._evaluation.samples(views, rows)
 
     def images_of(self, view: str | View, batch: Batch) -> Tensor:
         """Return a batch of the images under a view, made anew: uint8 (n, 3, H, W) on the classifier's device."""
@@ -279,13 +279,13 @@ class EvaluatedMeasurements:
                 rows = evaluation.order[start:stop]
                 yield rows, _table(evaluation, terms, rows)
         finally:  # decided: nothing more needs to be computed ahead
-            evaluation.rest()
+            evaluation.executor.cancel_pending()
 
     def reseeded(self, terms: Sequence[Term]) -> tuple[int, Columns]:
         """Evaluate every image again with the next seed; return that seed and the measures."""
-        other = self.second(self._evaluation.fresh(seed=self._evaluation.seed + 1))
+        other = self.second(self._evaluation.fresh(seed=self._evaluation.config.seed + 1))
         other.run(view for _, view in terms)
-        return other.seed, _table(other, terms)
+        return other.config.seed, _table(other, terms)
 
     def _require_labels(self, terms: Sequence[Term]) -> None:
         images = self._evaluation.images

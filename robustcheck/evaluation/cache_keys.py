@@ -1,10 +1,10 @@
 """What records are kept under: everything that the numbers depend on.
 
-A *study key* is all but images and views: model (weights, preprocessing, code), codec, precision, device kind, seed,
-label policy, batch size, versions. A *slot* is a shard of the image set: where it begins, the names and labels of its
-images; the images themselves are compared by the hashes of their pixels when a part is read. A *view key* is the
-view's canonical text, with a digest of the code of steps that a repository registered, the versions of other
-libraries whose attacks are in it, and the models that `from=` names.
+A *config digest* covers all but images and views: model (weights, preprocessing, code), codec, precision, device kind,
+seed, label policy, batch size, versions. A *shard key* covers a shard of the image set: where it begins, the names and
+labels of its images; the images themselves are compared by the hashes of their pixels when a block is read. A *view
+key* is the view's canonical text, with a digest of the code of steps that a repository registered, the versions of
+other libraries whose attacks are in it, and the models that `from=` names.
 
 The batch size and the device are in it since they move the last bits; the number of threads is not.
 """
@@ -35,12 +35,12 @@ OtherModel = Callable[[str], HasLogits]
 _OF_PROVENANCE = ("pixels", "precision", "network", "codec", "labels", "seed", "versions")
 
 
-def study_facts(
-    classifier: Classifier, provenance: Provenance, *, batch_size: int, take: int
+def config_facts(
+    classifier: Classifier, provenance: Provenance, *, batch_size: int, replicate: int
 ) -> dict[str, str]:
     """Return all that the numbers depend on but images and views, in words.
 
-    `provenance` is that of `robustcheck.evaluation.provenance`; `take` tells a second evaluation from the first.
+    `provenance` is that of `robustcheck.evaluation.provenance`; `replicate` tells a second evaluation from the first.
     """
     lines = provenance.header()
     return {
@@ -48,25 +48,25 @@ def study_facts(
         **_model_facts(classifier),
         **{name: lines[name] for name in _OF_PROVENANCE},
         "batch size": str(batch_size),
-        "take": str(take),
+        "take": str(replicate),
         "records": str(FORMAT),
         **place_facts(classifier),
     }
 
 
 def place_facts(classifier: Classifier) -> dict[str, str]:
-    """Return those of the study's facts that are of the process and its machine."""
+    """Return those of the facts that are of the process and its machine."""
     return {"device": _device_kind(classifier.device), "source": _own_source()}
 
 
-def digest_of(facts: Mapping[str, str]) -> str:
+def config_digest(facts: Mapping[str, str]) -> str:
     """Return 32 hex digits over some facts."""
     return hashlib.blake2b(json.dumps(dict(facts), sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
-def slot_of(study: str, start: int, names: Sequence[str], labels: npt.NDArray[np.int64]) -> str:
-    """Return 32 hex digits for a shard: of a study, from where in its order, of which images under which labels."""
-    text = json.dumps([study, start, list(names), labels.tolist()])
+def shard_key(digest: str, start: int, names: Sequence[str], labels: npt.NDArray[np.int64]) -> str:
+    """Return 32 hex digits for a shard: of a configuration, from where in the order, of which images and labels."""
+    text = json.dumps([digest, start, list(names), labels.tolist()])
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 

@@ -1,28 +1,53 @@
-"""What one evaluation keeps in a store and takes from it, shard by shard."""
+"""What one evaluation keeps in the record store and loads from it, shard by shard."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+
+import torch
 
 from robustcheck.errors import RobustcheckError
-from robustcheck.evaluation import cache_keys as keys
-from robustcheck.evaluation.shards import Shard, Shards
-from robustcheck.evaluation.spot_check import SpotCheck
+from robustcheck.evaluation.cache_keys import config_digest, shard_key
+from robustcheck.evaluation.shards import Shard, ShardRecords, Shards, ShardTask
 from robustcheck.evaluation.table import Table
 from robustcheck.images import Batch, ImageSet
+from robustcheck.models import Classifier, Precision
 from robustcheck.notation import View, X
-from robustcheck.records import Rows
 from robustcheck.store.block import Part
 from robustcheck.store.stats import Stored, now
 from robustcheck.store.store import RecordStore
 
+_TOLERANCE, _HALF_TOLERANCE = {"fp32": 1e-3}, 2e-2
+"""How far p(top) may be from what the store says of it, by precision: the image is classified alone."""
 
-class Keeper:
-    """The place of an evaluation's records in a store, where there is one.
 
-    `facts` and `view_key` are asked for once they are needed: what they say may take reading the model.
+class SpotCheck:
+    """Classifies one image again before records are loaded: a model may change in ways that no digest shows."""
+
+    def __init__(self, classifier: Classifier, precision: str) -> None:
+        self.is_done = False
+        self._classifier, self._precision = classifier, precision
+
+    def mismatch(self, stored: float, batch: Batch) -> str:
+        """Return what speaks against the store, whose p(top) for the first image of a batch is `stored`, or ""."""
+        self.is_done = True
+        classifier = self._classifier
+        precision = Precision(self._precision, classifier.device)
+        with torch.inference_mode(), precision.arithmetic():
+            found = float(classifier.logits(batch.pixels[:1].float()).double().softmax(dim=1).max())
+        if abs(found - stored) <= _TOLERANCE.get(self._precision, _HALF_TOLERANCE):
+            return ""
+        return (
+            f"{classifier.name} gives p(top) {found:.4f} for {batch.names[0]}, and the record store has {stored:.4f} from "
+            "before: the model draws at random, or it changed in a way that neither its weights nor its code show"
+        )
+
+
+class RecordCheckpoint:
+    """The records of one evaluation in a record store, if there is one.
+
+    `facts` and `view_key` are called when they are first needed, since they may have to read the model.
     """
 
     def __init__(
@@ -37,180 +62,187 @@ class Keeper:
         view_key: Callable[[View], str | None],
     ) -> None:
         self.store = store
-        self.check = check
-        self.taken: dict[View, Stored] = {}
-        """What came from the store."""
-        self._images, self._table, self._shards = images, table, shards
-        self._facts, self._view_key = facts, view_key
-        self._keys: dict[View, str | None] = {}
+        self.loaded: dict[View, Stored] = {}
+        """How much came from the store."""
+        self._check, self._images, self._table, self._shards = check, images, table, shards
+        self._make_facts, self._make_view_key = facts, view_key
+        self._device_kind = ""
+        self._known_facts: Mapping[str, str] = {}
+        self._view_keys: dict[View, str | None] = {}
         self._found: tuple[Shard, list[Part]] | None = None
         self._unsaved: dict[View, int] = {}
-        """From where in the order a view's records are not in the store."""
+        """The position from which on a view's records are in the table and not in the store."""
 
-    # ------------------------------------------------------------------------------------- under what it is kept
+    # ------------------------------------------------------------------------------------------------------ keys
 
-    @cached_property
+    @property
     def facts(self) -> Mapping[str, str]:
-        """What the study's digest is of."""
-        return self._facts()
+        """What the digest of the configuration is of."""
+        if not self._known_facts:
+            kind = {"device": self._device_kind} if self._device_kind else {}
+            self._known_facts = {**self._make_facts(), **kind}
+        return self._known_facts
 
-    @cached_property
-    def study(self) -> str:
-        """The study's digest."""
-        return keys.digest_of(self.facts)
+    @property
+    def config_digest(self) -> str:
+        """The digest of all that the numbers depend on, but for images and views."""
+        return config_digest(self.facts)
 
-    def forget_study(self) -> None:
-        """Ask for the facts anew, as long as nothing was kept under them."""
-        for name in ("facts", "study"):
-            self.__dict__.pop(name, None)
-        self._found = None
+    def assume_device(self, kind: str) -> None:
+        """Use the keys of records that are computed on some kind of device; see `robustcheck.evaluation.cache_keys`."""
+        if kind != self.facts["device"]:
+            self._device_kind, self._known_facts, self._found = kind, {}, None
 
-    def key(self, view: View) -> str | None:
-        """Return what a view is kept under; None where it can't be kept, since not all that it depends on is known."""
-        if view not in self._keys:
-            self._keys[view] = self._view_key(view)
-        return self._keys[view]
+    def share_spot_check(self, other: RecordCheckpoint) -> None:
+        """Check the model no more than once for this one and another."""
+        self._check = other._check
 
-    def slot(self, shard: Shard) -> str:
-        """Return the shard's digest, over all that its numbers depend on but the views."""
+    def view_key(self, view: View) -> str | None:
+        """Return the key of a view; None where not all that it depends on is known, so that it is not kept."""
+        if view not in self._view_keys:
+            self._view_keys[view] = self._make_view_key(view)
+        return self._view_keys[view]
+
+    def shard_key(self, shard: Shard) -> str:
+        """Return the digest of all that a shard's numbers depend on but the views."""
         rows = self._table.order[shard.start : shard.stop]
         names = [self._images.names[row] for row in rows]
-        return keys.slot_of(self.study, shard.start, names, self._images.labels[rows])
+        return shard_key(self.config_digest, shard.start, names, self._images.labels[rows])
 
-    # ------------------------------------------------------------------------------------------- what is there
+    # --------------------------------------------------------------------------------------------------- reading
 
-    def parts(self, shard: Shard, *, now: bool = False) -> list[Part]:
-        """Return what the store has of a shard; asked again of the same, it is not read again.
+    def blocks(self, shard: Shard, *, again: bool = False) -> list[Part]:
+        """Return the blocks that the store has of a shard; the last that was asked for is read once.
 
-        With `now` it is, since other processes may put something there at any time.
+        With `again` it is read again, since other processes may commit at any time.
         """
         if self.store is None:
             return []
-        if now:
-            self._found = None
-            return self.store.find(self.study, self.slot(shard))
-        if self._found is None or self._found[0] != shard:
-            self._found = shard, self.store.find(self.study, self.slot(shard))
+        if again or self._found is None or self._found[0] != shard:
+            self._found = shard, self.store.find(self.config_digest, self.shard_key(shard))
         return self._found[1]
 
-    def lacking(self, views: Iterable[View], shard: Shard, *, now: bool = False) -> tuple[View, ...]:
-        """Return the views that the store lacks of a shard, or has of some of its images only."""
+    def missing_views(self, views: Iterable[View], shard: Shard) -> tuple[View, ...]:
+        """Return the views that the store has not of all images of a shard, as it is now."""
         whole = {
-            key for part in self.parts(shard, now=now) if len(part) == len(shard) for key in part.columns
+            key
+            for block in self.blocks(shard, again=True)
+            if len(block) == len(shard)
+            for key in block.columns
         }
-        return tuple(view for view in views if self.key(view) not in whole)
+        return tuple(view for view in views if self.view_key(view) not in whole)
 
-    def missing(self, views: Iterable[View]) -> Iterator[tuple[Shard, tuple[View, ...]]]:
-        """Yield the shards of which the store lacks something that can be kept, and the views that it lacks."""
-        kept = [view for view in views if self.key(view) is not None]
-        for shard in self._shards.between(0, len(self._table.order)):
-            if lacking := self.lacking(kept, shard, now=True):
-                yield shard, lacking
+    def load(self, task: ShardTask) -> tuple[list[ShardRecords], ShardTask | None]:
+        """Return the records of a task that the store has, and what is left of the task; its images have been read.
 
-    def take_in(self, views: Iterable[View], shard: Shard, start: int, batches: Sequence[Batch]) -> list[str]:
-        """Take what the store has of a shard into the table, as far as the batches go, which begin at `start`.
-
-        Return what the first batch of the run that it is from gave rise to.
+        On a mismatch with the model the store's records are ignored from then on, with a warning.
         """
-        ids = self._table.ids_at(shard.start, start)
-        ids += [image_id for batch in batches for image_id in batch.ids]
-        found = {view: best for view in views if (best := self._best(shard, view, ids))}
-        ahead = {view: best for view, best in found.items() if shard.start + best[1] > self._table.done(view)}
-        if not ahead or not self._agrees(found.get(X), start - shard.start, batches[0]):
-            return []
-        for view, records in self._take(shard, ids, ahead).items():
-            part = ahead[view][0]
-            if self.store is not None and (not self.store.began or part.computed < self.store.began):
-                taken = Stored(records, 0, part.computed, part.computed)
-                self.taken[view] = self.taken.get(view, Stored()) + taken
-        return [doubt for part, _ in ahead.values() for doubt in part.doubts]
+        shard = task.shard
+        ids = self._table.ids_at(shard.start, task.start)
+        ids += [image_id for batch in task.batches for image_id in batch.ids]
+        found = {view: best for view in task.views if (best := self._longest(view, shard, ids))}
+        found = {view: best for view, best in found.items() if shard.start + best[1] > task.missing[view]}
+        if not found or not self._agrees(task, ids):
+            return [], task
+        records, missing = [], dict(task.missing)
+        for view, (block, count) in found.items():
+            rows = slice(missing[view] - shard.start, count)
+            records.append(_cut(view, str(self.view_key(view)), block, rows, shard.start))
+            missing[view] = shard.start + count
+            if self.store is not None and (not self.store.began or block.computed < self.store.began):
+                loaded = Stored(len(records[-1].ids), 0, block.computed, block.computed)
+                self.loaded[view] = self.loaded.get(view, Stored()) + loaded
+        missing = {view: start for view, start in missing.items() if start < task.stop}
+        return records, replace(task, missing=missing) if missing else None
 
-    def take_written(self, views: Iterable[View], shard: Shard, ids: Sequence[str]) -> None:
-        """Take what a worker of this run has just written of a shard, whose images are `ids`, into the table."""
+    def read(self, views: Iterable[View], shard: Shard, ids: Sequence[str]) -> list[ShardRecords]:
+        """Return what another process has just written of a whole shard, whose images are `ids`."""
         self._found = None
-        self._take(shard, ids, {view: best for view in views if (best := self._best(shard, view, ids))})
+        found = ((view, self._longest(view, shard, ids)) for view in views)
+        return [
+            _cut(view, str(self.view_key(view)), best[0], slice(0, best[1]), shard.start)
+            for view, best in found
+            if best
+        ]
 
-    def _take(
-        self, shard: Shard, ids: Sequence[str], found: Mapping[View, tuple[Part, int]]
-    ) -> dict[View, int]:
-        """Put what parts have into the table; return how many images that was, by view."""
-        taken = {}
-        for view, (part, count) in found.items():
-            have = max(0, self._table.done(view) - shard.start)
-            rows = part.columns[str(self.key(view))][have:count]
-            self._table.put(shard.start + have, ids[have:count], {view: rows})
-            taken[view] = count - have
-        return taken
-
-    def _best(self, shard: Shard, view: View, ids: Sequence[str]) -> tuple[Part, int] | None:
-        """Return the part that has most of a view, and how many of the images `ids` that is; None where none has any."""
-        key = self.key(view)
-        for part in self.parts(shard):
-            count = min(len(part), len(ids))
-            if key in part.columns and part.ids[:count] == tuple(ids[:count]):
-                return part, count
+    def _longest(self, view: View, shard: Shard, ids: Sequence[str]) -> tuple[Part, int] | None:
+        """Return the block with the most records of a view, and how many of the images `ids` it has; None for no block."""
+        key = self.view_key(view)
+        for block in self.blocks(shard):
+            count = min(len(block), len(ids))
+            if key in block.columns and block.ids[:count] == tuple(ids[:count]):
+                return block, count
         return None
 
-    def _agrees(self, clean: tuple[Part, int] | None, at: int, batch: Batch) -> bool:
-        """Return whether the model gives what the store says of one clean image, the first of a batch.
-
-        Where it does not, nothing that is there is taken any more, and all of it is replaced.
-        """
-        if self.check.is_done or clean is None or clean[1] <= at or self.store is None:
+    def _agrees(self, task: ShardTask, ids: Sequence[str]) -> bool:
+        """Return whether the model gives what the store says of one clean image, the first of a task."""
+        clean, row = self._longest(X, task.shard, ids), task.start - task.shard.start
+        if self._check.is_done or clean is None or clean[1] <= row or self.store is None:
             return True
-        stored = float(clean[0].columns[str(self.key(X))]["p_top"][at])
-        if not (objection := self.check.objection(stored, batch)):
+        stored = float(clean[0].columns[str(self.view_key(X))]["p_top"][row])
+        if not (mismatch := self._check.mismatch(stored, task.batches[0])):
             return True
-        self.store.say(f"{objection}. Nothing is taken from the store, and all is computed anew")
+        self.store.say(f"{mismatch}. Nothing is taken from the store, and all is computed anew")
         self.store, self._found = replace(self.store, since=now()), None
         return False
 
-    # ------------------------------------------------------------------------------------------ what is put there
+    # --------------------------------------------------------------------------------------------------- writing
 
-    def part(
-        self,
-        shard: Shard,
-        ids: Sequence[str],
-        columns: Mapping[View, Rows],
-        doubts: Iterable[str] = (),
-    ) -> Part:
-        """Return what was measured of the first images of a shard, which are `ids`; views that can't be kept are left out."""
-        keyed = {key: own for view, own in columns.items() if (key := self.key(view)) is not None}
-        return Part(self.study, self.slot(shard), tuple(ids), keyed, now(), tuple(doubts))
+    def block(self, records: ShardRecords) -> Part:
+        """Return the block of some records, the first of a shard; views that can't be kept are left out."""
+        columns = {
+            key: own for view, own in records.columns.items() if (key := self.view_key(view)) is not None
+        }
+        key, warnings = self.shard_key(self._shards.at(records.start)), records.first_batch_warnings
+        return Part(self.config_digest, key, records.ids, columns, now(), warnings)
 
-    def commit(self, part: Part) -> None:
-        """Put a part into the store, where there is one; raises `RobustcheckError` where it can't be written."""
+    def commit(self, block: Part) -> None:
+        """Write a block to the store, if there is one; raises `RobustcheckError` where it can't be written."""
         if self.store is not None:
-            self.store.commit(part, {**self.facts, "images": self._images.name})
+            self.store.commit(block, {**self.facts, "images": self._images.name})
 
-    def keep(self, part: Part) -> None:
-        """Put a part into the store; where that can't be done, say so, and go on without one."""
+    def keep(self, records: ShardRecords) -> None:
+        """Write the first records of a shard to the store; where that fails, warn, and continue without a store."""
+        block = self.block(records)
         try:
-            if part.columns:
-                self.commit(part)
+            if block.columns:
+                self.commit(block)
         except RobustcheckError as error:
             if self.store is not None:
                 self.store.say(f"{error}. The run goes on without the record store")
             self.store = None
 
     def note_computed(self, views: Iterable[View], start: int) -> None:
-        """Know that the table has records from the image `start` of the order on that the store lacks."""
+        """Note that the table has records from a position on that the store lacks."""
         for view in views:
             self._unsaved.setdefault(view, start)
 
-    def save(self, doubts: Iterable[str]) -> None:
-        """Keep what was computed since it was last done, shard by shard."""
+    def save(self, first_batch_warnings: Iterable[str]) -> None:
+        """Write what was computed since the last time, shard by shard."""
+        warnings = tuple(first_batch_warnings)
         while self._unsaved and self.store is not None:
             shard = self._shards.at(min(self._unsaved.values()))
             views = [view for view, start in self._unsaved.items() if start < shard.stop]
-            upto = {view: min(self._table.done(view), shard.stop) for view in views}
-            for stop in sorted({*upto.values()} - {shard.start}):
+            ends = {view: min(self._table.done(view), shard.stop) for view in views}
+            for stop in sorted({*ends.values()} - {shard.start}):
                 columns = {
-                    view: self._table.cut(view, shard.start, stop) for view in views if upto[view] == stop
+                    view: self._table.cut(view, shard.start, stop) for view in views if ends[view] == stop
                 }
-                self.keep(self.part(shard, self._table.ids_at(shard.start, stop), columns, doubts))
+                ids = tuple(self._table.ids_at(shard.start, stop))
+                self.keep(ShardRecords(shard.start, ids, columns, first_batch_warnings=warnings))
             for view in views:
                 self._unsaved[view] = shard.stop
                 if self._table.done(view) <= shard.stop:
                     del self._unsaved[view]
         self._unsaved.clear()
+
+
+def _cut(view: View, key: str, block: Part, rows: slice, first: int) -> ShardRecords:
+    """Return some of the records that a block has of a view; `first` is the position of its shard's first image."""
+    return ShardRecords(
+        first + rows.start,
+        block.ids[rows],
+        {view: block.columns[key][rows]},
+        is_stored=True,
+        first_batch_warnings=block.doubts,
+    )

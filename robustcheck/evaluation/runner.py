@@ -6,11 +6,12 @@ what was measured of the earlier one; tests/gpu holds that nothing else waits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -19,8 +20,8 @@ from robustcheck.attacks.gradient import not_finite
 from robustcheck.errors import RobustcheckError
 from robustcheck.evaluation.batch_size import default_batch_size, measure_batch_sizes
 from robustcheck.evaluation.batch_state import BatchState, CleanBatch
+from robustcheck.evaluation.diagnostics import Diagnostics
 from robustcheck.evaluation.measures import measure
-from robustcheck.evaluation.memory import give_back, split
 from robustcheck.evaluation.plan import Plan, make_plan
 from robustcheck.evaluation.prepared_model import Running
 from robustcheck.images import Batch
@@ -30,48 +31,56 @@ from robustcheck.records import Column, Rows, as_rows
 
 
 @dataclass(frozen=True)
-class HowToRun:
-    """What a user may choose of how numbers are computed."""
+class RunConfig:
+    """What a user may choose of how records are computed."""
 
     seed: int = 0
+    """The seed of everything random."""
+    batch_size: int | str | None = None
+    """How many images the model gets at once: None for the device's default, "auto" for the fastest size."""
     codec: str = "auto"
     precision: str = "fp32"
     optimize: str = "fold"
+    shard_size: int | None = None
+    """About how many images a shard has; None for the default."""
+    replicate: int = 1
+    """A second evaluation of the same shares no records with the first."""
+    fetch_late: bool | None = None
+    """Whether a batch's results are fetched once the next has been sent; None: on CUDA, which computes meanwhile."""
 
 
-class Measurer:
-    """One classifier, and how batches go through it.
+@dataclass(frozen=True)
+class ImageSample:
+    """One image of the set under some views, for a person to look at."""
 
-    `batch_size` is how many images the model gets at once: None for the device's default, "auto" for the size at
-    which it is fastest. `warn` is told what a user should know, `on_first` gets the first batch that has gone
-    through.
-    """
+    row: int
+    images: Mapping[View, npt.NDArray[np.uint8]]  # (3, H, W), RGB, 0..255
+    probabilities: Mapping[View, npt.NDArray[np.float64]]  # (classes,)
 
-    def __init__(
-        self,
-        classifier: Classifier,
-        how: HowToRun,
-        *,
-        batch_size: int | str | None,
-        warn: Callable[[str], None],
-        on_first: Callable[[BatchState], None],
-    ) -> None:
-        self.classifier, self.how = classifier, how
+
+class BatchRunner:
+    """Runs batches through one classifier."""
+
+    def __init__(self, classifier: Classifier, config: RunConfig, diagnostics: Diagnostics) -> None:
+        self.classifier, self.diagnostics = classifier, diagnostics
         self.batch_size_note = ""
         """How the size of the batch was found, where it was measured."""
-        self.batch_size = self._batch_size(batch_size)
-        self._at_once, self._is_short = self.batch_size, False
+        self.config = config
+        self.batch_size = self._batch_size(config.batch_size)
+        self.config = replace(config, batch_size=self.batch_size)
+        self._limit, self._is_short = self.batch_size, False
         """How many images there is memory for, as far as is known."""
-        self._warn, self._on_first = warn, on_first
         self._is_first = True
-        self._fetches_late = classifier.device.type == "cuda"
-        """Elsewhere what was sent is there at once."""
+        is_cuda = classifier.device.type == "cuda"
+        self._fetches_late = is_cuda if config.fetch_late is None else config.fetch_late
         self._other_models: dict[str, HasLogits] = {}
 
     @cached_property
     def running(self) -> Running:
         """The classifier made ready to run."""
-        return Running.prepared(self.classifier, precision=self.how.precision, optimize=self.how.optimize)
+        return Running.prepared(
+            self.classifier, precision=self.config.precision, optimize=self.config.optimize
+        )
 
     def other_model(self, spec: str) -> HasLogits:
         """Return the model that a view's `from=SPEC` names, loaded once, on the classifier's device."""
@@ -80,26 +89,26 @@ class Measurer:
             self._other_models[spec] = transfer_from(source, self.classifier)
         return self._other_models[spec]
 
-    def measured(
+    def measure(
         self,
         plan: Plan,
         batches: Iterable[Batch],
-        top_labels: Callable[[Batch], Tensor | None],
+        top_labels: Callable[[Batch], Tensor] | None = None,
         *,
-        look: bool = True,
+        diagnose: bool = True,
     ) -> Iterator[tuple[Batch, dict[View, Rows]]]:
-        """Yield each batch, gone through a plan, with what was measured of it.
+        """Yield each batch with what was measured of it under a plan.
 
-        `top_labels` gives l_x of a batch that was classified before, int64 (n,), or None. Where memory runs out,
-        half a batch goes through at a time. `look` is whether the first batch that was ever measured may be one of
-        these. Raises `RobustcheckError` for logits or gradients that are not finite.
+        `top_labels` gives l_x of a batch that was classified before, int64 (n,). If the device runs out of memory, half
+        a batch is run at a time. `diagnose` is whether the first batch of all may be one of these. Raises
+        `RobustcheckError` for logits or gradients that are not finite.
         """
         source = iter(batches)
-        waiting: tuple[Batch, list[Sent]] | None = None
+        waiting: tuple[Batch, list[PendingBatch]] | None = None
         while True:
             try:
                 batch = next(source, None)
-                sent = None if batch is None else (batch, self._send(plan, batch, top_labels, look=look))
+                sent = None if batch is None else (batch, self._send(plan, batch, top_labels, diagnose))
             except Exception:  # of this batch: what was computed of the one before is not lost
                 if waiting is not None:
                     yield waiting[0], self._fetched(plan, waiting[1])
@@ -110,12 +119,14 @@ class Measurer:
             elif batch is None:
                 return
 
-    def gone_through(self, plan: Plan, batches: Iterable[Batch]) -> Iterator[tuple[Batch, BatchState]]:
-        """Yield each batch, as many images as there is memory for, with all images and logits of a plan."""
+    def samples(self, views: Iterable[View], batches: Iterable[Batch]) -> Iterator[ImageSample]:
+        """Yield each image of some batches under some views, made and classified again."""
+        plan = make_plan(views)
         for batch in batches:
-            for part in split(batch, self._at_once):
+            for part in _split(batch, self._limit):
                 with self.running.precision.arithmetic():
-                    yield part, self._run(plan, part, None)
+                    run = self._run(plan, part, None)
+                yield from _samples(plan, part, run)
 
     def images_of(self, view: View, batch: Batch) -> Tensor:
         """Return a batch under a view: uint8 (n, 3, H, W) on the classifier's device."""
@@ -133,46 +144,49 @@ class Measurer:
         return int(asked or default_batch_size(self.classifier.device))
 
     def _send(
-        self, plan: Plan, batch: Batch, top_labels: Callable[[Batch], Tensor | None], *, look: bool
-    ) -> list[Sent]:
+        self, plan: Plan, batch: Batch, top_labels: Callable[[Batch], Tensor] | None, diagnose: bool
+    ) -> list[PendingBatch]:
         was_first = self._is_first
         while True:
             try:
-                parts = split(batch, self._at_once)
-                return [self._sent(plan, part, top_labels(part), look=look) for part in parts]
+                return [
+                    self._sent(plan, part, top_labels and top_labels(part), diagnose)
+                    for part in _split(batch, self._limit)
+                ]
             except torch.OutOfMemoryError as error:
                 problem = str(error).partition("\n")[0]
             self._is_first = was_first
             # Out here, since the error holds what was in memory.
-            self._halve(min(len(batch), self._at_once), problem)
+            self._halve(min(len(batch), self._limit), problem)
 
     def _halve(self, size: int, problem: str) -> None:
-        """Have fewer images computed at once from now on; raises `RobustcheckError` where they are one already."""
+        """Run half as many images at once from now on; raises `RobustcheckError` where that is one already."""
         if size == 1:
             raise RobustcheckError(
                 f"{self.classifier.name}: {self.classifier.device} is out of memory with one image at a time "
                 f"({problem}); free memory there, name another --robustcheck-device, or ask for fewer views at once"
             )
-        self._at_once = (size + 1) // 2
-        give_back(self.classifier.device)
+        self._limit = (size + 1) // 2
+        if self.classifier.device.type == "cuda":
+            torch.cuda.empty_cache()  # what is cached is in pieces that may fit no more
         if not self._is_short:
             self._is_short = True
-            self._warn(
+            self.diagnostics.warn(
                 f"{self.classifier.device} ran out of memory with {size} images at once, and goes on with fewer. Numbers "
                 "may differ in the last digits from those of whole batches; a smaller --robustcheck-batch-size saves the "
                 "time that this takes"
             )
 
-    def _sent(self, plan: Plan, batch: Batch, top_labels: Tensor | None, *, look: bool) -> Sent:
+    def _sent(self, plan: Plan, batch: Batch, top_labels: Tensor | None, diagnose: bool) -> PendingBatch:
         with self.running.precision.arithmetic():
             run = self._run(plan, batch, top_labels)
             with torch.inference_mode():
                 values = torch.stack([measure(run, view) for view in plan.views])  # (views, rows, n)
-        first = look and self._is_first
+        first = diagnose and self._is_first
         self._is_first &= not first
         attacks, finite = run.finite_gradients
         (values, finite), arrived = _on_its_way(values, finite)
-        return Sent(batch.names, values, attacks, finite, arrived, run if first else None)
+        return PendingBatch(batch.names, values, attacks, finite, arrived, run if first else None)
 
     def _run(self, plan: Plan, batch: Batch, top_labels: Tensor | None) -> BatchState:
         """Return a batch with all images and logits of a plan."""
@@ -192,9 +206,9 @@ class Measurer:
         run = BatchState(
             self.running,
             clean,
-            seed=self.how.seed,
-            codec=self.how.codec,
-            batch_size=self._at_once,
+            seed=self.config.seed,
+            codec=self.config.codec,
+            batch_size=self._limit,
             other_model=self.other_model,
         )
         if plan.clean_gradient:
@@ -203,11 +217,11 @@ class Measurer:
             run.make(group)
         return run
 
-    def _fetched(self, plan: Plan, parts: list[Sent]) -> dict[View, Rows]:
+    def _fetched(self, plan: Plan, parts: list[PendingBatch]) -> dict[View, Rows]:
         values = np.concatenate([self._arrived(plan, part) for part in parts], axis=2)
         return dict(zip(plan.views, map(as_rows, values), strict=True))
 
-    def _arrived(self, plan: Plan, part: Sent) -> Column:
+    def _arrived(self, plan: Plan, part: PendingBatch) -> Column:
         if part.arrived is not None:
             part.arrived.synchronize()
         values = part.values.numpy()
@@ -215,7 +229,7 @@ class Measurer:
             self._check_finite(view, part.names, rows[0])
         self._check_gradients(part.names, part.attacks, part.finite)
         if part.first is not None:
-            self._on_first(part.first)
+            self.diagnostics.check_first_batch(part.first)
         return values
 
     def _check_gradients(self, names: tuple[str, ...], attacks: tuple[str, ...], finite: Tensor) -> None:
@@ -235,7 +249,7 @@ class Measurer:
 
 
 @dataclass(frozen=True)
-class Sent:
+class PendingBatch:
     """What was measured of a batch, on its way from the device."""
 
     names: tuple[str, ...]
@@ -256,3 +270,29 @@ def _on_its_way(*tensors: Tensor) -> tuple[list[Tensor], torch.cuda.Event | None
     for host, tensor in zip(hosts, tensors, strict=True):
         host.copy_(tensor, non_blocking=True)
     return hosts, torch.cuda.current_stream(device).record_event()
+
+
+def _split(batch: Batch, size: int) -> Iterator[Batch]:
+    """Yield a batch's images in batches of at most `size`."""
+    for start in range(0, len(batch), size):
+        rows = slice(start, start + size)
+        yield Batch(
+            pixels=batch.pixels[rows],
+            labels=batch.labels[rows],
+            ids=batch.ids[rows],
+            indices=batch.indices[rows],
+            names=batch.names[rows],
+        )
+
+
+def _samples(plan: Plan, batch: Batch, run: BatchState) -> Iterator[ImageSample]:
+    """Yield each image of a batch that was run through a plan."""
+    with torch.inference_mode():
+        shown = {view: run.logits[view].double().softmax(dim=1).cpu().numpy() for view in plan.views}
+    images = {view: run.images[view].cpu().numpy() for view in plan.views}
+    for at, row in enumerate(batch.indices.tolist()):
+        yield ImageSample(
+            row,
+            {view: pixels[at] for view, pixels in images.items()},
+            {view: probabilities[at] for view, probabilities in shown.items()},
+        )

@@ -23,7 +23,7 @@ from robustcheck.report.order import place
 from robustcheck.report.panel import TOP, Guess, Panel, Picture
 
 if TYPE_CHECKING:
-    from robustcheck.evaluation.image_sample import Look
+    from robustcheck.evaluation.runner import ImageSample
     from robustcheck.models import Classifier
     from robustcheck.records import Records
     from robustcheck.records.baseline import Baseline
@@ -160,7 +160,7 @@ def _best(mask: NDArray[np.bool_]) -> tuple[int, ...]:
     return tuple(np.flatnonzero(mask)[:MOST_IMAGES].tolist())
 
 
-def _panel(choice: Choice, look: Look, records: Records, names: ClassNames) -> Panel:
+def _panel(choice: Choice, look: ImageSample, records: Records, names: ClassNames) -> Panel:
     label = int(records.labels[look.row])
     shown = [
         _picture(str(view), look.images[view], _guesses(look.probabilities[view], names), label)

@@ -21,7 +21,7 @@ def codec_keeps_its_contract(subject: Subject) -> str:
     Another codec is another defence (nvJPEG's 4:4:4, a differentiable approximation, another library version): its
     numbers do not compare with the paper's, nor with those of a user who stores JPEG files.
     """
-    codec, differing = subject.evaluation.codec, 0
+    codec, differing = subject.evaluation.config.codec, 0
     for quality in _QUALITIES:
         ours = jpeg.roundtrip(subject.few, quality=quality, codec=codec).cpu()
         differing += int((ours != _by_pillow(subject.few.cpu(), quality)).sum())

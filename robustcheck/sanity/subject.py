@@ -10,6 +10,7 @@ from torch import Tensor
 from robustcheck.attacks import Gradient, loss_gradient
 from robustcheck.attacks.gradient import log_odds_against
 from robustcheck.evaluation.engine import Evaluation
+from robustcheck.evaluation.runner import RunConfig
 from robustcheck.images import ImageSet
 from robustcheck.models import Classifier
 from robustcheck.notation import View, parse
@@ -35,7 +36,7 @@ class Subject:
     ) -> None:
         self.classifier, self.attack, self.transfer, self.seed = classifier, attack, transfer, seed
         self.images = images.sample(count, seed=seed)
-        self.evaluation = Evaluation(classifier, self.images, seed=seed, batch_size=batch_size)
+        self.evaluation = Evaluation(classifier, self.images, RunConfig(seed, batch_size))
 
     def view(self, epsilon: int, **options: str) -> View:
         """Return the attack that is examined, at an epsilon."""

@@ -18,8 +18,7 @@ from robustcheck.errors import RobustcheckError
 from robustcheck.options.table import Settings
 
 if TYPE_CHECKING:
-    from robustcheck.executors.locked import Sharing
-    from robustcheck.executors.ray.executor import RayWorkers
+    from robustcheck.evaluation.executor import Executor
     from robustcheck.models import Classifier
     from robustcheck.session.xdist import Worker
     from robustcheck.store.store import RecordStore
@@ -115,31 +114,28 @@ class Resources:
         return None if self.worker is None else open_store(self.worker.folder / "records")
 
     @cached_property
-    def sharing(self) -> Sharing | None:
-        """How a worker of pytest-xdist shares the work with the others; None where there are none."""
-        if self.worker is None or self.store is None:
-            return None
-        from robustcheck.executors.locked import Sharing
-
-        return Sharing(self.worker.folder / "locks", ahead=self.worker.count)
-
-    @cached_property
-    def workers(self) -> RayWorkers | None:
-        """Those who compute for this process, as `--robustcheck-workers` says; None where it computes itself."""
+    def executor(self) -> Executor | None:
+        """Who computes for this process: Ray, or a worker of pytest-xdist with the others; None for itself alone."""
         settings = self.settings
-        if settings.workers is None:
-            return None
-        from robustcheck.executors.ray.executor import RayWorkers
-        from robustcheck.options.workers import read_address
+        executor: Executor
+        if settings.workers is not None:
+            from robustcheck.executors.ray.executor import RayExecutor
+            from robustcheck.options.workers import read_address
 
-        workers = RayWorkers(
-            read_address(settings.workers),
-            settings.worker_options,
-            load=None if self._load is None else partial(self._load, device="cpu"),
-            say=self.messages.setdefault,
-        )
-        self._cleanup.callback(workers.close)
-        return workers
+            executor = RayExecutor(
+                read_address(settings.workers),
+                settings.worker_options,
+                load=None if self._load is None else partial(self._load, device="cpu"),
+                say=self.messages.setdefault,
+            )
+        elif self.worker is not None and self.store is not None:
+            from robustcheck.executors.locked import LockedExecutor
+
+            executor = LockedExecutor(self.worker.folder / "locks", ahead=self.worker.count)
+        else:
+            return None
+        self._cleanup.callback(executor.close)
+        return executor
 
     def check_workers(self, *, is_spread: bool) -> None:
         """Raise `RobustcheckError` where workers can't be had; `is_spread` is whether tests run in several processes."""

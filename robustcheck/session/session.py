@@ -151,7 +151,7 @@ class Session:
         import numpy as np
 
         from robustcheck.claims import DecisionPolicy
-        from robustcheck.evaluation import Evaluation
+        from robustcheck.evaluation import Evaluation, RunConfig
         from robustcheck.images import match_classes
         from robustcheck.robustness import Robustness
 
@@ -161,15 +161,16 @@ class Session:
         evaluation = Evaluation(
             classifier,
             images,
-            seed=settings.seed,
-            batch_size=self.resources.batch_size,
-            precision=settings.precision,
-            optimize=settings.optimize,
+            RunConfig(
+                settings.seed,
+                self.resources.batch_size,
+                precision=settings.precision,
+                optimize=settings.optimize,
+            ),
             order=order,
-            progress=self.new_progress(lambda: evaluation.underway),
             store=self.resources.store,
-            sharing=self.resources.sharing,
-            workers=self.resources.workers,
+            executor=self.resources.executor,
+            progress=self.new_progress(lambda: evaluation.underway),
         )
         policy = DecisionPolicy(
             settings.stop_early, settings.alpha, settings.budget, settings.require_adaptive

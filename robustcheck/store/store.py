@@ -60,9 +60,9 @@ class RecordStore:
     def __post_init__(self) -> None:
         require_pyarrow()
 
-    def has(self, study: str, slot: str) -> bool:
-        """Return whether there is any part of a shard."""
-        return next(self._paths(study, slot), None) is not None
+    def absolute(self) -> RecordStore:
+        """Return the same store for other processes, by its absolute path."""
+        return RecordStore(self.folder.resolve(), since=self.since, began=self.began)
 
     def find(self, study: str, slot: str) -> list[Part]:
         """Return the parts of a shard, those of the most images first; one that can't be used is said and taken away."""

@@ -30,7 +30,7 @@ import torch
 from torch import nn
 
 from robustcheck import Classifier, ImageSet, jpeg
-from robustcheck.evaluation import Evaluation
+from robustcheck.evaluation import Evaluation, RunConfig
 from robustcheck.records import COLUMNS
 from robustcheck.store.maintenance import damaged, parts_in
 from robustcheck.store.store import RecordStore
@@ -77,8 +77,7 @@ def run(folder: Path | None, log: Path, breaks: Callable[[], bool] = lambda: Fal
     evaluation = Evaluation(
         classifier,
         images(),
-        batch_size=BATCH,
-        shard_size=SHARD,
+        RunConfig(batch_size=BATCH, shard_size=SHARD),
         store=None if folder is None else RecordStore(folder, say=said.append),
         progress=lambda done, _: os.write(out, f"done {done}\n".encode()) and None,
     )

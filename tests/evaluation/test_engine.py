@@ -9,7 +9,7 @@ from PIL import Image
 
 from robustcheck import Classifier, ImageSet, RobustcheckError, evaluate
 from robustcheck.attacks import fgs
-from robustcheck.evaluation import Evaluation
+from robustcheck.evaluation import Evaluation, RunConfig
 
 AGAIN = 1
 """One image of the first batch is classified a second time, alone, to see whether that makes a difference."""
@@ -100,7 +100,7 @@ def test_views_added_later_do_not_classify_again_what_is_there(toy_classifier, t
 
 
 def test_later_and_together_are_the_same(toy_classifier, toy_images):
-    stepwise = Evaluation(toy_classifier, toy_images, batch_size=4)
+    stepwise = Evaluation(toy_classifier, toy_images, RunConfig(batch_size=4))
     stepwise.run(["JPG"], count=3)
     stepwise.run(["Adv_5"], count=9)
     stepwise.run([*TABLE, "JPG"])
@@ -129,7 +129,7 @@ def test_batch_size_does_not_matter(toy_classifier, toy_images, batch_size):
 
 def test_only_the_first_of_the_order_are_evaluated(toy_classifier, toy_images):
     order = np.random.default_rng(0).permutation(13)
-    evaluation = Evaluation(toy_classifier, toy_images, batch_size=4, order=order)
+    evaluation = Evaluation(toy_classifier, toy_images, RunConfig(batch_size=4), order=order)
     evaluation.run(["Adv_1"], count=5)
     assert evaluation.done(evaluation.records.views[1]) == 8
     seen = evaluation.records.seen("Adv_1")
@@ -223,7 +223,7 @@ def test_an_exception_in_the_middle_keeps_what_was_done(toy_classifier, toy_imag
         if done == 8:
             raise KeyboardInterrupt
 
-    evaluation = Evaluation(toy_classifier, toy_images, batch_size=4, progress=stop)
+    evaluation = Evaluation(toy_classifier, toy_images, RunConfig(batch_size=4), progress=stop)
     with pytest.raises(KeyboardInterrupt):
         evaluation.run(TABLE)
     evaluation.progress = None
@@ -237,7 +237,7 @@ def test_provenance_names_everything_the_numbers_depend_on(toy_classifier, toy_i
     provenance = evaluate(toy_classifier, toy_images, ["x"], seed=7).provenance
     assert provenance.model.weights == toy_classifier.fingerprint
     assert f"13 images, fingerprint {toy_images.fingerprint}" in str(provenance.images)
-    started = Evaluation(toy_classifier, toy_images, batch_size=4)
+    started = Evaluation(toy_classifier, toy_images, RunConfig(batch_size=4))
     started.run(["x"], count=4)
     assert "fingerprint" not in str(started.provenance.images)
     assert provenance.seed == "7"

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from robustcheck import Classifier, ImageSet, RobustcheckError, evaluate
-from robustcheck.evaluation import Evaluation
+from robustcheck.evaluation import Evaluation, RunConfig
 from robustcheck.evaluation.batch_size import Measured, measure_batch_sizes
 from robustcheck.evaluation.prepared_model import Running
 from robustcheck.records import COLUMNS
@@ -88,7 +88,7 @@ def test_the_network_as_it_is_runs_where_that_is_asked_for(classifier, images, n
 @pytest.mark.filterwarnings("ignore:this CPU has no")
 @pytest.mark.parametrize(("precision", "dtype"), [("bf16", torch.bfloat16), ("fp16", torch.float16)])
 def test_half_precision_classifies_and_attacks_stay_in_single(classifier, images, net, precision, dtype):
-    evaluation = Evaluation(classifier, images, precision=precision, batch_size=11)
+    evaluation = Evaluation(classifier, images, RunConfig(precision=precision, batch_size=11))
     evaluation.classifier.probe()
     del net.calls[:]
     evaluation.run(["x", "Adv_1", "PGD_2[steps=2,restarts=2]"])
@@ -208,7 +208,7 @@ def test_a_measured_size_is_said_in_the_provenance(classifier, images, monkeypat
     monkeypatch.setattr(
         "robustcheck.evaluation.runner.measure_batch_sizes", lambda _running: Measured({2: 10.0, 4: 20.0})
     )
-    evaluation = Evaluation(classifier, images, batch_size="auto")
+    evaluation = Evaluation(classifier, images, RunConfig(batch_size="auto"))
     evaluation.run(["x"])
     assert evaluation.batch_size == 4
     assert (

@@ -11,8 +11,8 @@ import torch
 from filelock import FileLock
 
 from robustcheck import Classifier, ImageSet, RobustcheckError
-from robustcheck.evaluation import Evaluation
-from robustcheck.executors.locked import Sharing
+from robustcheck.evaluation import Evaluation, RunConfig
+from robustcheck.executors.locked import LockedExecutor
 from robustcheck.notation import STEPS, parse, register_defence
 from robustcheck.records import COLUMNS
 from robustcheck.store.store import RecordStore
@@ -52,10 +52,9 @@ def process(tmp_path, images):
         made = Evaluation(
             classifier,
             images,
-            batch_size=8,
-            shard_size=16,
+            RunConfig(batch_size=8, shard_size=16),
             store=RecordStore(tmp_path / store, began=began),
-            sharing=Sharing(tmp_path / "locks", ahead=ahead),
+            executor=LockedExecutor(tmp_path / "locks", ahead=ahead),
         )
         made.seen = 0
 
@@ -70,7 +69,7 @@ def process(tmp_path, images):
 
 @pytest.fixture
 def alone(images):
-    made = Evaluation(classifier_of(), images, batch_size=8)
+    made = Evaluation(classifier_of(), images, RunConfig(batch_size=8))
     made.run(VIEWS)
     return made.records
 
@@ -85,8 +84,8 @@ def assert_same(one, other):
 
 def lock_of(evaluation, number):
     shard = [*evaluation.shards.between(0, 44)][number]
-    evaluation.sharing.folder.mkdir(exist_ok=True)
-    return FileLock(evaluation.sharing.folder / f"{evaluation.keeper.slot(shard)}.lock")
+    evaluation.executor.folder.mkdir(exist_ok=True)
+    return FileLock(evaluation.executor.folder / f"{evaluation.checkpoint.shard_key(shard)}.lock")
 
 
 def test_two_at_once_do_the_work_once_and_both_have_all(process, alone):
@@ -133,7 +132,7 @@ def test_while_it_waits_it_computes_what_is_likely_to_be_asked_for(process, ahea
         done = [
             at
             for at, shard in enumerate(evaluation.shards.between(0, 44))
-            if not evaluation.keeper.lacking(views, shard, now=True)
+            if not evaluation.checkpoint.missing_views(views, shard)
         ]
     assert done == shards
     running.result(timeout=60)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from robustcheck import evaluate
-from robustcheck.evaluation import Evaluation
+from robustcheck.evaluation import Evaluation, RunConfig
 from robustcheck.models import PRECISIONS
 from tests.gpu import engine
 from tests.gpu.engine import OTHERS, TABLE, TOLERANCES, classifier_on, images_of
@@ -33,7 +33,7 @@ def test_records_are_those_of_the_cpu():
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_every_precision_runs_and_says_so(precision):
-    evaluation = Evaluation(classifier_on("cuda"), images_of(16), precision=precision)
+    evaluation = Evaluation(classifier_on("cuda"), images_of(16), RunConfig(precision=precision))
     evaluation.run(TABLE)
     exact = evaluate(classifier_on("cuda"), images_of(16), TABLE)
     assert evaluation.provenance.precision.startswith(precision)
@@ -49,5 +49,5 @@ def test_fp32_is_ieee_whatever_the_process_allows():
 
 
 def test_the_batch_size_can_be_measured():
-    evaluation = Evaluation(classifier_on("cuda"), images_of(16), batch_size="auto")
+    evaluation = Evaluation(classifier_on("cuda"), images_of(16), RunConfig(batch_size="auto"))
     assert evaluation.batch_size >= 16

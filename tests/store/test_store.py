@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from robustcheck import Classifier, ImageSet, RobustcheckError, RobustnessWarning, evaluate
-from robustcheck.evaluation import Evaluation
-from robustcheck.evaluation.cache_keys import digest_of, study_facts
+from robustcheck.evaluation import Evaluation, RunConfig
+from robustcheck.evaluation.cache_keys import config_digest, config_facts
 from robustcheck.evaluation.shards import Shard
 from robustcheck.notation import STEPS, register_defence
 from robustcheck.records import COLUMNS
@@ -63,8 +63,9 @@ def store(tmp_path):
     return RecordStore(tmp_path / "store")
 
 
-def evaluation_of(classifier, images, store=None, **options):
-    return Evaluation(classifier, images, **{"batch_size": 8, "shard_size": 16, "store": store, **options})
+def evaluation_of(classifier, images, store=None, order=None, **options):
+    config = RunConfig(**{"batch_size": 8, "shard_size": 16, **options})
+    return Evaluation(classifier, images, config, order=order, store=store)
 
 
 def run(classifier, images, store=None, views=VIEWS, count=None, **options):
@@ -187,15 +188,15 @@ def other_order(images):
     return classifier_of(Net()), images, {"order": np.arange(44)[::-1].copy()}
 
 
-def a_second_take(images):
-    return classifier_of(Net()), images, {"take": 2}
+def a_second_replicate(images):
+    return classifier_of(Net()), images, {"replicate": 2}
 
 
 @pytest.mark.parametrize(
     "change",
     [
         *(other_weights, other_setting, other_preprocessing, other_code, other_pixels),
-        *(other_labels, other_seed, other_batch_size, other_order, a_second_take),
+        *(other_labels, other_seed, other_batch_size, other_order, a_second_replicate),
     ],
 )
 def test_nothing_is_taken_of_another(images, store, change):
@@ -359,7 +360,7 @@ def test_what_is_kept_by_an_earlier_version_is_found_by_its_words(classifier):
         versions=("robustcheck 0.1.0", "torch 2.6.0"),
         libraries=("foolbox 3.3.4",),
     )
-    facts = study_facts(classifier, provenance, batch_size=8, take=1)
+    facts = config_facts(classifier, provenance, batch_size=8, replicate=1)
     here = {name: facts.pop(name) for name in ("model", "weights", "code", "device", "source")}
     assert all(isinstance(text, str) for text in here.values())
     assert facts == {
@@ -374,4 +375,4 @@ def test_what_is_kept_by_an_earlier_version_is_found_by_its_words(classifier):
         "take": "1",
         "records": "1",
     }
-    assert digest_of(facts) == "a7fc1fadf3a8e234df04469eef5d3605"
+    assert config_digest(facts) == "a7fc1fadf3a8e234df04469eef5d3605"

@@ -17,9 +17,14 @@ import torch
 from robustcheck.errors import RobustcheckError
 from robustcheck.evaluation.cache_keys import place_facts
 from robustcheck.evaluation.engine import Evaluation
-from robustcheck.evaluation.executor import Measured
-from robustcheck.evaluation.shards import Shard
+from robustcheck.evaluation.provenance import describe
+from robustcheck.evaluation.runner import RunConfig
+from robustcheck.evaluation.shards import Place, Shard
 from robustcheck.executors.ray.payload import Load, Sent, unpack
+from robustcheck.images import ImageSet
+from robustcheck.models import Classifier
+from robustcheck.notation import parse
+from robustcheck.records import Rows
 
 OWN = ("device", "precision")
 """What may be another on workers than in the process that asks them: it is said of theirs."""
@@ -35,16 +40,46 @@ class Failure:
     where: str
 
 
-def identity(evaluation: Evaluation) -> dict[str, str]:
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of a shard, on its way from a worker."""
+
+    ids: tuple[str, ...]
+    columns: Mapping[str, Rows]
+    """By the view's canonical text, the rows of the table, one per image of the shard."""
+    kept: tuple[str, ...] = ()
+    """The views whose columns are in the record store instead, since the worker wrote them there."""
+    first_batch_warnings: tuple[str, ...] = ()
+    """What the first batch of all shows to be wrong with the model."""
+    warnings: tuple[str, ...] = ()
+    host: str = ""
+    kind: str = ""
+    """The kind of device, as in the keys of the record store."""
+
+
+def identity(classifier: Classifier, images: ImageSet, config: RunConfig) -> dict[str, str]:
     """Return what the numbers of an evaluation depend on that its process and machine bring."""
-    place = place_facts(evaluation.classifier)
-    lines = evaluation.provenance.header()
+    facts = place_facts(classifier)
+    lines = describe(
+        classifier,
+        images,
+        complete=False,
+        seed=config.seed,
+        codec=config.codec,
+        precision=config.precision,
+        optimize=config.optimize,
+    ).header()
     return {
         **{name: lines[name] for name in ("pixels", "codec", "network", "versions", *OWN)},
-        "weights": evaluation.classifier.fingerprint,
-        "kind": place["device"],
-        "source": place["source"],
+        "weights": classifier.fingerprint,
+        "kind": facts["device"],
+        "source": facts["source"],
     }
+
+
+def place_of(told: Mapping[str, str]) -> Place:
+    """Return where a worker with some identity computes."""
+    return Place(told["host"], told["device"], told["precision"], told["kind"])
 
 
 class Worker:
@@ -54,6 +89,7 @@ class Worker:
         torch.set_num_threads(threads)
         self._where, self._device = socket.gethostname(), device
         self._evaluation: Evaluation | None = None
+        self._sent: Sent | None = None
         self._told: set[str] = set()
 
     def where(self) -> str:
@@ -70,8 +106,9 @@ class Worker:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they were given where the evaluation comes from
             try:
-                self._evaluation = unpack(classifier, rest, self._device)
-                return identity(self._evaluation)
+                made, self._sent = unpack(classifier, rest, self._device)
+                self._evaluation = made
+                return {**identity(made.classifier, made.images, made.config), "host": self._where}
             except Exception as error:  # noqa: BLE001 - it is told where it can be read
                 return self._failure(error)
 
@@ -91,9 +128,8 @@ class Worker:
         if evaluation is None:
             return Failure("it has no evaluation", self._where)
         if pixels is not None:
-            source = evaluation.images.source.read
-            assert isinstance(source, Sent)  # noqa: S101 - see there
-            source.pixels = dict(zip(evaluation.order[start:stop].tolist(), pixels, strict=True))
+            assert self._sent is not None  # noqa: S101 - pixels are sent where the images were made for it
+            self._sent.pixels = dict(zip(evaluation.order[start:stop].tolist(), pixels, strict=True))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they are sent
             try:
@@ -104,26 +140,27 @@ class Worker:
     def _measured(
         self, evaluation: Evaluation, views: Sequence[str], shard: Shard, study: str | None
     ) -> Measured:
-        ids, columns = evaluation.measure(views, shard)
-        doubts = tuple(evaluation.diagnostics.of_first_batch) if shard.start == 0 else ()
-        measured = Measured(
-            ids=tuple(ids),
-            columns={str(view): own for view, own in columns.items()},
-            doubts=doubts,
-            warnings=evaluation.diagnostics.others,
-            where=self._where,
-            device=place_facts(evaluation.classifier)["device"],
+        checkpoint = evaluation.checkpoint
+        records = evaluation.workload.compute(shard, map(parse, views))
+        records = replace(
+            records, first_batch_warnings=records.first_batch_warnings if shard.start == 0 else ()
         )
-        keeper = evaluation.keeper
-        if study is None or keeper.study != study:
+        measured = Measured(
+            ids=records.ids,
+            columns={str(view): own for view, own in records.columns.items()},
+            first_batch_warnings=records.first_batch_warnings,
+            warnings=evaluation.diagnostics.others,
+            host=self._where,
+            kind=place_facts(evaluation.classifier)["device"],
+        )
+        if study is None or checkpoint.config_digest != study:
             return measured
-        part = keeper.part(shard, ids, columns, doubts)
         try:
-            keeper.commit(part)
+            checkpoint.commit(checkpoint.block(records))
         except RobustcheckError as error:
             told = f"{error} (on the worker {self._where}): its records are sent"
             return replace(measured, warnings=(*measured.warnings, told))
-        kept = tuple(str(view) for view in columns if keeper.key(view) is not None)
+        kept = tuple(str(view) for view in records.columns if checkpoint.view_key(view) is not None)
         return replace(
             measured,
             columns={view: own for view, own in measured.columns.items() if view not in kept},

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from robustcheck.evaluation.engine import Evaluation
-from robustcheck.evaluation.executor import Measured
-from robustcheck.evaluation.shards import Shard
-from robustcheck.executors.ray.remote import receive
+from robustcheck.evaluation.executor import Workload
+from robustcheck.evaluation.shards import Shard, ShardTask
+from robustcheck.executors.ray.actor import Measured
+from robustcheck.executors.ray.remote import commit
 from robustcheck.notation import View
 
 PIECES = 4
@@ -20,14 +20,13 @@ PIECES = 4
 
 @dataclass
 class Job:
-    """Some views of one evaluation: which of its shards were given out, and what is there of them."""
+    """The shards of one evaluation that were given out, and what is there of them."""
 
-    evaluation: Evaluation
-    views: tuple[View, ...]
+    work: Workload
     pieces: int = PIECES
     """Into how many a shard is cut."""
-    until: int = 0
-    """Up to where in the order shards are given out."""
+    upcoming: Iterator[ShardTask] = field(default_factory=lambda: iter(()))
+    """What is given out next."""
     losses: Counter[int] = field(default_factory=Counter)
     """How often a piece was with a worker that was lost, by where it starts."""
     _asked: dict[int, tuple[View, ...]] = field(default_factory=dict)
@@ -36,23 +35,18 @@ class Job:
     """By shard and piece."""
     _waiting: deque[Shard] = field(default_factory=deque)
     """Pieces that are to be given out before others."""
-    _ahead: int = 0
 
     def want(self, shard: Shard, views: tuple[View, ...]) -> None:
         """Have a shard given out next, unless it has been."""
         if shard.start not in self._asked:
             self._ask(shard, views)
-            self._ahead = max(self._ahead, shard.stop)
 
     def next_piece(self) -> Shard | None:
         """Return what is to be given out, if anything is."""
-        while not self._waiting and self._ahead < self.until:
-            shard = self.evaluation.shards.at(self._ahead)
-            self._ahead = shard.stop
-            lacking = self.evaluation.keeper.lacking(self.views, shard)
-            lacking = tuple(view for view in lacking if self.evaluation.done(view) < shard.stop)
-            if lacking and shard.start not in self._asked:
-                self._ask(shard, lacking)
+        while not self._waiting and (task := next(self.upcoming, None)):
+            missing = self.work.checkpoint.missing_views(task.views, task.shard)
+            if missing and task.shard.start not in self._asked:
+                self._ask(task.shard, missing)
         return self._waiting.popleft() if self._waiting else None
 
     def put_back(self, pieces: Sequence[Shard]) -> None:
@@ -65,17 +59,17 @@ class Job:
 
     def views_of(self, piece: Shard) -> tuple[View, ...]:
         """Return under which views a piece is to be measured."""
-        return self._asked[self.evaluation.shards.at(piece.start).start]
+        return self._asked[self.work.shards.at(piece.start).start]
 
     def add(self, piece: Shard, measured: Measured) -> None:
         """Take in a piece; the shard that it completes goes into the store."""
-        shard = self.evaluation.shards.at(piece.start)
+        shard = self.work.shards.at(piece.start)
         there = self._there.setdefault(shard.start, {})
         there[piece.start] = measured
         if self.is_there(shard):
             joined = _joined([there[start] for start in sorted(there)])
             self._there[shard.start] = {shard.start: joined}
-            receive(self.evaluation, shard, joined)
+            commit(self.work, shard, joined)
 
     def is_there(self, shard: Shard) -> bool:
         """Return whether all pieces of a shard are there."""
@@ -92,8 +86,8 @@ class Job:
         self._waiting.extend(self._pieces(shard))
 
     def _pieces(self, shard: Shard) -> Iterator[Shard]:
-        batch = self.evaluation.batch_size
-        size = -(-self.evaluation.shards.size // (self.pieces * batch)) * batch
+        batch = self.work.runner.batch_size
+        size = -(-self.work.shards.size // (self.pieces * batch)) * batch
         for start in range(shard.start, shard.stop, size):
             yield Shard(start, min(start + size, shard.stop))
 
@@ -103,12 +97,12 @@ def _joined(pieces: Sequence[Measured]) -> Measured:
     if len(pieces) == 1:
         return pieces[0]
     first = pieces[0]
-    devices = {piece.device for piece in pieces}
+    kinds = {piece.kind for piece in pieces}
     return Measured(
         ids=tuple(image_id for piece in pieces for image_id in piece.ids),
         columns={view: np.concatenate([piece.columns[view] for piece in pieces]) for view in first.columns},
-        doubts=first.doubts,
+        first_batch_warnings=first.first_batch_warnings,
         warnings=tuple(dict.fromkeys(text for piece in pieces for text in piece.warnings)),
-        where=first.where,
-        device="; ".join(sorted(devices)),
+        host=first.host,
+        kind="; ".join(sorted(kinds)),
     )

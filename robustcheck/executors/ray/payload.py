@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -25,11 +25,11 @@ import torch
 
 from robustcheck.errors import RobustcheckError
 from robustcheck.evaluation.engine import Evaluation
+from robustcheck.evaluation.executor import Workload
 from robustcheck.images import ImageSet
 from robustcheck.images.decoding import Pixels
 from robustcheck.models import Classifier
 from robustcheck.notation import STEPS
-from robustcheck.store.store import RecordStore
 
 if TYPE_CHECKING:
     from robustcheck.options.workers import WorkerOptions
@@ -58,7 +58,7 @@ class Shipment:
     sends_pixels: bool
 
 
-def pack(evaluation: Evaluation, options: WorkerOptions, pickler: ModuleType, load: Load | None) -> Shipment:
+def pack(work: Workload, options: WorkerOptions, pickler: ModuleType, load: Load | None) -> Shipment:
     """Return what a worker makes an evaluation of; `pickler` is cloudpickle, `load` loads the classifier by its spec.
 
     Raises `RobustcheckError` for a classifier that can't be had elsewhere.
@@ -66,35 +66,27 @@ def pack(evaluation: Evaluation, options: WorkerOptions, pickler: ModuleType, lo
     with _by_value(pickler):
         classifier: bytes | Load
         try:
-            classifier = saved(evaluation.classifier, pickler)
+            classifier = saved(work.runner.classifier, pickler)
         except Exception as error:  # noqa: BLE001 - pickling fails in every way there is
             if load is None:
                 raise RobustcheckError(
-                    f"{evaluation.classifier.name} can't be sent to workers ({type(error).__name__}: {error}): make it of "
+                    f"{work.runner.classifier.name} can't be sent to workers ({type(error).__name__}: {error}): make it of "
                     "what can be pickled, or name it by a spec, --robustcheck-model=package.module:callable"
                 ) from None
             classifier = load
-        images, sends_pixels = _images(evaluation.images, options)
+        images, sent = _images(work.images, options)
         steps = {name: step for name, step in STEPS.items() if step.function is not None}
-        arguments = {
-            "order": evaluation.order,
-            "seed": evaluation.seed,
-            "batch_size": evaluation.batch_size,
-            "shard_size": evaluation.shards.size,
-            "codec": evaluation.codec,
-            "precision": evaluation.precision,
-            "optimize": evaluation.optimize,
-            "take": evaluation.take,
-            "store": _store(evaluation.keeper.store, options),
-        }
+        config = replace(work.runner.config, shard_size=work.shards.size)
+        kept = work.checkpoint.store
+        store = None if kept is None or options.records == "sent" else kept.absolute()
         try:
-            rest = pickler.dumps((steps, images, arguments))
+            rest = pickler.dumps((steps, images, sent, config, work.order, store))
         except Exception as error:  # noqa: BLE001 - see above
             raise RobustcheckError(
                 f"the steps of the repository or its images can't be sent to workers ({type(error).__name__}: {error}): "
                 "make them of what can be pickled; images go decoded with --robustcheck-worker-options=images:pixels"
             ) from None
-    return Shipment(classifier, rest, sends_pixels)
+    return Shipment(classifier, rest, sends_pixels=sent is not None)
 
 
 def saved(classifier: Classifier, pickler: ModuleType) -> bytes:
@@ -104,8 +96,8 @@ def saved(classifier: Classifier, pickler: ModuleType) -> bytes:
     return file.getvalue()
 
 
-def unpack(classifier: bytes | Load, rest: bytes, device: str) -> Evaluation:
-    """Return an evaluation in the process of a worker, with the repository's steps declared."""
+def unpack(classifier: bytes | Load, rest: bytes, device: str) -> tuple[Evaluation, Sent | None]:
+    """Return an evaluation in the process of a worker, with the repository's steps declared, and where pixels go."""
     import pickle
 
     if callable(classifier):
@@ -115,35 +107,29 @@ def unpack(classifier: bytes | Load, rest: bytes, device: str) -> Evaluation:
         loaded = torch.load(BytesIO(classifier), map_location=device, weights_only=False)
     if loaded.device != torch.device(device):
         loaded = loaded.to(device)
-    steps, images, arguments = pickle.loads(rest)  # noqa: S301 - so was this
+    steps, images, sent, config, order, store = pickle.loads(rest)  # noqa: S301 - so was this
     STEPS.update(steps)
-    return Evaluation(loaded, images, **arguments)
+    return Evaluation(loaded, images, config, order=order, store=store), sent
 
 
-def pixels_of(evaluation: Evaluation, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+def pixels_of(images: ImageSet, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
     """Return images decoded: uint8 (n, 3, H, W)."""
-    (batch,) = evaluation.images.batches(len(rows), rows)
+    (batch,) = images.batches(len(rows), rows)
     pixels: npt.NDArray[np.uint8] = batch.pixels.numpy()
     return pixels
 
 
-def _images(images: ImageSet, options: WorkerOptions) -> tuple[ImageSet, bool]:
+def _images(images: ImageSet, options: WorkerOptions) -> tuple[ImageSet, Sent | None]:
     sends_pixels = options.images == "pixels" or (options.images is None and not images.source.is_on_disk)
+    sent = Sent() if sends_pixels else None
     made = ImageSet(
-        Sent() if sends_pixels else images.source,
+        sent or images.source,
         names=images.names,
         name=images.name,
         labels=images.labels,
         class_names=images.class_names,
     )
-    return made, sends_pixels
-
-
-def _store(store: RecordStore | None, options: WorkerOptions) -> RecordStore | None:
-    """Return what workers write to themselves, by a path that leads there from anywhere."""
-    if store is None or options.records == "sent":
-        return None
-    return RecordStore(store.folder.resolve(), since=store.since, began=store.began)
+    return made, sent
 
 
 @contextmanager

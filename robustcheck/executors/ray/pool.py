@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from robustcheck.errors import RobustcheckError
-from robustcheck.evaluation.engine import Evaluation
+from robustcheck.evaluation.executor import Workload
 from robustcheck.evaluation.shards import Shard
 from robustcheck.executors.ray.actor import Worker, actor_options
 from robustcheck.executors.ray.chunks import Job
@@ -30,7 +30,7 @@ class Member:
     """One worker."""
 
     actor: Any
-    evaluation: Evaluation | None = None
+    work: Workload | None = None
     """The one that it holds, or is about to."""
     is_ready: bool = False
     flights: dict[Any, Task | None] = field(default_factory=dict)

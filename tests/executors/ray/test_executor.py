@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from robustcheck import Classifier, ImageSet, RobustcheckError, RobustnessWarning, open_images
-from robustcheck.evaluation import Evaluation
+from robustcheck.evaluation import Evaluation, RunConfig
 from robustcheck.executors.ray.cluster import join, undisturbed
-from robustcheck.executors.ray.executor import RayWorkers
+from robustcheck.executors.ray.executor import RayExecutor
 from robustcheck.notation import STEPS, register_defence
 from robustcheck.options.workers import WorkerOptions, read_address, read_worker_options
 from robustcheck.records import COLUMNS
@@ -65,7 +65,7 @@ def cluster(one_thread):
 def workers(cluster):
     """Two workers that all tests use, as one pytest run does for all its evaluations."""
     said = []
-    made = RayWorkers(cluster.address, say=said.append)
+    made = RayExecutor(cluster.address, say=said.append)
     made.said = said
     yield made
     made.close()
@@ -99,11 +99,15 @@ def store(tmp_path):
 
 
 class Counting(RecordStore):
-    """A store that counts how often each shard was committed."""
+    """A store that counts how often each shard was committed; for workers it is the folder `there`."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, there=None):
         super().__init__(folder)
         object.__setattr__(self, "commits", Counter())
+        object.__setattr__(self, "there", there)
+
+    def absolute(self):
+        return RecordStore(self.there or self.folder)
 
     def commit(self, part, facts):
         self.commits[part.slot] += 1
@@ -112,8 +116,8 @@ class Counting(RecordStore):
 
 def evaluation_of(classifier, images, workers=None, store=None, **options):
     order = np.random.default_rng(0).permutation(len(images))
-    options = {"batch_size": 8, "shard_size": 32, "order": order, **options}
-    return Evaluation(classifier, images, workers=workers, store=store, **options)
+    config = RunConfig(batch_size=8, shard_size=32)
+    return Evaluation(classifier, images, config, order=order, executor=workers, store=store, **options)
 
 
 def run(classifier, images, workers=None, store=None, views=VIEWS, **options):
@@ -200,18 +204,16 @@ def test_workers_write_whole_shards_to_a_store_that_is_shared(writing, classifie
     assert not store.commits
 
 
-def test_a_store_that_is_another_one_there_is_told(writing, classifier, images, store, tmp_path, monkeypatch):
-    monkeypatch.setattr("robustcheck.executors.ray.remote._SEEN_IN", 0.5)
-    monkeypatch.setattr(
-        "robustcheck.executors.ray.payload._store", lambda *_: RecordStore(tmp_path / "other")
-    )
+def test_a_store_that_is_another_one_there_is_told(writing, classifier, images, tmp_path, monkeypatch):
+    monkeypatch.setattr(writing, "visible_within", 0.5)
+    store = Counting(tmp_path / "store", there=tmp_path / "other")
     with pytest.raises(RobustcheckError, match=r"(?s)wrote x and others.*not seen from here.*records:sent"):
         run(classifier, images, writing, store)
 
 
-def test_what_a_worker_cannot_write_it_sends(writing, classifier, images, store, tmp_path, monkeypatch):
+def test_what_a_worker_cannot_write_it_sends(writing, classifier, images, tmp_path):
     (tmp_path / "file").touch()
-    monkeypatch.setattr("robustcheck.executors.ray.payload._store", lambda *_: RecordStore(tmp_path / "file"))
+    store = Counting(tmp_path / "store", there=tmp_path / "file")
     with pytest.warns(RobustnessWarning, match=r"its records are sent"):
         evaluation = run(classifier, images, writing, store)
     assert_same(evaluation.records, run(classifier, images).records)
@@ -293,14 +295,14 @@ def test_stopping_early_leaves_the_rest_uncomputed(workers, classifier, store):
     for count in range(8, 72, 8):
         evaluation.run(VIEWS, count=count, of=len(images))
     assert {evaluation.done(view) for view in evaluation.records.views} == {64}
-    evaluation.rest()
+    evaluation.executor.cancel_pending()
     run(classifier, images_of(classifier, 40), workers)  # what the workers were at is there by then
     assert 2 <= len(store.commits) < 10  # of 100
 
 
 def test_more_than_there_is_is_refused(cluster, classifier, images):
     for options, told in (("cpus:2", "workers of 2 CPUs"), ("gpus:1", "1 GPUs"), ("count:3", "3 workers")):
-        asking = RayWorkers(cluster.address, read_worker_options(options))
+        asking = RayExecutor(cluster.address, read_worker_options(options))
         with pytest.raises(RobustcheckError, match=f"no room for .*{told}.*wait for ever"):
             run(classifier, images, asking)
         asking.close()  # which leaves to others what they started
@@ -316,7 +318,7 @@ def test_a_node_that_is_taken_away_loses_nothing(workers, cluster, store):
 
 def test_another_cluster_than_the_one_in_use_is_refused(workers, classifier, images):
     with pytest.raises(RobustcheckError, match="in use in this process"):
-        run(classifier, images, RayWorkers("127.0.0.1:1"))
+        run(classifier, images, RayExecutor("127.0.0.1:1"))
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://nowhere.invalid:10001"])

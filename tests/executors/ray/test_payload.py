@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from robustcheck import Classifier, ImageSet, RobustcheckError, open_images
-from robustcheck.evaluation import Evaluation
+from robustcheck.evaluation import Evaluation, RunConfig
 from robustcheck.executors.ray.payload import pack, pixels_of, unpack
 from robustcheck.options.workers import WorkerOptions
 
@@ -39,32 +39,31 @@ def folder(tmp_path):
 
 
 def sent(evaluation, options=None, load=None):
-    shipment = pack(evaluation, options or WorkerOptions(), cloudpickle, load)
-    return unpack(shipment.classifier, shipment.rest, "cpu"), shipment.sends_pixels
+    shipment = pack(evaluation.workload, options or WorkerOptions(), cloudpickle, load)
+    return unpack(shipment.classifier, shipment.rest, "cpu")
 
 
 def test_it_is_the_same_evaluation(classifier, toy_images):
-    evaluation = Evaluation(classifier, toy_images, seed=3, batch_size=4, shard_size=8, optimize="none")
+    evaluation = Evaluation(classifier, toy_images, RunConfig(3, 4, optimize="none", shard_size=8))
     there, _ = sent(evaluation)
     assert there.classifier is not classifier
     assert there.classifier.fingerprint == classifier.fingerprint
     assert there.provenance == evaluation.provenance
-    assert (there.seed, there.batch_size, there.shards.size) == (3, 4, 8)
+    assert (there.config.seed, there.batch_size, there.shards.size) == (3, 4, 8)
     assert np.array_equal(there.order, evaluation.order)
 
 
 def test_images_of_files_go_as_paths_and_others_as_pixels(classifier, folder, toy_images):
     files = open_images(folder, size=classifier.preprocessing)
     for images in (files, files.subset([7, 3])):
-        there, sends_pixels = sent(Evaluation(classifier, images))
-        assert not sends_pixels
+        there, pixels = sent(Evaluation(classifier, images))
+        assert pixels is None
         assert there.images.ids == images.ids
     for images, options in ((files, WorkerOptions(images="pixels")), (toy_images, None)):
         evaluation = Evaluation(classifier, images)
-        there, sends_pixels = sent(evaluation, options)
-        assert sends_pixels
+        there, pixels = sent(evaluation, options)
         rows = np.array([2, 0])
-        there.images.source.read.pixels = dict(zip(rows.tolist(), pixels_of(evaluation, rows), strict=True))
+        pixels.pixels = dict(zip(rows.tolist(), pixels_of(images, rows), strict=True))
         (batch,) = there.images.batches(2, rows)
         assert batch.ids == (images.ids[2], images.ids[0])
 
