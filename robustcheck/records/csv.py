@@ -141,7 +141,7 @@ def _read_header(lines: list[str], where: str) -> dict[str, Any]:
             raise RobustcheckError(f"{where}: the header names no clean images, view x; {_CURE}")
     except NotationError as error:
         raise RobustcheckError(f"{where}: {error}\n{_CURE}") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RobustcheckError(
             f"{where}: the header, lines 2 to {len(lines)}, is damaged: {error!r}; {_CURE}"
         ) from None

@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +36,17 @@ from robustcheck.notation import X, parse
 from robustcheck.options.table import OPTIONS
 from robustcheck.records.baseline import Baseline, path_of
 from robustcheck.records.csv import dumps, loads
+from robustcheck.records.provenance import Provenance
 
 
 @dataclass(frozen=True)
 class Case:
-    """One input, and what is done with it."""
+    """One input, what is done with it, and what its message has to hold: what was got, and what to do or what is allowed."""
 
     kind: str
     name: str
     act: Callable[[], Any]
+    says: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -55,29 +58,36 @@ class Outcome:
     problem: str = ""
 
 
-# What a message has to do beside naming what was got: say what to do, or what would be allowed.
-_CURE = re.compile(
-    r"\^\s*$|No such file|is UTF-8|such as|lacks its|it is to|must be|divide|add |download|copy|"
-    r"give|allowed|use |write|name|check|leave out|repair|look at|save|did you mean|install|pass |put |run |export|expected"
-    r"|is one of|is a |are |wrap|take|mend|letters|hold|needs|say which|compare|quote|number",
-    re.IGNORECASE,
-)
 _OURS = re.compile(r"Traceback|File \".*robustcheck|object at 0x")
 
 
 def outcome(case: Case) -> Outcome:
-    """Run a case; a problem is an error of another kind, none at all, or a message that helps nobody."""
+    """Run a case; a problem is an error of another kind, none at all, or a message that leaves something out."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             result = case.act()
     except RobustcheckError as error:
         message = str(error)
-        helps = len(message) > 20 and _CURE.search(message) and not _OURS.search(message)
-        return Outcome(case, message, "" if helps else f"a message that helps nobody: {message}")
+        problem = "".join(f"{word!r} is missing in: " for word in case.says if word not in message)
+        if _OURS.search(message):
+            problem += "the inside is shown in: "
+        return Outcome(case, message, problem and problem + message)
     except Exception as error:  # the very thing that is looked for
         return Outcome(case, "", f"{type(error).__name__}: {error}"[:300])
     return Outcome(case, "", f"went through, and gave {result!r}"[:300])
+
+
+def shown(text: str, length: int = 40) -> str:
+    """A text as a message shows it, or the beginning of it."""
+    return repr(text[:length])[1:-1]
+
+
+def rows(table: dict[str, list[str | tuple[str, str]]]) -> Iterator[tuple[str, str, str]]:
+    """Yield each wrong text of a table by what is allowed, with the part of it that a message names."""
+    for allowed, wrong in table.items():
+        for each in wrong:
+            yield (*(each if isinstance(each, tuple) else (each, shown(each))), allowed)
 
 
 def cases(folder: Path) -> Iterator[Case]:
@@ -133,50 +143,66 @@ def models(folder: Path) -> Iterator[Case]:
     (folder / "odd").mkdir()
     (folder / "odd" / "config.json").write_text('{"model_type": "nothing_like_it"}')
     (folder / "net.onnx").write_bytes(b"onnx")
-    specs = [
-        "", " ", "resnet5O", "ResNet50", "resnet50 ", "resnet-50", "vit", "timm:", "timm:resnet5O", "timm:resnet18.none",
-        "timm: resnet18", "tim:resnet18", "hf:", f"hf:{folder}/hf", f"hf:{folder}/odd", f"hf:{folder}/nowhere/at/all",
-        "hff:microsoft/resnet-50", "program:", "program:net.pt", "program:net.pt@", "program:@resnet50", "sample:",
-        "sample:lite9", "overfeat", "overfeat-fast", "overfeat-acurate", "overfeat-accurate", ":build", "module:",
-        "no_such_module:build", "os.path:no_such", "os:sep", "os:getcwd", str(folder), f"{folder}/net.onnx",
-        "weights.safetensors", "a" * 300, "a\0b", "résnet50", "../resnet50", "resnet50;rm -rf", "timm:../../etc/passwd",
-    ]  # fmt: skip
-    for spec in specs:
-        yield Case("models", f"spec {spec[:30]!r}", lambda spec=spec: load_model(spec, device="cpu"))
+    specs: dict[str, list[str | tuple[str, str]]] = {  # by what is allowed instead
+        "hf:REPO": [
+            "", " ", "resnet5O", "ResNet50", "resnet50 ", "resnet-50", "vit", "overfeat", "overfeat-acurate", "résnet50", "../resnet50",
+            "resnet50;rm -rf",
+        ],
+        "timm:resnet18": ["timm:"], "resnet50": [("timm:resnet5O", "resnet5O"), "program:net.pt", "program:@resnet50", "program:", "a" * 300, "a\0b"],
+        "tv_in1k": [("timm:resnet18.none", "none")], "'resnet18'": [("timm: resnet18", "' resnet18'")], "'timm'": ["tim:resnet18"], "hf:microsoft/resnet-50": ["hf:"],
+        "'hf'": ["hff:microsoft/resnet-50"], "config.json": [f"hf:{folder}/hf", f"hf:{folder}/odd"], "folder": [f"hf:{folder}/nowhere/at/all"],
+        "program:PATH@NAME": [("program:net.pt@", "unknown model")], "sample:lite1": ["sample:"], "lite2": [("sample:lite9", "lite9")],
+        "--robustcheck-weights=PATH": ["overfeat-fast", "overfeat-accurate"], "package.module:callable": [":build", "module:"],
+        "pythonpath": ["no_such_module:build"], "abspath": ["os.path:no_such"], "function": ["os:sep"], "nn.Module": ["os:getcwd"],
+        f"hf:{folder}": [str(folder)], "--robustcheck-weights": [f"{folder}/net.onnx", "weights.safetensors"],
+        "aimv2_1b_patch14_224": [("timm:../../etc/passwd", "../../etc/passwd")],
+    }  # fmt: skip
+    for spec, got, allowed in rows(specs):
+        yield Case(
+            "models", f"spec {spec[:30]!r}", lambda spec=spec: load_model(spec, device="cpu"), (got, allowed)
+        )
     for device in ("gpu", "cuda:99", "", "CPU", "mps0"):
-        yield Case("models", f"device {device!r}", lambda device=device: load_model("sample", device=device))
-    yield Case("models", "a number", lambda: load_model(3))
-    wrong: dict[str, Callable[[torch.Tensor], Any]] = {
-        "None": lambda x: None,
-        "a string": lambda x: "logits",
-        "an empty tuple": lambda x: (),
-        "two candidates": lambda x: {"a": x.mean((2, 3)), "b": x.mean((2, 3))},
-        "pixels": lambda x: x,
-        "predictions": lambda x: x.mean((2, 3)).argmax(1),
-        "one class": lambda x: x.mean((1, 2, 3))[:, None],
-        "one row": lambda x: x.mean((2, 3))[:1],
-        "NaN": lambda x: x.mean((2, 3)) * torch.nan,
-        "infinity": lambda x: x.mean((2, 3)) + torch.inf,
-        "complex": lambda x: x.mean((2, 3)).to(torch.complex64),
-        "booleans": lambda x: x.mean((2, 3)) > 0,
+        says = (repr(device), "--robustcheck-device=cpu" if device == "cuda:99" else "cuda:0")
+        yield Case(
+            "models", f"device {device!r}", lambda device=device: load_model("sample", device=device), says
+        )
+    yield Case("models", "a number", lambda: load_model(3), ("int", "robustcheck.Classifier("))
+    wrong: dict[str, tuple[Callable[[torch.Tensor], Any], str, str]] = {
+        "None": (lambda x: None, "NoneType", "self.net(x).logits"),
+        "a string": (lambda x: "logits", "str", "self.net(x).logits"),
+        "an empty tuple": (lambda x: (), "tuple", "self.net(x)[0]"),
+        "two candidates": (
+            lambda x: {"a": x.mean((2, 3)), "b": x.mean((2, 3))},
+            "b: (2, 3)",
+            "self.net(x)[0]",
+        ),
+        "pixels": (lambda x: x, "(2, 3, 8, 8)", "(2, classes)"),
+        "predictions": (lambda x: x.mean((2, 3)).argmax(1), "int64", "(2, classes)"),
+        "one class": (lambda x: x.mean((1, 2, 3))[:, None], "1 class", "two"),
+        "one row": (lambda x: x.mean((2, 3))[:1], "(1, 3)", "(2, classes)"),
+        "NaN": (lambda x: x.mean((2, 3)) * torch.nan, "2 of 2 images", "weights and normalisation"),
+        "infinity": (lambda x: x.mean((2, 3)) + torch.inf, "2 of 2 images", "weights and normalisation"),
+        "complex": (lambda x: x.mean((2, 3)).to(torch.complex64), "complex64", "float"),
+        "booleans": (lambda x: x.mean((2, 3)) > 0, "bool", "float"),
     }
-    for name, make in wrong.items():
-        yield Case("models", f"a network that returns {name}", classified(make))
-    arguments: dict[str, dict[str, Any]] = {
-        "mean in 0..255": {"mean": (123.7, 116.3, 103.5)},
-        "two means": {"mean": (0.5, 0.5)},
-        "std of 0": {"std": (0, 1, 1)},
-        "std NaN": {"std": (float("nan"),) * 3},
-        "a mean in words": {"mean": "imagenet"},
-        "size 0": {"input_size": 0},
-        "size 2.5": {"input_size": 2.5},
-        "three sizes": {"input_size": (3, 8, 8)},
-        "a smaller resize": {"resize": 4},
-        "a strange interpolation": {"interpolation": "cubic"},
+    for name, (make, *says) in wrong.items():
+        yield Case("models", f"a network that returns {name}", classified(make), ("Returns", *says))
+    arguments: dict[str, tuple[dict[str, Any], str]] = {
+        "mean in 0..255": ({"mean": (123.7, 116.3, 103.5)}, "255"),
+        "two means": ({"mean": (0.5, 0.5)}, "three"),
+        "std of 0": ({"std": (0.0, 1.0, 1.0)}, "above 0"),
+        "std NaN": ({"std": (float("nan"),) * 3}, "finite"),
+        "a mean in words": ({"mean": "imagenet"}, "three"),
+        "size 0": ({"input_size": 0}, "(height, width)"),
+        "size 2.5": ({"input_size": 2.5}, "integer"),
+        "three sizes": ({"input_size": (3, 8, 8)}, "(height, width)"),
+        "a smaller resize": ({"resize": 4}, "(8, 8)"),
+        "a strange interpolation": ({"interpolation": "cubic"}, "bicubic"),
     }
-    for name, given in arguments.items():
+    for name, (given, allowed) in arguments.items():
         whole = {"mean": (0.5,) * 3, "std": (0.5,) * 3, "input_size": 8, "device": "cpu", **given}
-        yield Case("models", name, lambda whole=whole: Classifier(Net().eval(), **whole))
+        says = (*(f"{key}" for key in given), *(str(value) for value in given.values()), allowed)
+        yield Case("models", name, lambda whole=whole: Classifier(Net().eval(), **whole), says)
 
 
 # ------------------------------------------------------------------------------------------ weights
@@ -202,57 +228,71 @@ def weights(folder: Path) -> Iterator[Case]:
     state = Net().state_dict()
     as_zip, as_old = saved(state), saved(state, _use_new_zipfile_serialization=False)
     as_tensors = save(state)
-    files: dict[str, bytes] = {
-        "nothing": b"",
-        "text": b"hello",
-        "HTML": b"<!DOCTYPE html>",
-        "zeros": bytes(64),
-    }
-    for name, whole in (("zip", as_zip), ("pickle", as_old), ("safetensors", as_tensors)):
-        for share in (0.02, 0.3, 0.6, 0.95):
-            files[f"{name} cut at {share:.0%}"] = whole[: int(len(whole) * share)]
-    files |= {
-        "a pointer of Git LFS": b"version https://git-lfs.github.com/spec/v1\noid sha256:0",
-        "a safetensors header that is no JSON": struct.pack("<Q", 16) + b"{not json at all",
-        "a safetensors header of 2**60 bytes": struct.pack("<Q", 2**60) + b"{}",
-        "safetensors offsets beyond the end": as_tensors.replace(
-            b'"data_offsets":[0', b'"data_offsets":[9', 1
-        ),
-        "a list": saved([1, 2]),
-        "a tensor": saved(torch.zeros(2)),
-        "a number": saved(7),
-        "no tensors": saved({}),
-        "numbers alone": saved({"epoch": 1, "lr": 0.1}),
-        "an optimiser alone": saved({"optimizer": {"state": {0: torch.zeros(1)}}}),
-        "keys that are numbers": saved({0: torch.zeros(1)}),
-        "two networks": saved({"a": state, "b": Net(5).state_dict()}),
-        "a tensor missing": saved({key: value for key, value in state.items() if key != "head.bias"}),
-        "a tensor more": saved({**state, "tail.weight": torch.zeros(1)}),
-        "another width": saved(Net(width=5).state_dict()),
-        "other names": saved({f"x.{key}": value for key, value in state.items()}),
-        "quantised weights": saved({key: (value * 50).to(torch.int8) for key, value in state.items()}),
-        "complex weights": saved({key: value.to(torch.complex64) for key, value in state.items()}),
-        "an object": saved({"state_dict": state, "hook": Payload(folder / "it-ran")}),
-        "a whole network": saved(nn.Sequential(nn.Linear(2, 2))),
-        "a plain pickle": pickle.dumps(state["head.bias"].tolist()),
-        "a zip of something else": zipped({"readme.txt": b"hello"}),
-        "a program": zipped({"net/code/__torch__.py": b"", "net/constants.pkl": b""}),
-    }
-    for index, (name, content) in enumerate(files.items()):
-        path = folder / f"{index}.pt"
-        path.write_bytes(content)
-        yield Case("weights", name, lambda path=path: load_weights(Net(), read_checkpoint(path), name="net"))
-    yield Case("weights", "no such file", lambda: read_checkpoint(folder / "nowhere.pt"))
-    yield Case("weights", "a folder", lambda: read_checkpoint(folder))
-    good = folder / "good.pt"
-    good.write_bytes(as_zip)
-    yield Case("weights", "a key that is not there", lambda: read_checkpoint(f"{good}#ema"))
-    yield Case("weights", "another network's", lambda: load_model("resnet18", weights=good, device="cpu"))
+    shares = (0.02, 0.3, 0.6, 0.95)
+    whole_files = {"zip": as_zip, "pickle": as_old}
+    files: dict[str, dict[str, bytes]] = {  # by what is allowed, or to be done
+        "torch.save": {
+            "text": b"hello", "HTML": b"<!DOCTYPE html>", "zeros": bytes(64), "a plain pickle": pickle.dumps(state["head.bias"].tolist()),
+            "a zip of something else": zipped({"readme.txt": b"hello"}),
+            **{f"{name} cut at {share:.0%}": file[: int(len(file) * share)] for name, file in whole_files.items() for share in shares},
+        },
+        "download or copy it again": {
+            "nothing": b"", "a safetensors header that is no JSON": struct.pack("<Q", 16) + b"{not json at all",
+            "a safetensors header of 2**60 bytes": struct.pack("<Q", 2**60) + b"{}",
+            "safetensors offsets beyond the end": as_tensors.replace(b'"data_offsets":[0', b'"data_offsets":[9', 1),
+            **{f"safetensors cut at {share:.0%}": as_tensors[: int(len(as_tensors) * share)] for share in shares},
+        },
+        "git lfs pull": {"a pointer of Git LFS": b"version https://git-lfs.github.com/spec/v1\noid sha256:0"},
+        "torch.save(net.state_dict(), 'weights.pt')": {
+            "a list": saved([1, 2]), "a tensor": saved(torch.zeros(2)), "a number": saved(7), "no tensors": saved({}),
+            "numbers alone": saved({"epoch": 1, "lr": 0.1}), "keys that are numbers": saved({0: torch.zeros(1)}),
+            "an optimiser alone": saved({"optimizer": {"state": {0: torch.zeros(1)}}}),
+        },
+        "pt#a": {"two networks": saved({"a": state, "b": Net(5).state_dict()})},
+        "head.bias": {"a tensor missing": saved({key: value for key, value in state.items() if key != "head.bias"})},
+        "tail.weight": {"a tensor more": saved({**state, "tail.weight": torch.zeros(1)})},
+        "(5, 3, 3, 3), not (3, 3, 3, 3)": {"another width": saved(Net(width=5).state_dict())},
+        "x.stem.weight": {"other names": saved({f"x.{key}": value for key, value in state.items()})},
+        "int8, not floats": {"quantised weights": saved({key: (value * 50).to(torch.int8) for key, value in state.items()})},
+        "complex64, not floats": {"complex weights": saved({key: value.to(torch.complex64) for key, value in state.items()})},
+        "mkdir": {"an object": saved({"state_dict": state, "hook": Payload(folder / "it-ran")})},
+        "Sequential": {"a whole network": saved(nn.Sequential(nn.Linear(2, 2)))},
+        "program:": {"a program": zipped({"net/code/__torch__.py": b"", "net/constants.pkl": b""})},
+    }  # fmt: skip
+    numbers = count()
+    for allowed, contents in files.items():
+        for name, content in contents.items():
+            path = folder / f"{next(numbers)}.pt"
+            path.write_bytes(content)
+            yield Case(
+                "weights",
+                name,
+                lambda path=path: load_weights(Net(), read_checkpoint(path), name="net"),
+                (str(path), allowed),
+            )
     yield Case(
         "weights",
-        "OverFeat's of another size",
-        lambda: load_model("overfeat-fast", weights=good, device="cpu"),
+        "no such file",
+        lambda: read_checkpoint(folder / "nowhere.pt"),
+        (f"{folder}/nowhere.pt", "path"),
     )
+    yield Case("weights", "a folder", lambda: read_checkpoint(folder), (str(folder), "file"))
+    good = folder / "good.pt"
+    good.write_bytes(as_zip)
+    for name, act, says in (
+        ("a key that is not there", lambda: read_checkpoint(f"{good}#ema"), ("'ema'", "(the top)")),
+        (
+            "another network's",
+            lambda: load_model("resnet18", weights=good, device="cpu"),
+            ("resnet18", "conv1.weight", "stem.weight"),
+        ),
+        (
+            "OverFeat's of another size",
+            lambda: load_model("overfeat-fast", weights=good, device="cpu"),
+            (str(len(as_zip)), "583683488"),
+        ),
+    ):
+        yield Case("weights", name, act, (str(good), *says))
     spoilt = folder / "nan.pt"
     torch.save({key: value * torch.nan for key, value in state.items()}, spoilt)
 
@@ -262,7 +302,7 @@ def weights(folder: Path) -> Iterator[Case]:
         classifier = Classifier(net.eval(), mean=(0,) * 3, std=(1,) * 3, input_size=8, device="cpu")
         return classifier.probe()
 
-    yield Case("weights", "NaN", nan)
+    yield Case("weights", "NaN", nan, ("1 of 1 images", "weights and normalisation"))
 
 
 def zipped(entries: dict[str, bytes]) -> bytes:
@@ -277,33 +317,31 @@ def programs(folder: Path) -> Iterator[Case]:
     exported = folder / "net.pt2"
     torch.export.save(torch.export.export(Net().eval(), (torch.zeros(1, 3, 8, 8),)), exported)
     whole = exported.read_bytes()
-    files = {f"cut at {share:.0%}": whole[: int(len(whole) * share)] for share in (0.05, 0.5, 0.95)}
     with zipfile.ZipFile(exported) as archive:
         entries = {name: archive.read(name) for name in archive.namelist()}
     model = next(name for name in entries if name.endswith("models/model.json"))
-    files |= {
-        "nothing": b"",
-        "text": b"hello",
-        "weights": saved(Net().state_dict()),
-        "a graph that is no JSON": zipped({**entries, model: b"{"}),
-        "a graph of nothing": zipped({**entries, model: b"{}"}),
-        "no graph": zipped({name: content for name, content in entries.items() if name != model}),
-        "a table of weights that is no JSON": zipped(
-            {
-                name: b"{" if name.endswith("weights_config.json") else content
-                for name, content in entries.items()
-            }
-        ),
-        "an object": zipped(
-            {**entries, "net/data/constants/opaque_obj_0": pickle.dumps(Payload(folder / "it-ran"))}
-        ),
-        "compiled code": zipped({**entries, "net/data/aotinductor/model/a.so": b"\x7fELF"}),
-        "TorchScript of nothing": zipped({"net/code/a.py": b"", "net/constants.pkl": b""}),
-    }
-    for index, (name, content) in enumerate(files.items()):
-        path = folder / f"{index}.pt2"
-        path.write_bytes(content)
-        yield Case("programs", name, lambda path=path: load_program(path))
+    table = next(name for name in entries if name.endswith("weights_config.json"))
+    payload = pickle.dumps(Payload(folder / "it-ran"))
+    files: dict[str, dict[str, bytes]] = {  # by what is allowed, or to be done
+        "torch.export.save": {
+            "nothing": b"", "text": b"hello", "a table of weights that is no JSON": zipped({**entries, table: b"{"}),
+            "compiled code": zipped({**entries, "net/data/aotinductor/model/a.so": b"\x7fELF"}),
+            **{f"cut at {share:.0%}": whole[: int(len(whole) * share)] for share in (0.05, 0.5)},
+        },
+        "--robustcheck-weights=": {"weights": saved(Net().state_dict()), "cut at 95%": whole[: int(len(whole) * 0.95)]},
+        "export it again": {
+            "a graph that is no JSON": zipped({**entries, model: b"{"}), "a graph of nothing": zipped({**entries, model: b"{}"}),
+            "no graph": zipped({name: content for name, content in entries.items() if name != model}),
+            "TorchScript of nothing": zipped({"net/code/a.py": b"", "net/constants.pkl": b""}),
+        },
+        "opaque_obj_0": {"an object": zipped({**entries, "net/data/constants/opaque_obj_0": payload})},
+    }  # fmt: skip
+    numbers = count()
+    for allowed, contents in files.items():
+        for name, content in contents.items():
+            path = folder / f"{next(numbers)}.pt2"
+            path.write_bytes(content)
+            yield Case("programs", name, lambda path=path: load_program(path), (str(path), allowed))
 
 
 # ------------------------------------------------------------------------------------------- images
@@ -339,35 +377,51 @@ def images(folder: Path) -> Iterator[Case]:
         inner = folder / str(index)
         inner.mkdir()
         (inner / name).write_bytes(content)
-        yield Case("images", name, lambda inner=inner: read(inner))
+        cure = "git lfs pull" if name == "lfs.png" else "--robustcheck-bad-images=skip"
+        yield Case("images", name, lambda inner=inner: read(inner), (f"{inner}/{name}", cure))
     for name, target in (("gone.png", "nowhere.png"), ("circle.png", "circle.png")):
         inner = folder / name
         inner.mkdir()
         (inner / name).symlink_to(target)
-        yield Case("images", name, lambda inner=inner: read(inner))
+        yield Case(
+            "images",
+            name,
+            lambda inner=inner: read(inner),
+            (f"{inner}/{name}", "--robustcheck-bad-images=skip"),
+        )
     rule = Preprocessing.for_size(8)
-    objects: dict[str, Any] = {
-        "floats that are no levels": [np.full((3, 8, 8), 3.7)],
-        "NaN": [np.full((3, 8, 8), np.nan)],
-        "four channels": [np.zeros((4, 9, 9), np.uint8)],
-        "a batch in an item": [np.zeros((2, 3, 9, 9), np.uint8)],
-        "no pixels": [np.zeros((3, 0, 9), np.uint8)],
-        "16 bits": [np.zeros((3, 9, 9), np.uint16)],
-        "words": ["a.png", "b.png"],
-        "numbers": [1, 2, 3],
-        "a dictionary of lists": {"image": [1], "label": [0]},
-        "nothing": [],
-        "a used generator": iter(()),
-        "a failing generator": (1 // 0 for _ in range(2)),
+    objects: dict[str, tuple[Any, str, str]] = {
+        "floats that are no levels": ([np.full((3, 8, 8), 3.7)], "[0] is float64 from 3.7 to 3.7", "0..255"),
+        "NaN": ([np.full((3, 8, 8), np.nan)], "[0] is float64 from nan to nan", "0..255"),
+        "four channels": ([np.zeros((4, 9, 9), np.uint8)], "[0] has shape (4, 9, 9)", "(3, H, W)"),
+        "a batch in an item": ([np.zeros((2, 3, 9, 9), np.uint8)], "[0] has shape (2, 3, 9, 9)", "(3, H, W)"),
+        "no pixels": ([np.zeros((3, 0, 9), np.uint8)], "[0] has shape (3, 0, 9)", "(3, H, W)"),
+        "16 bits": ([np.zeros((3, 9, 9), np.uint16)], "[0] is uint16", "0..255"),
+        "words": (["a.png", "b.png"], "[0] holds a str", "PIL image"),
+        "numbers": ([1, 2, 3], "[0] holds a", "PIL image"),
+        "a dictionary of lists": (
+            {"image": [1], "label": [0]},
+            "dict",
+            "ImageSet.from_arrays(pixels, labels)",
+        ),
+        "nothing": ([], "list", "at least one"),
+        "a used generator": (iter(()), "tuple_iterator", "list"),
+        "a failing generator": ((1 // 0 for _ in range(2)), "item 0", "list"),
     }
-    for name, given in objects.items():
-        yield Case("images", name, lambda given=given: list(image_set_of(given, rule, name="theirs")))
+    for name, (given, *says) in objects.items():
+        yield Case(
+            "images",
+            name,
+            lambda given=given: list(image_set_of(given, rule, name="theirs")),
+            ("theirs", *says),
+        )
     arrays: dict[str, Any] = {
         "floats": torch.zeros(1, 3, 8, 8), "three dimensions": torch.zeros(3, 8, 8, dtype=torch.uint8),
         "channels last": torch.zeros(1, 8, 8, 3, dtype=torch.uint8), "none": torch.zeros(0, 3, 8, 8, dtype=torch.uint8),
     }  # fmt: skip
     for name, array in arrays.items():
-        yield Case("images", f"an array, {name}", lambda array=array: ImageSet.from_arrays(array))
+        says = (f"{array.dtype}".removeprefix("torch."), str(tuple(array.shape)), "uint8 (N, 3, H, W)")
+        yield Case("images", f"an array, {name}", lambda array=array: ImageSet.from_arrays(array), says)
 
 
 def read(location: Any) -> Any:
@@ -379,50 +433,68 @@ def read(location: Any) -> Any:
 
 def labels(folder: Path) -> Iterator[Case]:
     pixels = torch.zeros(3, 3, 8, 8, dtype=torch.uint8)
-    for wrong in (
-        [0, 1],
-        [0.0, 1.0, 2.0],
-        [0, 1, -2],
-        ["a", "b", "c"],
-        [[0], [1], [2]],
-        7,
-        [0, None, 1],
-        [True, False, True],
-    ):
-        yield Case("labels", f"{wrong!r}", lambda wrong=wrong: ImageSet.from_arrays(pixels, wrong))
+    shapes = {"(2,)": [0, 1], "float64": [0.0, 1.0, 2.0], "-2": [0, 1, -2], "<U1": ["a", "b", "c"], "(3, 1)": [[0], [1], [2]],
+        "()": 7, "object": [0, None, 1], "bool": [True, False, True]}  # fmt: skip
+    for got, wrong in shapes.items():
+        yield Case(
+            "labels",
+            f"{wrong!r}",
+            lambda wrong=wrong: ImageSet.from_arrays(pixels, wrong),
+            (got, "-1 for none"),
+        )
     yield Case(
-        "labels", "beyond the classes", lambda: ImageSet.from_arrays(pixels, [0, 1, 7]).check_labels(4)
+        "labels",
+        "beyond the classes",
+        lambda: ImageSet.from_arrays(pixels, [0, 1, 7]).check_labels(4),
+        ("image 2", "7", "0 to 3"),
     )
     rule = Preprocessing.for_size(8)
-    for name, label in {
-        "a list": [1, 2],
-        "a vector": torch.zeros(2),
-        "-3": -3,
-        "1.5": 1.5,
-        "infinity": float("inf"),
-    }.items():
+    items: dict[str, tuple[Any, str, str]] = {
+        "a list": ([1, 2], "list", "class index"),
+        "a vector": (torch.zeros(2), "(2,)", "class index"),
+        "-3": (-3, "'-3'", "-1 for none"),
+        "1.5": (1.5, "'1.5'", "-1 for none"),
+        "infinity": (float("inf"), "'inf'", "-1 for none"),
+    }
+    for name, (label, *says) in items.items():
         given = [(Image.new("RGB", (9, 9)), label)]
-        yield Case("labels", name, lambda given=given: image_set_of(given, rule, name="theirs"))
+        yield Case(
+            "labels", name, lambda given=given: image_set_of(given, rule, name="theirs"), ("theirs[0]", *says)
+        )
     mixed = [(Image.new("RGB", (9, 9)), "cat"), (Image.new("RGB", (9, 9)), 1)]
-    yield Case("labels", "names and numbers", lambda: image_set_of(mixed, rule, name="theirs"))
-    tables = {
-        "nothing": "", "a header alone": "path,label\n", "no paths": "a,b\n1,2\n", "a short row": "path,label\na.png\n",
-        "a long row": "path,label\na.png,1,2\n", "a name among numbers": "path,label\na.png,1\nb.png,cat\n",
-        "-2": "path,label\na.png,-2\n", "1.5": "path,label\na.png,1.5\n", "1e99": "path,label\na.png,1e99\n",
-        "nan": "path,label\na.png,nan\n", "no path in a row": "path,label\n,1\n", "an open quote": 'path,label\n"a.png,1\n',
+    yield Case(
+        "labels",
+        "names and numbers",
+        lambda: image_set_of(mixed, rule, name="theirs"),
+        ("theirs[0]", "'cat'", "theirs[1]", "class indices", "class names"),
+    )
+    tables: dict[str, tuple[str, tuple[str, ...]]] = {
+        "nothing": ("", ("path,label",)), "a header alone": ("path,label\n", ("line",)), "no paths": ("a,b\n1,2\n", ("a, b", "?path=COLUMN")),
+        "a short row": ("path,label\na.png\n", ("line 2", "1 cells", "path, label")),
+        "a long row": ("path,label\na.png,1,2\n", ("line 2", "3 cells", "path, label")),
+        "a name among numbers": ("path,label\na.png,1\nb.png,cat\n", ("line 3", "'cat'", "class indices", "class names")),
+        **{wrong: (f"path,label\na.png,{wrong}\n", ("line 2", f"'{wrong}'", "-1 for none")) for wrong in ("-2", "1.5", "1e99", "nan")},
+        "no path in a row": ("path,label\n,1\n", ("line 2", "''", "path of an image")),
+        "an open quote": ('path,label\n"a.png,1\n', ("end of data", "CSV")),
     }  # fmt: skip
-    for index, (name, text) in enumerate(tables.items()):
+    for index, (name, (text, says)) in enumerate(tables.items()):
         path = folder / f"{index}.csv"
         path.write_text(text)
-        yield Case("labels", f"a table with {name}", lambda path=path: open_images(path, size=8))
+        yield Case(
+            "labels", f"a table with {name}", lambda path=path: open_images(path, size=8), (str(path), *says)
+        )
     truths = {"letters": "a\n", "0": "0\n", "1001": "1001\n", "nothing": "", "a negative": "-5\n"}
     for name, text in truths.items():
         root = folder / f"imagenet {name}"
         root.mkdir()
         (root / "ILSVRC2012_val_00000001.JPEG").write_bytes(b"")
         (root / "ILSVRC2012_validation_ground_truth.txt").write_text(text)
+        says = (str(root), "line 1", f"'{text.strip()}'", "1 to 1000") if text else ("00000001.JPEG", "0")
         yield Case(
-            "labels", f"a ground truth of {name}", lambda root=root: open_images(f"imagenet:{root}", size=8)
+            "labels",
+            f"a ground truth of {name}",
+            lambda root=root: open_images(f"imagenet:{root}", size=8),
+            says,
         )
 
 
@@ -434,20 +506,26 @@ def image_specs(folder: Path) -> Iterator[Case]:
     (folder / "hole" / "b" / "1.png").write_bytes(b"")
     (folder / "latin.csv").write_bytes("path\ncafé".encode("latin-1"))
     (folder / "bad.parquet").write_bytes(b"PAR1")
-    specs = [
-        "nowhere", "", f"{folder}/file.png", f"{folder}/empty", f"{folder}/hole", "imagenet:", "imagenet:nowhere",
-        f"imagenet:{folder}", "imagnet:x", "hf:", "hf::test", f"hf:{folder}/empty", f"hf:{folder}/empty:test?image=a",
-        "hf:x?nothing=1", "hf:x?image=", "sample:2", "nowhere.csv", "nowhere.parquet", f"{folder}/latin.csv",
-        f"{folder}/bad.parquet", f"{folder}/latin.csv?path", "a\0b", "x" * 5000,
-    ]  # fmt: skip
-    for spec in specs:
-        yield Case("image specs", spec[:40], lambda spec=spec: open_images(spec, size=8))
-    yield Case("image specs", "a number", lambda: open_images(3, size=8))
+    specs: dict[str, list[str | tuple[str, str]]] = {  # by what is allowed instead
+        "imagenet:ROOT, hf:DATASET": ["nowhere", "a\0b"], "folder, or sample": ["x" * 5000], "manifest": [f"{folder}/file.png"], ".jpeg": [f"{folder}/empty"],
+        "(a)": [f"{folder}/hole"], "class": [("", ".")], "imagenet:/data/imagenet": ["imagenet:", "imagenet:nowhere"], "n01440764": [(f"imagenet:{folder}", str(folder))],
+        "imagenet:...": ["imagnet:x"], "hf:cifar10": ["hf:", "hf::test"], "EmptyDatasetError": [f"hf:{folder}/empty"],
+        "empty:test": [f"hf:{folder}/empty:test?image=a"], "config, image, label, streaming": [("hf:x?nothing=1", "'nothing'")], "value": [("hf:x?image=", "x?image=")],
+        "write sample": ["sample:2"], "path": ["nowhere.csv", "nowhere.parquet"], "UTF-8": [f"{folder}/latin.csv"],
+        "Parquet": [f"{folder}/bad.parquet"], "path=": [f"{folder}/latin.csv?path"],
+    }  # fmt: skip
+    for spec, got, allowed in rows(specs):
+        yield Case("image specs", spec[:40], lambda spec=spec: open_images(spec, size=8), (got, allowed))
+    yield Case("image specs", "a number", lambda: open_images(3, size=8), ("int", "ImageSet.from_arrays"))
     for size in (0, -1, (8,), "224", None, (8, 0)):
-        yield Case("image specs", f"size {size!r}", lambda size=size: open_images("sample", size=size))
+        says = (str(size), "(height, width)")
+        yield Case("image specs", f"size {size!r}", lambda size=size: open_images("sample", size=size), says)
     for limit in (0, -3):
         yield Case(
-            "image specs", f"limit {limit}", lambda limit=limit: open_images("sample", size=8, limit=limit)
+            "image specs",
+            f"limit {limit}",
+            lambda limit=limit: open_images("sample", size=8, limit=limit),
+            (str(limit), "1"),
         )
 
 
@@ -455,47 +533,66 @@ def image_specs(folder: Path) -> Iterator[Case]:
 
 
 def views(folder: Path) -> Iterator[Case]:
-    texts = [
-        "", " ", "y", "X", "adv_1", "Adv", "Adv_", "Adv_0", "Adv_256", "Adv_1.5", "Adv_-1", "Adv_1e3", "Adv_1(x", "Adv_1)x",
-        "Adv_1(x))", "Adv_1(x x)", "Adv_1[", "Adv_1[]", "Adv_1[label]", "Adv_1[label=]", "Adv_1[label=topp]", "Adv_1[lable=top]",
-        "Adv_1[label=top,label=top]", "Adv_1[through=Blur]", "JPG_0", "JPG_101", "JPG_50.5", "JPEG", "JPG(JPG", "JPG_noise_0",
-        "Noise", "Noise_300", "x(Adv_1)", "JPG(;)", "Adv_1;x", "Adv_١", "Adv_1\0", "JPG(" * 60 + "x" + ")" * 60, "💥", "a" * 5000,
-        "__import__('os')", "Adv_1(x)#", "Adv__1", "Adv_1_1", "JPG(Adv_1),x",
-    ]  # fmt: skip
-    for text in texts:
-        yield Case("views", repr(text)[:40], lambda text=text: parse(text))
+    texts: dict[str, tuple[int, str, str]] = {  # the column, what was got, what is allowed
+        "": (1, "the end", "JPG"), " ": (2, "the end", "JPG"), "y": (1, "'y'", "JPG"), "X": (1, "'X'", "x, Adv"), "adv_1": (1, "'adv'", "Adv"),
+        "Adv": (4, "epsilon", "Adv_1"), "Adv_": (5, "the end", "number"), "Adv_0": (5, "0", "1 to 255"), "Adv_256": (5, "256", "1 to 255"),
+        "Adv_1.5": (5, "1.5", "1 to 255"), "Adv_-1": (5, "'-'", "number"), "Adv_1e3": (6, "'e'", "the end"), "Adv_1(x": (8, "the end", "')'"),
+        "Adv_1)x": (6, "')'", "the end"), "Adv_1(x))": (9, "')'", "the end"), "Adv_1(x x)": (9, "'x'", "')'"), "Adv_1[": (7, "the end", "option"),
+        "Adv_1[]": (7, "']'", "option"), "Adv_1[label]": (12, "']'", "'='"), "Adv_1[label=]": (13, "']'", "label"),
+        "Adv_1[label=topp]": (13, "topp", "top, true"), "Adv_1[lable=top]": (7, "'lable'", "label"), "Adv_1[label=top,label=top]": (17, "'label'", "twice"),
+        "Adv_1[through=Blur]": (15, "'Blur'", "JPG"), "JPG_0": (5, "0", "1 to 100"), "JPG_101": (5, "101", "1 to 100"), "JPG_50.5": (5, "50.5", "1 to 100"),
+        "JPEG": (1, "'JPEG'", "JPG"), "JPG(JPG": (8, "the end", "')'"), "JPG_noise_0": (11, "0", "1 to 100"), "Noise": (6, "epsilon", "Noise_1"),
+        "Noise_300": (7, "300", "1 to 255"), "x(Adv_1)": (2, "'('", "the end"), "JPG(;)": (5, "';'", "JPG"), "Adv_1;x": (6, "';'", "the end"),
+        "Adv_١": (5, "'١'", "number"), "Adv_1\0": (6, r"'\x00'", "the end"), "JPG(" * 60 + "x" + ")" * 60: (201, "steps", "50"), "💥": (1, "'💥'", "JPG"),
+        "a" * 5000: (1, "a" * 40, "JPG"), "__import__('os')": (1, "'_'", "JPG"), "Adv_1(x)#": (9, "'#'", "the end"), "Adv__1": (5, "'_'", "number"),
+        "Adv_1_1": (6, "'_'", "the end"), "JPG(Adv_1),x": (11, "','", "the end"),
+    }  # fmt: skip
+    for text, (column, *says) in texts.items():
+        yield Case("views", repr(text)[:40], lambda text=text: parse(text), (f"column {column})", *says))
 
 
 def claims(folder: Path) -> Iterator[Case]:
-    texts = [
-        "", "accuracy(x)", "accuracy(x) >=", ">= 0.5", "accuracy(x) >= 0.5 >= 0.1", "accuracy(x) == 0.5", "accuracy(x) = 0.5",
-        "accuracy(x) != 0.5", "acuracy(x) >= 0.5", "accuracy >= 0.5", "accuracy() >= 0.5", "accuracy(y) >= 0.5",
-        "accuracy(x >= 0.5", "accuracy(x)) >= 0.5", "accuracy(x) >= 60 %%", "accuracy(x) >= 60", "accuracy(x) >= -1", "0.5 >= 0.4",
-        "accuracy(x) * accuracy(x) >= 0.5", "accuracy(x) / 0 >= 0.5", "1 / accuracy(x) >= 0.5", "recovery(x) >= 0.5",
-        "recovery(Adv_1) >= 0.5", "accuracy(x) >= 1e999", "accuracy(x) >= nan", "accuracy(x) >= 0x1", "accuracy(x) and kept(x) >= 1",
-        "accuracy(JPG(Adv_)) >= 0.5", "accuracy(x) >= accuracy(x)", "__import__('os').system('true') >= 0", "(" * 80 + "accuracy(x)",
-        "accuracy(x) >= 0.5; rm", "accuracy(x)\n>= ", "accuracy[x] >= 0.5", "ACCURACY(x) >= 0.5", "accuracy(x) ≥≥ 0.5",
-    ]  # fmt: skip
-    for text in texts:
-        yield Case("claims", repr(text)[:40], lambda text=text: parse_claim(text))
+    a, sign, end = "accuracy", ">=, >, <=, <", "the end"
+    texts: dict[str, tuple[int, str, str]] = {  # the column, what was got, what is allowed or wrong with it
+        "": (1, end, a), f"{a}(x)": (12, end, sign), f"{a}(x) >=": (15, end, a), ">= 0.5": (1, "'>'", a), f"{a}(x) >= 0.5 >= 0.1": (20, "one", "two"),
+        f"{a}(x) == 0.5": (13, "'=='", sign), f"{a}(x) = 0.5": (13, "'='", sign), f"{a}(x) != 0.5": (13, "'!='", sign), "acuracy(x) >= 0.5": (1, "'acuracy'", a),
+        f"{a} >= 0.5": (10, "'>'", "'('"), f"{a}() >= 0.5": (10, end, "JPG"), f"{a}(y) >= 0.5": (10, "'y'", "JPG"), f"{a}(x >= 0.5": (9, "'('", "closed"),
+        f"{a}(x)) >= 0.5": (12, "')'", sign), f"{a}(x) >= 60 %%": (20, "'%'", end), f"{a}(x) >= 60": (13, "60", "between 0 and 1"),
+        f"{a}(x) >= -1": (13, "-1", "between 0 and 1"), "0.5 >= 0.4": (5, "0.5 >= 0.4", "measure"), f"{a}(x) * {a}(x) >= 0.5": (13, f"{a}(x)", "weighted sum"),
+        f"{a}(x) / 0 >= 0.5": (13, "0", "division"), f"1 / {a}(x) >= 0.5": (3, f"{a}(x)", "recovery"), "recovery(x) >= 0.5": (10, "recovery(x)", "JPG(Adv_1)"),
+        "recovery(Adv_1) >= 0.5": (10, "recovery(Adv_1)", "JPG(Adv_1)"), f"{a}(x) >= 1e999": (16, "1e999", "large"), f"{a}(x) >= nan": (16, "'nan'", a),
+        f"{a}(x) >= 0x1": (17, "'x'", end), f"{a}(x) and kept(x) >= 1": (13, "'a'", sign), f"{a}(JPG(Adv_)) >= 0.5": (18, "')'", "number"),
+        f"{a}(x) >= {a}(x)": (13, f"{a}(x) >= {a}(x)", "measure"), "__import__('os').system('true') >= 0": (1, "'__import__'", a),
+        "(" * 80 + f"{a}(x)": (51, "parentheses", "50"), f"{a}(x) >= 0.5; rm": (19, "';'", end), f"{a}(x)\n>= ": (4, "line 2", a),
+        f"{a}[x] >= 0.5": (9, "'['", "'('"), "ACCURACY(x) >= 0.5": (1, "'ACCURACY'", a), f"{a}(x) ≥≥ 0.5": (13, "'≥≥'", sign),
+    }  # fmt: skip
+    for text, (column, *says) in texts.items():
+        yield Case(
+            "claims", repr(text)[:40], lambda text=text: parse_claim(text), (f"column {column})", *says)
+        )
 
 
 def claim_files(folder: Path) -> Iterator[Case]:
-    contents: dict[str, bytes] = {
-        "bad TOML": b"[claims", "no claims": b"", "claims that is a number": b"claims = 3", "a number as claim": b"[claims]\na = 3",
-        "a bad claim": b"[claims]\na = 'accuracy(x) > '", "a table without claim": b"[claims.a]\nalpha = 0.1",
-        "an unknown setting": b"[claims.a]\nclaim = 'accuracy(x) > 0.5'\nalhpa = 0.1", "alpha 2": b"alpha = 2\n[claims]\na = 'kept(x) > 0'",
-        "alpha in words": b"alpha = 'small'\n[claims]\na = 'kept(x) > 0.1'", "family of another name": b"family = 'bonferoni'\n[claims]",
-        "tolerance -1": b"tolerance = -1\n[claims]\na = 'kept(x) > 0.1'", "Latin-1": b"[claims]\n# caf\xe9", "bytes": bytes(range(256)),
-        "a name twice": b"[claims]\na = 'kept(x) > 0.1'\na = 'kept(x) > 0.2'", "about the moon": b"about = 'moon'\n[claims]\na = 'kept(x) > 0.1'",
-        "a list of claims": b"[[claims]]\na = 1", "an unknown table": b"[claim]\na = 'kept(x) > 0.1'",
+    contents: dict[str, tuple[bytes, int, str, str]] = {  # the line, what was got, what is allowed
+        "bad TOML": (b"[claims", 1, "']'", "table"), "no claims": (b"", 1, "no claims", "[claims]"), "claims that is a number": (b"claims = 3", 1, "claims", "[claims]"),
+        "a number as claim": (b"[claims]\na = 3", 2, "got 3", "accuracy(x) >= 0.5"), "a bad claim": (b"[claims]\na = 'accuracy(x) > '", 2, "column 15", "accuracy"),
+        "a table without claim": (b"[claims.a]\nalpha = 0.1", 1, "'a'", 'claim = "accuracy(x) >= 0.5"'),
+        "an unknown setting": (b"[claims.a]\nclaim = 'accuracy(x) > 0.5'\nalhpa = 0.1", 3, "'alhpa'", "'alpha'"),
+        "alpha 2": (b"alpha = 2\n[claims]\na = 'kept(x) > 0'", 1, "2", "between 0 and 1"),
+        "alpha in words": (b"alpha = 'small'\n[claims]\na = 'kept(x) > 0.1'", 1, "'small'", "number"),
+        "family of another name": (b"family = 'bonferoni'\n[claims]", 1, "'bonferoni'", "none, holm"),
+        "tolerance -1": (b"tolerance = -1\n[claims]\na = 'kept(x) > 0.1'", 1, "-1", "0 to below 1"), "Latin-1": (b"[claims]\n# caf\xe9", 1, "0xe9", "UTF-8"),
+        "bytes": (bytes(range(256)), 1, "0x80", "UTF-8"), "a name twice": (b"[claims]\na = 'kept(x) > 0.1'\na = 'kept(x) > 0.2'", 3, "name", "second"),
+        "about the moon": (b"about = 'moon'\n[claims]\na = 'kept(x) > 0.1'", 1, "'moon'", "testset, population"),
+        "a list of claims": (b"[[claims]]\na = 1", 1, "claims", "[claims]"), "an unknown table": (b"[claim]\na = 'kept(x) > 0.1'", 1, "'claim'", "alpha, family"),
     }  # fmt: skip
-    for index, (name, content) in enumerate(contents.items()):
+    for index, (name, (content, line, *says)) in enumerate(contents.items()):
         path = folder / f"{index}.toml"
         path.write_bytes(content)
-        yield Case("claim files", name, lambda path=path: read_claims(path))
-    yield Case("claim files", "no file", lambda: read_claims(folder / "nowhere.toml"))
-    yield Case("claim files", "a folder", lambda: read_claims(folder))
+        yield Case("claim files", name, lambda path=path: read_claims(path), (f"{path}:{line}:", *says))
+    nowhere = folder / "nowhere.toml"
+    yield Case("claim files", "no file", lambda: read_claims(nowhere), (str(nowhere), "No such file"))
+    yield Case("claim files", "a folder", lambda: read_claims(folder), (str(folder), "directory"))
 
 
 # ---------------------------------------------------------------------------- records and baselines
@@ -514,38 +611,48 @@ def some_records() -> Records:
         names,
         np.array([0, 1, 0, 1]),
         {X: columns, parse("Adv_1"): adv},
-        {"model": "toy"},
+        Provenance.from_header({"model": "toy"}),
     )
 
 
 def records(folder: Path) -> Iterator[Case]:
     whole = dumps(some_records())
     row = "a,0.png,0,"
-    changes: dict[str, str] = {
-        "nothing": "", "text": "hello", "another version": whole.replace("records 1", "records 9", 1),
-        "a header that is no JSON": whole.replace("# {", "# {{", 1), "a header cut off": whole[:60],
-        "no views": whole.replace('"views"', '"vews"', 1), "no clean images": whole.replace('"x"', '"JPG"', 1),
-        "a view that can't be read": whole.replace('"Adv_1"', '"Adv_"', 1), "a column less": whole.replace(",x:linf", "", 1),
-        "columns in another order": whole.replace("id,name", "name,id", 1), "a cell less": whole.replace(row, "a,0.png,", 1),
-        "a cell more": whole.replace(row, f"{row}9,", 1), "a label in words": whole.replace(row, "a,0.png,cat,", 1),
-        "a prediction in words": whole.replace(f"{row}0,", f"{row}zero,", 1), "a prediction of half": whole.replace(f"{row}0,", f"{row}0.5,", 1),
-        "a prediction of -4": whole.replace(f"{row}0,", f"{row}-4,", 1), "a probability of 7": whole.replace("0,0.9,", "0,7,", 1),
-        "a probability in words": whole.replace("0,0.9,", "0,much,", 1), "no probability": whole.replace("0,0.9,", "0,,", 1),
-        "a probability NaN": whole.replace("0,0.9,", "0,nan,", 1), "an infinite distance": whole.replace(",1,2\n", ",1,inf\n", 1),
-        "a distance of -1": whole.replace(",1,2\n", ",-1,2\n", 1), "an open quote": whole.replace("a,0.png", '"a,0.png', 1),
-        "a name that is no JSON": whole.replace("0.png", "\\q", 1), "a line cut off": whole[:-9], "no rows": whole[: whole.index(row)],
-        "a label of -7": whole.replace(row, "a,0.png,-7,", 1), "headers alone": "# robustcheck records 1\n",
-        "a header that is a list": "# robustcheck records 1\n# [1]\nid\n", "views that are numbers": whole.replace('"Adv_1"', "3", 1),
-        "a zero byte": whole.replace("a,0.png", "a\0,0.png", 1), "a view twice": whole.replace('"Adv_1"', '"x"', 1),
+    header = "# robustcheck records 1"
+    changes: dict[str, tuple[str, ...]] = {  # the text, and what its message names: the place, the value, what belongs there
+        "nothing": ("", header), "text": ("hello", header), "another version": (whole.replace("records 1", "records 9", 1), "records 9", header),
+        "a header that is no JSON": (whole.replace("# {", "# {{", 1), "header", "line 1 column 3"), "a header cut off": (whole[:60], "header", "lines 2 to 4"),
+        "no views": (whole.replace('"views"', '"vews"', 1), "header", "'views'"), "no clean images": (whole.replace('"x"', '"JPG"', 1), "clean images", "x"),
+        "a view that can't be read": (whole.replace('"Adv_1"', '"Adv_"', 1), "Adv_", "column 5", "number"),
+        "a column less": (whole.replace(",x:linf", "", 1), "line 12", "columns"), "columns in another order": (whole.replace("id,name", "name,id", 1), "line 12", "columns"),
+        "a cell less": (whole.replace(row, "a,0.png,", 1), "line 13", "10 cells", "11"), "a cell more": (whole.replace(row, f"{row}9,", 1), "line 13", "12 cells", "11"),
+        "a label in words": (whole.replace(row, "a,0.png,cat,", 1), "'label'", "'cat'"), "a label of -7": (whole.replace(row, "a,0.png,-7,", 1), "'label'", "'-7'", "class index"),
+        "a prediction in words": (whole.replace(f"{row}0,", f"{row}zero,", 1), "'x:prediction'", "'zero'"),
+        "a prediction of half": (whole.replace(f"{row}0,", f"{row}0.5,", 1), "'x:prediction'", "'0.5'", "class index"),
+        "a prediction of -4": (whole.replace(f"{row}0,", f"{row}-4,", 1), "'x:prediction'", "'-4'", "class index"),
+        "a probability of 7": (whole.replace("0,0.9,", "0,7,", 1), "'x:p_top'", "'7'", "0 to 1"), "a probability in words": (whole.replace("0,0.9,", "0,much,", 1), "'x:p_top'", "'much'"),
+        "a probability NaN": (whole.replace("0,0.9,", "0,nan,", 1), "'x:p_top'", "'nan'", "0 to 1"), "no probability": (whole.replace("0,0.9,", "0,,", 1), "x", "cells"),
+        "an infinite distance": (whole.replace(",1,2\n", ",1,inf\n", 1), "'Adv_1:l2'", "'inf'", "number"), "a distance of -1": (whole.replace(",1,2\n", ",-1,2\n", 1), "'Adv_1:linf'", "'-1'", "0 to 255"),
+        "an open quote": (whole.replace("a,0.png", '"a,0.png', 1), "line 12", "end of data"), "a name that is no JSON": (whole.replace("0.png", "\\q", 1), "'name'", "q'"),
+        "a line cut off": (whole[:-9], "line 16", "8 cells", "11"), "no rows": (whole[: whole.index(row)], "0 whole lines", "4 images"),
+        "headers alone": (f"{header}\n", "header"), "a header that is a list": (f"{header}\n# [1]\nid\n", "header", "list"),
+        "views that are numbers": (whole.replace('"Adv_1"', "3", 1), "int", "JPG(Adv_1)"), "a zero byte": (whole.replace("a,0.png", "a\0,0.png", 1), "zero byte"),
+        "a view twice": (whole.replace('"Adv_1"', '"x"', 1), "view", "twice"),
     }  # fmt: skip
-    for name, text in changes.items():
-        if text != whole:
-            yield Case("records", name, lambda text=text: loads(text))
-    for measure, view in (("acuracy", "x"), ("kept", "Adv_2"), ("kept", "Adv_"), ("", "x")):
+    for name, (text, *says) in changes.items():
+        assert text != whole, name
+        yield Case("records", name, lambda text=text: loads(text), ("records", "save the baseline", *says))
+    for measure, view, *says in (
+        ("acuracy", "x", "'acuracy'", "'accuracy'"),
+        ("kept", "Adv_2", "'Adv_2'", "Adv_1, x"),
+        ("kept", "Adv_", "the end", "column 5"),
+        ("", "x", "''", "accuracy"),
+    ):
         yield Case(
             "records",
             f"{measure} of {view}",
             lambda measure=measure, view=view: some_records().column(measure, view),
+            tuple(says),
         )
 
 
@@ -555,7 +662,9 @@ def baselines(folder: Path) -> Iterator[Case]:
         "a b", "a\0b", "x" * 200, "é", "a:b", "v1.", "~", "$HOME", "a\nb",
     ]  # fmt: skip
     for name in names:
-        yield Case("baselines", f"name {name[:20]!r}", lambda name=name: path_of(name, folder))
+        reserved = re.match(r"(con|nul|com\d|lpt\d|aux)\b", name, re.IGNORECASE)
+        says = (shown(name), "letters, digits", "Windows" if reserved else "not a path")
+        yield Case("baselines", f"name {name[:20]!r}", lambda name=name: path_of(name, folder), says)
     inner = folder / "robustcheck-baselines"
     inner.mkdir()
     (inner / "junk.csv").write_bytes(b"\xff\xfe junk")
@@ -563,51 +672,65 @@ def baselines(folder: Path) -> Iterator[Case]:
     (inner / "failed.csv").write_text(dumps(some_records(), {"integrity tests failed": ["chance"]}))
     (inner / "good.csv").write_text(dumps(some_records()))
     (inner / "folder.csv").mkdir()
-    for name in (
-        "junk",
-        "empty",
-        "failed",
-        "folder",
-        "godo",
-        str(inner),
-        "../robustcheck-baselines/empty.csv",
-    ):
-        yield Case("baselines", f"read {name[:30]}", lambda name=name: Baseline.read(name, folder))
-    baseline = Baseline.read("good", folder)
-    ids, labels_then, same = ("a", "b", "c", "d"), np.array([0, 1, 0, 1]), {"model": "toy"}
-    wrong: dict[str, tuple[Any, ...]] = {
-        "other images": ("accuracy", X, ("a", "b", "c", "e"), labels_then, same),
-        "fewer images": ("accuracy", X, ids[:3], labels_then[:3], same),
-        "other labels": ("accuracy", X, ids, labels_then + 1, same),
-        "another view": ("accuracy", parse("Adv_2"), ids, labels_then, same),
-        "another measure": ("acuracy", X, ids, labels_then, same),
-        "another seed": ("accuracy", X, ids, labels_then, {**same, "seed": "3"}),
-        "another codec": ("accuracy", X, ids, labels_then, {**same, "codec": "JPEG 4:4:4"}),
+    reads = {
+        "junk": ("junk.csv", "utf-8"),
+        "empty": ("empty.csv", "# robustcheck records 1"),
+        "failed": ("failed.csv", "chance"),
+        "folder": ("folder", "good"),
+        "godo": ("'godo'", "'good'"),
+        str(inner): (str(inner), "good"),
+        "../robustcheck-baselines/empty.csv": ("../robustcheck-baselines/empty.csv", "good"),
     }
-    for name, arguments in wrong.items():
-        yield Case("baselines", f"against {name}", lambda arguments=arguments: baseline.column(*arguments))
+    for name, says in reads.items():
+        yield Case("baselines", f"read {name[:30]}", lambda name=name: Baseline.read(name, folder), says)
+    baseline = Baseline.read("good", folder)
+    ids, labels_then, same = (
+        ("a", "b", "c", "d"),
+        np.array([0, 1, 0, 1]),
+        Provenance.from_header({"model": "toy"}),
+    )
+    seed = Provenance.from_header({"model": "toy", "seed": "3"})
+    codec = Provenance.from_header({"model": "toy", "codec": "JPEG 4:4:4"})
+    wrong: dict[str, tuple[tuple[Any, ...], tuple[str, ...]]] = {
+        "other images": (("accuracy", X, ("a", "b", "c", "e"), labels_then, same), ("good.csv", "1 of 4 images")),
+        "fewer images": (("accuracy", X, ids[:3], labels_then[:3], same), ("good.csv", "3", "4")),
+        "other labels": (("accuracy", X, ids, labels_then + 1, same), ("good.csv", "4 of 4")),
+        "another view": (("accuracy", parse("Adv_2"), ids, labels_then, same), ("good.csv", "'Adv_2'", "Adv_1, x")),
+        "another measure": (("acuracy", X, ids, labels_then, same), ("'acuracy'", "'accuracy'")),
+        "another seed": (("accuracy", X, ids, labels_then, seed), ("good.csv", "seed", "'3'")),
+        "another codec": (("accuracy", X, ids, labels_then, codec), ("good.csv", "codec", "'JPEG 4:4:4'")),
+    }  # fmt: skip
+    for name, (arguments, says) in wrong.items():
+        yield Case(
+            "baselines", f"against {name}", lambda arguments=arguments: baseline.column(*arguments), says
+        )
 
 
 # ------------------------------------------------------------------------------------------ options
 
 
-def command_lines() -> Iterator[str]:
-    """Options that are refused before a test runs."""
+def command_lines() -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Options that are refused before a test runs, and what their messages hold."""
     wrong = {
         "limit": ["0", "-1", "x", "1.5", "٣", "1e3", "9" * 5000], "batch-size": ["0", "many"], "seed": ["-1", "x", "0.5"],
         "budget": ["0", "all"], "alpha": ["0", "1", "5", "-0.1", "nan", "small", "5%"], "suite": ["jpg-study", "JPEG-STUDY"],
-        "findings": ["fail", "yes"], "bad-images": ["ignore", "Skip"], "save": ["../../x", "/x", "con", "a/b", ".", "a b"],
-        "compare": ["nowhere", "../../../etc/passwd"],
+        "findings": ["fail", "yes"], "bad-images": ["ignore", "Skip"],
     }  # fmt: skip
     for name, values in wrong.items():
-        yield from (f"--robustcheck-{name}={value}" for value in values)
-    yield from (f"{option.flag}=" for option in OPTIONS if option.metavar is not None)
-    yield from (
-        "--robustcheck-modle=x",
-        "--robustcheck-image=x",
-        "--robustcheck-bad-image=skip",
-        "--robustcheck-stop-erly",
-    )
+        flag = f"--robustcheck-{name}"
+        yield from ((f"{flag}={value}", (flag, shown(value, 20))) for value in values)
+    for name in ("../../x", "/x", "con", "a/b", ".", "a b"):
+        yield f"--robustcheck-save={name}", ("baseline", f"got '{name}'", "letters, digits")
+    for name in ("nowhere", "../../../etc/passwd"):  # from a folder of pytester's
+        yield f"--robustcheck-compare={name}", ("baseline", f"'{name}'", "--robustcheck-save=NAME")
+    yield from ((f"{option.flag}=", (option.flag,)) for option in OPTIONS if option.metavar is not None)
+    for typed, meant in (
+        ("modle", "model"),
+        ("image", "images"),
+        ("bad-image", "bad-images"),
+        ("stop-erly", "stop-early"),
+    ):
+        yield f"--robustcheck-{typed}=x", (f"--robustcheck-{typed}", f"'--robustcheck-{meant}'")
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ def _config(name: str) -> dict[str, Any]:
     timm = import_timm()
     architecture, _, tag = name.partition(".")
     if not timm.is_model(architecture):
-        raise unknown("timm model", architecture, timm.list_models())
+        raise unknown("timm model", architecture or name, timm.list_models())
     try:
         found = timm.models.get_pretrained_cfg(name)
     except RuntimeError:
