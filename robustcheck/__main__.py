@@ -23,7 +23,7 @@ def report(arguments: Sequence[str]) -> int:
         "--out", type=Path, default=Path("report.html"), help="PATH.html, .json or .md (default: report.html)"
     )
     options = parser.parse_args(arguments)
-    from robustcheck.report.saved import load_run
+    from robustcheck.report.loader import load_run
 
     _write(load_run(options.run), options.out)
     return 0
@@ -37,10 +37,11 @@ def compare(arguments: Sequence[str]) -> int:
     parser.add_argument("--out", type=Path, help="write it as PATH.html, .json or .md as well")
     options = parser.parse_args(arguments)
     from robustcheck.report.formats.terminal import changes
-    from robustcheck.report.saved import load_run
+    from robustcheck.report.loader import load_run
+    from robustcheck.report.summary import summary_of
 
     run = load_run([options.new], against=options.old)
-    for line in changes(run, encoding=sys.stdout.encoding or "ascii"):
+    for line in changes(summary_of(run, plots=False), encoding=sys.stdout.encoding or "ascii"):
         _say(line)
     if options.out is not None:
         _write(run, options.out)
@@ -149,16 +150,10 @@ def _parser(command: str) -> argparse.ArgumentParser:
 
 
 def _write(run: FinishedRun, path: Path) -> None:
-    from robustcheck.atomic_io import write_whole
-    from robustcheck.report.formats import github, html
-    from robustcheck.report.formats import json as data
-    from robustcheck.report.summary import facts_of
-    from robustcheck.report.texts import without_paths
+    from robustcheck.report.redaction import without_paths
+    from robustcheck.report.writers import write_by_suffix
 
-    formats = {".html": html.render, ".json": data.render, ".md": github.summary}
-    if path.suffix.lower() not in formats:
-        raise RobustcheckError(f"{path}: a report's name ends in {', '.join(sorted(formats))}")
-    write_whole(path, formats[path.suffix.lower()](facts_of(without_paths(run, Path.cwd()))))
+    write_by_suffix(without_paths(run, Path.cwd()), path)
     _say(f"written to {path}")
 
 

@@ -366,8 +366,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     terminalreporter.section("robustcheck")
     if not session.is_empty:
         from robustcheck.report.formats.terminal import render
+        from robustcheck.report.summary import summary_of
 
-        for line in render(session.finished(), encoding=_encoding(terminalreporter)):
+        for line in render(summary_of(session.finished(), plots=False), encoding=_encoding(terminalreporter)):
             terminalreporter.line(line)
     if "interrupted" in session.facts:
         for line in session.where_it_stopped():

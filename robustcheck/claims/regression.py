@@ -45,11 +45,19 @@ class Change:
         return self.new - self.old
 
     def __repr__(self) -> str:
-        bounds = interval(self.interval.low, self.interval.high, signed=True)
-        return (
-            f"{percent(self.old)} -> {percent(self.new)}: {100 * self.change:+.1f} points (about {bounds}), "
-            f"{len(self.lost)} lost, {len(self.won)} won of {self.n}, McNemar p = {self.p:.2g}"
-        )
+        bounds, counts = (self.interval.low, self.interval.high), (len(self.lost), len(self.won), self.n)
+        return change_text(self.old, self.new, bounds, counts, self.p)
+
+
+def change_text(
+    old: float, new: float, bounds: tuple[float, float], counts: tuple[int, int, int], p: float
+) -> str:
+    """Return a change in a line; `bounds` are those of the change, `counts` the images lost, won, and all."""
+    lost, won, n = counts
+    return (
+        f"{percent(old)} -> {percent(new)}: {100 * (new - old):+.1f} points (about {interval(*bounds, signed=True)}), "
+        f"{lost} lost, {won} won of {n}, McNemar p = {p:.2g}"
+    )
 
 
 def change(new: ArrayLike, old: ArrayLike) -> Change:

@@ -70,7 +70,7 @@ class Verdict:
         return self.state == "holds" or (self.undecided == "true" and self.state == "not shown")
 
     def __repr__(self) -> str:
-        return f"<{self.state}: {_claim(self)}; {self.numbers}>"
+        return f"<{self.state}: {_claim(self)}; {self.comparison}; {self.sample}>"
 
     @property
     def margin(self) -> float:
@@ -79,14 +79,30 @@ class Verdict:
         return gap if self.relation in {">=", ">"} else -gap
 
     @property
-    def numbers(self) -> str:
-        """The estimates and how many images they are from, in one line."""
-        return f"{_comparison(self)}; {_images(self)}"
+    def comparison(self) -> str:
+        """What was measured, what the claim requires, and how far apart they are."""
+        threshold, relation, distance = self.threshold, self.relation, _distance(self)
+        if self.sides is None:
+            measured = f"measured {_shown(self, self.estimate)}{_bounds(self)}"
+            return f"{measured}, required {relation} {_shown(self, threshold)}: {distance}"
+        measured, required = (_shown(self, side) for side in self.sides)
+        gap = _shown(self, self.estimate - threshold).removesuffix(" %")
+        difference = "" if self.exact else f", difference {gap}{_bounds(self, less=threshold)}"
+        return f"measured {measured}, required {relation} {required}{difference}: {distance}"
+
+    @property
+    def sample(self) -> str:
+        """How many images the numbers are from."""
+        if self.population is None:
+            return f"n = {self.seen}"
+        if self.seen == self.population:
+            return f"all {self.seen} images"
+        return f"n = {self.seen} of {self.population}"
 
     def explain(self) -> list[str]:
         """Return at most eight lines of at most 78 columns: verdict, both sides, n of N, what to do."""
         head = _wrap(f"{self.state.upper()}: {_claim(self)}", 2, first="", rest="    ")
-        numbers = _wrap(_comparison(self), 2)
+        numbers = _wrap(self.comparison, 2)
         certainty = _wrap(_certainty(self), 1)
         advice = _wrap(_advice(self), 2)
         room = MOST_LINES - sum(map(len, (head, numbers, certainty, advice)))
@@ -131,18 +147,6 @@ def _bounds(verdict: Verdict, less: float = 0.0) -> str:
     return f" ({low} .. {high})"
 
 
-def _comparison(verdict: Verdict) -> str:
-    """Return what was measured, what the claim requires, and how far apart they are."""
-    threshold, relation, distance = verdict.threshold, verdict.relation, _distance(verdict)
-    if verdict.sides is None:
-        measured = f"measured {_shown(verdict, verdict.estimate)}{_bounds(verdict)}"
-        return f"{measured}, required {relation} {_shown(verdict, threshold)}: {distance}"
-    measured, required = (_shown(verdict, side) for side in verdict.sides)
-    gap = _shown(verdict, verdict.estimate - threshold).removesuffix(" %")
-    difference = "" if verdict.exact else f", difference {gap}{_bounds(verdict, less=threshold)}"
-    return f"measured {measured}, required {relation} {required}{difference}: {distance}"
-
-
 def _distance(verdict: Verdict) -> str:
     size = abs(verdict.margin)
     if size < _ROUNDING:
@@ -158,16 +162,8 @@ def _parts(verdict: Verdict) -> str:
     return "with " + ", ".join(f"{name} {_shown(verdict, value)}" for name, value in verdict.parts)
 
 
-def _images(verdict: Verdict) -> str:
-    if verdict.population is None:
-        return f"n = {verdict.seen}"
-    if verdict.seen == verdict.population:
-        return f"all {verdict.seen} images"
-    return f"n = {verdict.seen} of {verdict.population}"
-
-
 def _certainty(verdict: Verdict) -> str:
-    images = _images(verdict)
+    images = verdict.sample
     if verdict.state == "not shown":
         return (
             f"{images}; evidence {_evidence(verdict.evidence_for)} for ({1 / verdict.alpha:.0f} needed), "

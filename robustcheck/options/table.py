@@ -35,6 +35,8 @@ class Option:
     """It may be a path, which in an ini file is meant from there."""
     is_output: bool = False
     """It is a path, whether or not anything is there yet."""
+    format: str = ""
+    """The module of `robustcheck.report.formats` that writes the report it asks for."""
     words: Mapping[str, Any] = field(default_factory=dict)
     """What it may be that is no path, and what each stands for."""
 
@@ -138,14 +140,18 @@ OPTIONS = (
         "write the run as one self-contained page",
         option_values.path(".html", ".htm"),
         is_output=True,
+        format="html",
     ),
-    Option("json", "PATH", "write the run as data, by a versioned schema", Path, is_output=True),
+    Option(
+        "json", "PATH", "write the run as data, by a versioned schema", Path, is_output=True, format="json"
+    ),
     Option(
         "records",
         "PATH",
         "write the records image by image: PATH.csv or PATH.parquet",
         option_values.path(".csv", ".parquet"),
         is_output=True,
+        format="records",
     ),
     Option(
         "artifacts",

@@ -26,6 +26,8 @@ class Measure:
     range: tuple[float, float] = (0.0, 1.0)
     label: str = ""
     """What tables call its mean."""
+    heading: str = ""
+    """What the page calls it."""
     needs_labels: bool = False
     """NaN for an image without a label."""
     is_derived: bool = False
@@ -50,6 +52,7 @@ _TABLE = (
         "accuracy",
         kind="binary",
         label="top-1",
+        heading="Top-1",
         needs_labels=True,
         is_derived=True,
     ),
@@ -59,6 +62,7 @@ _TABLE = (
         "top_probability",
         range=(0, 1 + 1e-6),
         label="p(top)",
+        heading="p(l_x)",
     ),
     Measure(
         "kept",
@@ -66,6 +70,7 @@ _TABLE = (
         "kept",
         kind="binary",
         label="kept",
+        heading="Kept",
         is_derived=True,
     ),
     Measure("linf", "largest change of a sample from the clean image, in pixel levels", range=(0, 255)),

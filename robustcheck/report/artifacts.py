@@ -16,9 +16,9 @@ from robustcheck.errors import RobustcheckError
 from robustcheck.notation import View, X
 from robustcheck.records import Records
 from robustcheck.records.csv import save
-from robustcheck.report.failure import rows_against
+from robustcheck.report.evidence import rows_against
 from robustcheck.report.pictures import as_image
-from robustcheck.report.texts import plain
+from robustcheck.report.redaction import plain
 from robustcheck.robustness import Robustness
 
 MOST_IMAGES = 8

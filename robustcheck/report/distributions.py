@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from robustcheck.notation import View, X
-from robustcheck.report.order import place
+from robustcheck.report.view_order import sort_key
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,7 +73,7 @@ def scatters_of(records: Records, views: Sequence[View]) -> tuple[tuple[Scatter,
         for view in views
         if view.kind == "defence" and view.source.kind == "attack" and view.source in there
     ]
-    defended.sort(key=lambda view: (len(view.source.written) + len(view.written), place(view)))
+    defended.sort(key=lambda view: (len(view.source.written) + len(view.written), sort_key(view)))
     drawn = defended[: MOST_SCATTERS // 2]
     pairs = [(view, X) for view in drawn if X in there] + [(view, view.source) for view in drawn]
     plots = tuple(_scatter(records, across, up) for across, up in pairs)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 TOP = 3
@@ -10,7 +11,7 @@ TOP = 3
 
 
 @dataclass(frozen=True)
-class Guess:
+class Prediction:
     """A label by name, its class index, and the probability that the classifier gives it."""
 
     name: str
@@ -28,7 +29,7 @@ class Picture:
     """A lossless WebP file, base64."""
     width: int
     height: int
-    top: tuple[Guess, ...] = ()
+    top: tuple[Prediction, ...] = ()
     right: bool | None = None
     """Whether the first label is the image's own; None where it has none, and of a change."""
 
@@ -44,17 +45,11 @@ class Panel:
     """Its label by name, or what stands for it."""
     pictures: tuple[Picture, ...]
 
-    def to_plain(self) -> dict[str, Any]:
-        """Return strings, numbers, lists and dictionaries alone."""
-        return asdict(self) | {
-            "pictures": [asdict(p) | {"top": [asdict(guess) for guess in p.top]} for p in self.pictures]
-        }
-
     @classmethod
-    def from_plain(cls, plain: dict[str, Any]) -> Panel:
-        """Return the panel that `to_plain` was asked of."""
+    def from_plain(cls, plain: Mapping[str, Any]) -> Panel:
+        """Return the panel that `dataclasses.asdict` gave as dictionaries."""
         pictures = tuple(
-            Picture(**{**picture, "top": tuple(Guess(**guess) for guess in picture["top"])})
+            Picture(**{**picture, "top": tuple(Prediction(**top) for top in picture["top"])})
             for picture in plain["pictures"]
         )
         return cls(**{**plain, "pictures": pictures})

@@ -19,8 +19,8 @@ from PIL import Image
 from robustcheck.claims import changes_since
 from robustcheck.errors import RobustcheckError
 from robustcheck.notation import View, X
-from robustcheck.report.order import place
-from robustcheck.report.panel import TOP, Guess, Panel, Picture
+from robustcheck.report.panel import TOP, Panel, Picture, Prediction
+from robustcheck.report.view_order import sort_key
 
 if TYPE_CHECKING:
     from robustcheck.evaluation.runner import ImageSample
@@ -121,7 +121,7 @@ def _trio(records: Records) -> tuple[View, View, View | None] | None:
         for view in there
         if view.kind == "defence" and view.source.kind == "attack" and view.source in there
     ]
-    return min(found, key=lambda trio: (trio[2] is None, place(trio[1])), default=None)
+    return min(found, key=lambda trio: (trio[2] is None, sort_key(trio[1])), default=None)
 
 
 def _control(defence: View) -> View | None:
@@ -132,7 +132,7 @@ def _control(defence: View) -> View | None:
 
 def _of_attacked(records: Records) -> Iterator[Choice]:
     """Yield images that the first view made from an attack lost, with the steps on its way."""
-    attacked = sorted((view for view in records.views if view.attack is not None), key=place)
+    attacked = sorted((view for view in records.views if view.attack is not None), key=sort_key)
     for view in attacked[:1]:
         lost = _right(records, X) & records.seen(view) & ~_right(records, view)
         yield Choice(f"Lost under {view}", _best(lost), tuple(dict.fromkeys((X, *view.walk()))))
@@ -163,7 +163,7 @@ def _best(mask: NDArray[np.bool_]) -> tuple[int, ...]:
 def _panel(choice: Choice, look: ImageSample, records: Records, names: ClassNames) -> Panel:
     label = int(records.labels[look.row])
     shown = [
-        _picture(str(view), look.images[view], _guesses(look.probabilities[view], names), label)
+        _picture(str(view), look.images[view], _predictions(look.probabilities[view], names), label)
         for view in choice.views
     ]
     attack = choice.views[1]
@@ -173,9 +173,9 @@ def _panel(choice: Choice, look: ImageSample, records: Records, names: ClassName
     return Panel(choice.group, records.names[look.row], name, tuple(shown))
 
 
-def _guesses(probabilities: NDArray[np.float64], names: ClassNames) -> tuple[Guess, ...]:
+def _predictions(probabilities: NDArray[np.float64], names: ClassNames) -> tuple[Prediction, ...]:
     top = np.argsort(-probabilities, kind="stable")[:TOP].tolist()
-    return tuple(Guess(names[index], index, float(probabilities[index])) for index in top)
+    return tuple(Prediction(names[index], index, float(probabilities[index])) for index in top)
 
 
 def amplified(clean: NDArray[np.uint8], changed: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:
@@ -185,7 +185,9 @@ def amplified(clean: NDArray[np.uint8], changed: NDArray[np.uint8]) -> tuple[NDA
     return np.clip(_MID + factor * change, 0, 255).astype(np.uint8), factor
 
 
-def _picture(title: str, pixels: NDArray[np.uint8], top: tuple[Guess, ...] = (), label: int = -1) -> Picture:
+def _picture(
+    title: str, pixels: NDArray[np.uint8], top: tuple[Prediction, ...] = (), label: int = -1
+) -> Picture:
     image = as_image(pixels)
     width, height = image.size
     image.thumbnail((LARGEST_SIDE, LARGEST_SIDE), Image.Resampling.LANCZOS)

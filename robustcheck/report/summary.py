@@ -1,8 +1,8 @@
-"""What a finished run comes to, as plain values: computed once, then shown as a page, as data or as Markdown."""
+"""What a finished run comes to, as plain values: computed once, then shown on a terminal or a page, or as data."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -11,13 +11,16 @@ import numpy as np
 from robustcheck.claims import changes_since
 from robustcheck.claims.intervals import clopper_pearson, t_interval
 from robustcheck.claims.record_warnings import warnings_of
+from robustcheck.claims.regression import change_text
 from robustcheck.errors import RobustcheckError
 from robustcheck.notation import View
+from robustcheck.records.measures import MEASURES, Measure, default_measure
 from robustcheck.report.distributions import Box, Scatter, box_of, scatters_of
-from robustcheck.report.order import place
 from robustcheck.report.panel import Panel
-from robustcheck.report.run import Check, Finding, FinishedRun, ReportedClaim, Study, Trouble
+from robustcheck.report.run import Check, Finding, FinishedRun, ReportedClaim, TestError
+from robustcheck.report.study import Study
 from robustcheck.report.sweeps import Sweep, sweeps_of
+from robustcheck.report.view_order import sort_key
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,19 +58,28 @@ class Row:
     view: str
     kind: str
     n: int
-    accuracy: Bounded | None
-    """None where not every image has a label."""
-    top_probability: Bounded
-    kept: Bounded
+    means: Mapping[str, Bounded | None]
+    """By measure; None where it needs labels and not every image has one."""
     largest_change: float
     """In pixel levels."""
     blind_to: tuple[str, ...]
     paper: tuple[float, float] | None
     """Top-1 accuracy and mean p(top) of the paper, where it has this view."""
 
+    @property
+    def main(self) -> tuple[str, Bounded]:
+        """The first measure that is a share of images, and its mean: accuracy, or without labels predictions kept."""
+        return next((name, mean) for name, mean in self.means.items() if mean and MEASURES[name].binary)
+
+    @property
+    def numbers(self) -> list[tuple[Measure, Bounded]]:
+        """The measures that are no shares of images, such as p(top), and their means."""
+        found = ((MEASURES[name], mean) for name, mean in self.means.items() if mean is not None)
+        return [(measure, mean) for measure, mean in found if not measure.binary]
+
 
 @dataclass(frozen=True)
-class Changed:
+class ViewChange:
     """One view against the baseline."""
 
     view: str
@@ -85,20 +97,24 @@ class Changed:
     won_names: tuple[str, ...]
     """The first of them."""
 
+    def __str__(self) -> str:
+        bounds, counts = (self.low, self.high), (self.lost, self.won, self.n)
+        return change_text(self.old, self.new, bounds, counts, self.p)
+
 
 @dataclass(frozen=True)
-class Against:
+class BaselineComparison:
     """A study against the baseline."""
 
     baseline: str
     measure: str
-    changes: tuple[Changed, ...] = ()
+    changes: tuple[ViewChange, ...] = ()
     notes: tuple[str, ...] = ()
     """What differs besides, or why there is nothing to compare."""
 
 
 @dataclass(frozen=True)
-class StudyFacts:
+class StudySummary:
     """One classifier on one image set."""
 
     model: str
@@ -115,19 +131,23 @@ class StudyFacts:
     sweeps: tuple[Sweep, ...]
     panels: tuple[Panel, ...]
     warnings: tuple[str, ...]
-    against: Against | None
+    against: BaselineComparison | None
     provenance: dict[str, str]
+
+    def mean(self, row: Row) -> Bounded:
+        """Return a view's mean of what is compared."""
+        return row.means[self.measure] or row.main[1]
 
 
 @dataclass(frozen=True)
-class Facts:
+class Summary:
     """A whole run."""
 
     claims: tuple[ReportedClaim, ...]
-    studies: tuple[StudyFacts, ...]
+    studies: tuple[StudySummary, ...]
     findings: tuple[Finding, ...]
     checks: tuple[Check, ...]
-    troubles: tuple[Trouble, ...]
+    troubles: tuple[TestError, ...]
     session: dict[str, str]
 
     def count(self, state: str) -> int:
@@ -135,11 +155,11 @@ class Facts:
         return sum(claim.state == state for claim in self.claims)
 
 
-def facts_of(run: FinishedRun) -> Facts:
-    """Return what a run comes to."""
-    return Facts(
+def summary_of(run: FinishedRun, *, plots: bool = True) -> Summary:
+    """Return what a run comes to; without `plots` what only they need is left out."""
+    return Summary(
         claims=run.claims,
-        studies=tuple(_study(study, run.baseline) for study in run.studies),
+        studies=tuple(_study(study, run.baseline, plots) for study in run.studies),
         findings=run.findings,
         checks=run.checks,
         troubles=run.troubles,
@@ -147,25 +167,27 @@ def facts_of(run: FinishedRun) -> Facts:
     )
 
 
-def _study(study: Study, baseline: Baseline | None) -> StudyFacts:
-    records = study.records
-    views = sorted((view for view in records.views if records.seen(view).any()), key=place)
+def _study(study: Study, baseline: Baseline | None, plots: bool) -> StudySummary:
+    records, provenance = study.records, study.records.provenance
+    views = sorted((view for view in records.views if records.seen(view).any()), key=sort_key)
     rows = tuple(_row(records, view) for view in views)
-    labelled = bool(rows) and all(row.accuracy is not None for row in rows)
-    means = {view: (row.accuracy if labelled else row.kept) for view, row in zip(views, rows, strict=True)}
-    scatters, left_out = scatters_of(records, views)
-    provenance = records.provenance
-    return StudyFacts(
+    measure = default_measure(
+        labelled=bool(rows) and all(mean is not None for row in rows for mean in row.means.values())
+    )
+    means = {view: row.means[measure] for view, row in zip(views, rows, strict=True)}
+    scatters, left_out = scatters_of(records, views) if plots else ((), 0)
+    drawn = {view: (mean.value, mean.low, mean.high) for view, mean in means.items() if mean and plots}
+    return StudySummary(
         model=provenance.model.name or "a model",
         images=provenance.images.summary or f"{len(records)} images",
         n=len(records),
-        measure="accuracy" if labelled else "kept",
+        measure=measure,
         stopped_early=any(row.n < len(records) for row in rows),
         rows=rows,
-        boxes=tuple(box_of(records, view) for view in views),
+        boxes=tuple(box_of(records, view) for view in views if plots),
         scatters=scatters,
         left_out=left_out,
-        sweeps=sweeps_of({view: (b.value, b.low, b.high) for view, b in means.items() if b is not None}),
+        sweeps=sweeps_of(drawn),
         panels=study.panels,
         warnings=tuple(warnings_of(records, study.classes)) if rows else (),
         against=None if baseline is None else _against(baseline, records),
@@ -175,33 +197,35 @@ def _study(study: Study, baseline: Baseline | None) -> StudyFacts:
 
 def _row(records: Records, view: View) -> Row:
     seen = records.seen(view)
-    columns = records.columns[view][seen]
+    rows = records.columns[view][seen]
     labelled = bool((records.labels[seen] >= 0).all())
-    p_top = np.clip(columns["p_top"], 0.0, 1.0)
-    interval = t_interval(p_top, 0.0, 1.0)
-    name = str(view)
     return Row(
-        view=name,
+        view=str(view),
         kind=view.kind,
-        n=int(seen.sum()),
-        accuracy=_proportion(columns["correct"]) if labelled else None,
-        top_probability=Bounded(float(p_top.mean()), interval.low, interval.high),
-        kept=_proportion(columns["kept"]),
-        largest_change=float(columns["linf"].max()),
+        n=len(rows),
+        means={
+            name: _bounded(rows[measure.column], measure) if labelled or not measure.needs_labels else None
+            for name, measure in MEASURES.items()
+        },
+        largest_change=float(rows["linf"].max()),
         blind_to=view.blind_to,
-        paper=PAPER.get(name),
+        paper=PAPER.get(str(view)),
     )
 
 
-def _proportion(values: NDArray[np.float64]) -> Bounded:
-    successes, count = round(float(values.sum())), len(values)
-    interval = clopper_pearson(successes, count)
-    return Bounded(successes / count, interval.low, interval.high)
+def _bounded(values: NDArray[np.float64], measure: Measure) -> Bounded:
+    if measure.binary:
+        successes, count = round(float(values.sum())), len(values)
+        interval = clopper_pearson(successes, count)
+        return Bounded(successes / count, interval.low, interval.high)
+    values = np.clip(values, 0.0, 1.0)
+    interval = t_interval(values, 0.0, 1.0)
+    return Bounded(float(values.mean()), interval.low, interval.high)
 
 
-def _against(baseline: Baseline, records: Records) -> Against:
-    measure = "accuracy" if (records.labels >= 0).all() else "kept"
-    against = Against(baseline.path.name, measure)
+def _against(baseline: Baseline, records: Records) -> BaselineComparison:
+    measure = default_measure(labelled=bool((records.labels >= 0).all()))
+    against = BaselineComparison(baseline.path.name, measure)
     try:
         changes = tuple(_changes(baseline, records))
     except RobustcheckError as error:
@@ -212,13 +236,13 @@ def _against(baseline: Baseline, records: Records) -> Against:
     return replace(against, changes=changes, notes=tuple(notes))
 
 
-def _changes(baseline: Baseline, records: Records) -> Iterator[Changed]:
-    for view, change in sorted(changes_since(baseline, records), key=lambda pair: place(pair[0])):
+def _changes(baseline: Baseline, records: Records) -> Iterator[ViewChange]:
+    for view, change in sorted(changes_since(baseline, records), key=lambda pair: sort_key(pair[0])):
         lost, won = (
             tuple(records.names[image] for image in images[:MOST_NAMES])
             for images in (change.lost, change.won)
         )
-        yield Changed(
+        yield ViewChange(
             view=str(view),
             kind=view.kind,
             old=change.old,

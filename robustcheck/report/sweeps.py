@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from robustcheck.notation import View, X
-from robustcheck.report.order import place
+from robustcheck.report.view_order import sort_key
 
 Axis = Literal["epsilon", "quality"]
 _AXES: tuple[tuple[Axis, tuple[str, ...]], ...] = (
@@ -73,7 +73,7 @@ def sweeps_of(means: Mapping[View, tuple[float, float, float]]) -> tuple[Sweep, 
 
 def _line(name: str, views: Mapping[float, View], means: Mapping[View, tuple[float, float, float]]) -> Line:
     ordered = sorted(views.items())
-    longest = max((view for _, view in ordered), key=place)
+    longest = max((view for _, view in ordered), key=sort_key)
     return Line(name, longest.kind, tuple(Point(amount, *means[view]) for amount, view in ordered))
 
 

@@ -1,18 +1,25 @@
-"""The reports that a run was asked for: checked before it, written after it, each imported when it is."""
+"""The reports that a run was asked for: checked before it, written after it, each imported when it is.
+
+A report's format is a module of `robustcheck.report.formats` that its option names. It has NAME, that of the option;
+`check(settings)`, where something may be missing; `write(run, summary, path)`, which returns the files that it wrote;
+and, where `python -m robustcheck report` is to make it, the SUFFIX of its files and `render(summary)`.
+"""
 
 from __future__ import annotations
 
 import os
+import pkgutil
 import shlex
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from robustcheck.atomic_io import write_whole
 from robustcheck.byte_size import write_size
 from robustcheck.errors import RobustcheckError
-from robustcheck.options.table import Settings
+from robustcheck.options.table import OPTIONS, Settings
+from robustcheck.report import formats
 
 if TYPE_CHECKING:
     from robustcheck.report.run import FinishedRun
@@ -24,29 +31,21 @@ _REPORTS = ("artifacts", "full-paths", "json", "records", "refresh", "report", "
 
 def check(settings: Settings) -> None:
     """Raise `RobustcheckError` where a report can't be written: a run may take hours before it would show."""
-    if settings.report is not None:
-        from robustcheck.report.formats.html import require_jinja2
-
-        require_jinja2()
-    if settings.records is not None and settings.records.suffix.lower() == ".parquet":
-        from robustcheck.records.tables import require_pyarrow
-
-        require_pyarrow()
+    for module, path in _asked_for(settings):
+        if path.is_dir():
+            raise RobustcheckError(f"--robustcheck-{module.NAME}={path} is a folder; give the path of a file")
+        getattr(module, "check", lambda _settings: None)(settings)
     if settings.store not in {None, "off"}:
         from robustcheck.records.tables import require_pyarrow
 
         require_pyarrow()
-    for name in ("report", "json", "records"):
-        path: Path | None = getattr(settings, name)
-        if path is not None and path.is_dir():
-            raise RobustcheckError(f"--robustcheck-{name}={path} is a folder; give the path of a file")
     if settings.artifacts is not None and settings.artifacts.is_file():
         raise RobustcheckError(f"--robustcheck-artifacts={settings.artifacts} is a file; give a folder")
 
 
 def are_asked_for(settings: Settings) -> bool:
     """Whether any report of the whole run is."""
-    return any((settings.report, settings.json, settings.records))
+    return any(getattr(settings, option.name) for option in OPTIONS if option.format)
 
 
 def is_read_by_ci(add_suite_property: object) -> bool:
@@ -57,45 +56,56 @@ def is_read_by_ci(add_suite_property: object) -> bool:
 
 def shown(run: FinishedRun, settings: Settings, root: Path) -> FinishedRun:
     """Return the run as reports that leave the machine show it."""
-    from robustcheck.report.texts import without_paths
+    from robustcheck.report.redaction import without_paths
 
     return run if settings.full_paths else without_paths(run, root)
 
 
 def write(run: FinishedRun, settings: Settings) -> Iterator[str]:
     """Write what is asked for and yield a line for each file; raises `RobustcheckError` for one that can't be."""
-    from robustcheck.report.summary import facts_of
+    from robustcheck.report.summary import summary_of
 
-    facts = facts_of(run) if settings.report or settings.json else None
-    if settings.report is not None and facts is not None:
-        from robustcheck.report.formats.html import render
+    asked = list(_asked_for(settings))
+    summary = summary_of(run, plots=bool(asked))
+    for module, path in asked:
+        try:
+            written = module.write(run, summary, path)
+        except RobustcheckError as error:
+            raise RobustcheckError(f"--robustcheck-{module.NAME}: {error}") from None
+        yield from (
+            f"{module.NAME} written to {file} ({write_size(file.stat().st_size)})" for file in written
+        )
 
-        yield _written(settings.report, "report", lambda path: write_whole(path, render(facts)))
-    if settings.json is not None and facts is not None:
-        from robustcheck.report.formats.json import render as as_json
 
-        yield _written(settings.json, "json", lambda path: write_whole(path, as_json(facts)))
-    if settings.records is not None:
-        for path, at in _one_each(settings.records, len(run.studies)):
-            yield _written(path, "records", lambda path, at=at: _write_records(run, at, path))  # type: ignore[misc]
+def write_by_suffix(run: FinishedRun, path: Path) -> None:
+    """Write a run in the format that a file's name ends in; raises `RobustcheckError` for another ending."""
+    from robustcheck.report.summary import summary_of
+
+    modules = [
+        import_module(f"{formats.__name__}.{each.name}") for each in pkgutil.iter_modules(formats.__path__)
+    ]
+    by_suffix = {module.SUFFIX: module for module in modules if hasattr(module, "SUFFIX")}
+    if path.suffix.lower() not in by_suffix:
+        raise RobustcheckError(f"{path}: a report's name ends in {', '.join(sorted(by_suffix))}")
+    write_whole(path, by_suffix[path.suffix.lower()].render(summary_of(run)))
 
 
 def tell_ci(
     run: FinishedRun, root: Path, add_suite_property: Callable[[str, object], None] | None
 ) -> Iterator[str]:
     """Tell the CI system: the JUnit file's suite, GitHub's summary; yield GitHub's annotations."""
-    from robustcheck.report.summary import facts_of
+    from robustcheck.report.summary import summary_of
 
-    facts = facts_of(run)
+    summary = summary_of(run, plots=False)
     if add_suite_property is not None:
         from robustcheck.report.formats.junit import of_suite
 
-        for name, text in of_suite(facts):
+        for name, text in of_suite(summary):
             add_suite_property(name, text)
     from robustcheck.report.formats.github import append_summary, error_commands
 
     try:
-        append_summary(facts)
+        append_summary(summary)
     except OSError as error:
         yield f"no summary was written: {error}"
     yield from error_commands(run.claims, root)
@@ -112,34 +122,9 @@ def reproduce(nodeid: str, settings: Settings) -> str:
     return shlex.join(["pytest", *chosen, *given])
 
 
-def _one_each(path: Path, count: int) -> Iterator[tuple[Path, int]]:
-    """Yield a file for each study: the one that was named, or where they are several, numbered ones."""
-    for at in range(count):
-        yield (path if count == 1 else path.with_name(f"{path.stem}-{at + 1}{path.suffix}")), at
-
-
-def _write_records(run: FinishedRun, at: int, path: Path) -> None:
-    """Write a study's records, with what else the page needs of the run in the header."""
-    from robustcheck.records.tables import write as write_records
-
-    study = run.studies[at]
-    extra = {
-        "classes": study.classes,
-        "integrity tests failed": list(run.failed_integrity),
-        "run": {
-            "claims": [asdict(claim) for claim in run.claims],
-            "findings": [asdict(finding) for finding in run.findings],
-            "checks": [asdict(check) for check in run.checks],
-            "troubles": [asdict(trouble) for trouble in run.troubles],
-            "session": dict(run.session),
-        },
-    }
-    write_records(study.records, path, extra)
-
-
-def _written(path: Path, name: str, save: Callable[[Path], None]) -> str:
-    try:
-        save(path)
-    except RobustcheckError as error:
-        raise RobustcheckError(f"--robustcheck-{name}: {error}") from None
-    return f"{name} written to {path} ({write_size(path.stat().st_size)})"
+def _asked_for(settings: Settings) -> Iterator[tuple[Any, Path]]:
+    """Yield the module of each report that is asked for, and where it is to be written."""
+    for option in OPTIONS:
+        path = getattr(settings, option.name) if option.format else None
+        if path is not None:
+            yield import_module(f"{formats.__name__}.{option.format}"), path

@@ -54,7 +54,7 @@ def sections(session: Session, item: pytest.Item) -> list[tuple[str, str]]:
     found = []
     for robustness, subject, verdict in session.verdicts.get(item, ()):
         if verdict.state != "holds":
-            from robustcheck.report.failure import evidence
+            from robustcheck.report.evidence import evidence
 
             explained = any(verdict is other for other in session.explained)
             lines = [*([] if explained else verdict.explain()), *evidence(subject, robustness)]
@@ -67,10 +67,10 @@ def sections(session: Session, item: pytest.Item) -> list[tuple[str, str]]:
 def note_trouble(session: Session, item: pytest.Item, error: BaseException | None) -> None:
     """Have a test that failed without a claim that did not hold appear in the reports."""
     if all(verdict.state == "holds" for *_, verdict in session.verdicts.get(item, ())):
-        from robustcheck.report.run import Trouble
+        from robustcheck.report.run import TestError
 
-        trouble = Trouble(item.nodeid, str(error) or type(error).__name__)
-        item.user_properties.append((Trouble.PROPERTY, trouble.to_json()))
+        reported = TestError(item.nodeid, str(error) or type(error).__name__)
+        item.user_properties.append((TestError.PROPERTY, reported.to_json()))
 
 
 def end_at_the_users_line(session: Session, info: pytest.ExceptionInfo[BaseException]) -> None:

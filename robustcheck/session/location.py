@@ -9,18 +9,22 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from robustcheck.report.run import Place
+    from robustcheck.report.run import SourceLocation
 
 
-def place_of(item: pytest.Item) -> Place:
-    """Return the place of the claim that is being decided: of a file of claims, or the test's line that is running."""
-    from robustcheck.report.run import Place
+def location_of(item: pytest.Item, number: int) -> SourceLocation:
+    """Return where the claim that is being decided stands: in a file of claims, or at the test's line that is running.
+
+    `number` tells the claims of a test apart, from 1.
+    """
+    from robustcheck.report.run import SourceLocation
 
     declared = getattr(item, "declared", None)
     line = declared.line if declared is not None else _running_line(item.path)
     if line is None:
         line = (item.reportinfo()[1] or 0) + 1
-    return Place(item.nodeid, below(item.path, item.config.rootpath), line)
+    name = item.nodeid if declared is not None else f"{item.nodeid}#{number}"
+    return SourceLocation(name, item.nodeid, below(item.path, item.config.rootpath), line)
 
 
 def below(path: Path, root: Path) -> str:

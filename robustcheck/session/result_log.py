@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import pytest
 
 if TYPE_CHECKING:
-    from robustcheck.report.run import Check, Finding, ReportedClaim, Trouble
+    from robustcheck.report.run import Check, Finding, ReportedClaim, TestError
 
 Reported = TypeVar("Reported")
 INTEGRITY = "test_trust_"
@@ -24,7 +24,7 @@ class Log:
         self.claims: list[ReportedClaim] = []
         self.findings: list[Finding] = []
         self.checks: list[Check] = []
-        self.troubles: list[Trouble] = []
+        self.troubles: list[TestError] = []
         self.failed_integrity: list[str] = []
         self.on_properties: Callable[[pytest.TestReport], None] = lambda _report: None
         """What else is to become of the properties of a test that has ended."""
@@ -32,6 +32,8 @@ class Log:
         """Where a test stands among those collected: from workers of pytest-xdist they come in any order."""
         self._positions: dict[int, int] = {}
         self._failed: set[str] = set()
+        self._expected: set[str] = set()
+        """The tests that failed as their mark says they would."""
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -40,6 +42,8 @@ class Log:
             self._failed.add(report.nodeid)
             if f"::{INTEGRITY}" in report.nodeid:
                 self.failed_integrity.append(report.nodeid.partition(f"::{INTEGRITY}")[2])
+        if report.skipped and hasattr(report, "wasxfail"):
+            self._expected.add(report.nodeid)
         if report.when != "teardown":
             return
         for name, text in report.user_properties:
@@ -49,18 +53,19 @@ class Log:
 
     def _take_in(self, name: str, text: str, test: str) -> None:
         """Note what a test's property reports, in the order of the tests."""
-        from robustcheck.report.run import Check, Finding, ReportedClaim, Trouble
+        from robustcheck.report.run import Check, Finding, ReportedClaim, TestError
 
-        if name == Finding.PROPERTY:
+        if name == ReportedClaim.PROPERTY:
+            claim = ReportedClaim.from_json(text)
+            failed = test in self._failed and claim.state != "holds"
+            expected = test in self._expected and claim.state != "holds"
+            self._add(self.claims, replace(claim, failed=failed, expected_to_fail=expected), test)
+        elif name == Finding.PROPERTY:
             self._add(self.findings, Finding.from_json(text), test)
         elif name == Check.PROPERTY:
             self._add(self.checks, Check.from_json(text), test)
-        elif name == ReportedClaim.PROPERTY:
-            claim = ReportedClaim.from_json(text)
-            failed = test in self._failed and claim.state != "holds"
-            self._add(self.claims, replace(claim, failed=failed), test)
-        elif name == Trouble.PROPERTY:
-            self._add(self.troubles, Trouble.from_json(text), test)
+        elif name == TestError.PROPERTY:
+            self._add(self.troubles, TestError.from_json(text), test)
 
     def _add(self, others: list[Reported], reported: Reported, test: str) -> None:
         self._positions[id(reported)] = self.position.get(test, 0)

@@ -13,7 +13,7 @@ import pytest
 from robustcheck.errors import RobustcheckError
 from robustcheck.options.table import Settings
 from robustcheck.report import writers as outputs
-from robustcheck.session.location import place_of
+from robustcheck.session.location import location_of
 from robustcheck.session.resources import Resources
 from robustcheck.session.result_log import Log
 
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from robustcheck.records import Records
     from robustcheck.records.baseline import Baseline
     from robustcheck.report.panel import Panel
-    from robustcheck.report.run import FinishedRun, Study
+    from robustcheck.report.run import FinishedRun
+    from robustcheck.report.study import Study
     from robustcheck.robustness import Robustness
     from robustcheck.session.xdist import Worker
     from robustcheck.store.stats import Stored
@@ -300,9 +301,8 @@ class Session:
         self.verdicts[self.current_test].append((robustness, subject, verdict))
         if self.current_test is not None:
             views = (subject,) if isinstance(subject, View) else subject.views
-            reported = ReportedClaim.of(
-                verdict, robustness.classifier.name, views=views, place=place_of(self.current_test)
-            )
+            place = location_of(self.current_test, len(self.verdicts[self.current_test]))
+            reported = ReportedClaim.of(verdict, robustness.classifier.name, views=views, place=place)
             self.current_test.user_properties.append((ReportedClaim.PROPERTY, reported.to_json()))
 
     def studies(self) -> list[Study]:
@@ -310,7 +310,7 @@ class Session:
         made = [robustness for *_, robustness in self._made if robustness.is_evaluated]
         if not made:
             return []
-        from robustcheck.report.run import Study
+        from robustcheck.report.study import Study
 
         return [
             Study(robustness.records, robustness.classifier.class_count, self._panels(robustness))
@@ -329,7 +329,8 @@ class Session:
 
     def finished(self) -> FinishedRun:
         """Return all there is to report, with what the workers sent."""
-        from robustcheck.report.run import FinishedRun, merge_studies
+        from robustcheck.report.run import FinishedRun
+        from robustcheck.report.study import merge_studies
 
         log, studies = self.log, merge_studies([*self.studies(), *self._from_workers])
         return FinishedRun(
@@ -357,7 +358,7 @@ class Session:
         """Take in what a worker of pytest-xdist told; one that evaluated nothing has no studies."""
         self.resources.messages.update(dict.fromkeys(told["said"]))
         if told["studies"]:
-            from robustcheck.report.run import Study
+            from robustcheck.report.study import Study
             from robustcheck.store.stats import Stored
 
             self._from_workers += map(Study.from_plain, told["studies"])

@@ -7,8 +7,9 @@ from robustcheck.notation import parse
 from robustcheck.records import Records
 from robustcheck.report.formats import html
 from robustcheck.report.formats import json as data
-from robustcheck.report.run import FinishedRun, Study
-from robustcheck.report.summary import facts_of
+from robustcheck.report.run import FinishedRun
+from robustcheck.report.study import Study
+from robustcheck.report.summary import summary_of
 
 IMAGES = 50_000
 VIEWS = ("x", *(f"Adv_{e}" for e in range(1, 11)), *(f"JPG(Adv_{e})" for e in range(1, 10)))
@@ -35,6 +36,6 @@ def run():
 
 @pytest.mark.parametrize("render", [html.render, data.render], ids=["page", "json"])
 def test_large_run(robustcheck_benchmark, run, render):
-    text = robustcheck_benchmark(lambda: render(facts_of(run)), images=IMAGES)
+    text = robustcheck_benchmark(lambda: render(summary_of(run)), images=IMAGES)
     robustcheck_benchmark.note(f"{len(text.encode()):,} bytes")
     assert len(text.encode()) < 1_000_000

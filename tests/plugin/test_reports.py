@@ -8,7 +8,9 @@ import pytest
 from PIL import Image
 
 import robustcheck.report.pictures  # noqa: F401 - pytester forgets what is first imported inside
+from robustcheck.records import tables as record_tables
 from robustcheck.records.tables import read
+from robustcheck.report.formats import html
 
 TESTS = """
 import pytest
@@ -136,9 +138,6 @@ def test_report_that_cannot_be_written_is_a_usage_error_before_the_run(asked, op
     ("option", "package"), [("report=r.html", "jinja2"), ("records=r.parquet", "pyarrow")]
 )
 def test_missing_package_is_named_before_the_run(asked, monkeypatch, option, package):
-    from robustcheck.records import tables as record_tables
-    from robustcheck.report.formats import html
-
     for module in (html, record_tables):
         monkeypatch.setattr(module, "find_spec", lambda name: None if name == package else object())
     result = asked.runpytest(f"--robustcheck-{option}")
@@ -175,10 +174,37 @@ def test_run_without_reports_imports_none_of_them(repository):
 def pytest_unconfigure():
     import sys
     heavy = {"pyarrow", "robustcheck.report.formats.html", "robustcheck.report.formats.json"}
-    heavy |= {"robustcheck.report.summary", "robustcheck.report.pictures", "robustcheck.report.formats.github"}
+    heavy |= {"robustcheck.report.pictures", "robustcheck.report.formats.github"}
     print("imported:", sorted(heavy & set(sys.modules)))
 """
     )
     result = repository.runpytest_subprocess("-s", "--robustcheck-store=off")  # a store imports pyarrow
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["imported: []"])
+
+
+def test_claims_have_ids_that_stay_and_states_that_know_of_xfail(repository):
+    repository.makepyfile(
+        """
+        import pytest
+
+        def test_two(robustness):
+            assert robustness["x"].accuracy >= 0.1
+            assert robustness.check("accuracy(x) >= 20%")
+
+        @pytest.mark.xfail(reason="not yet")
+        def test_more(robustness):
+            assert robustness["x"].accuracy >= 0.9999
+        """
+    )
+    (repository.path / "robustcheck.toml").write_text('[claims]\nclean = "accuracy(x) >= 10%"\n')
+    result = repository.runpytest("--robustcheck-json=run.json")
+    result.assert_outcomes(passed=2, xfailed=1)
+    claims = json.loads((repository.path / "run.json").read_text())["claims"]
+    name = "test_claims_have_ids_that_stay_and_states_that_know_of_xfail.py"
+    assert {claim["id"]: (claim["role"], claim["state"], claim["verdict"]) for claim in claims} == {
+        f"{name}::test_two#1": ("claim", "holds", "holds"),
+        f"{name}::test_two#2": ("claim", "holds", "holds"),
+        f"{name}::test_more#1": ("claim", "expected to fail", "refuted"),
+        "robustcheck.toml::clean": ("claim", "holds", "holds"),
+    }

@@ -10,8 +10,9 @@ import pytest
 from robustcheck.notation import parse
 from robustcheck.records import Records, as_rows
 from robustcheck.records.provenance import Provenance
-from robustcheck.report.panel import Guess, Panel, Picture
-from robustcheck.report.run import Check, Finding, FinishedRun, ReportedClaim, Study
+from robustcheck.report.panel import Panel, Picture, Prediction
+from robustcheck.report.run import Check, Finding, FinishedRun, ReportedClaim
+from robustcheck.report.study import Study
 
 VIEWS = ("x", "Adv_1", "JPG(Adv_1)", "JPG_noise(Adv_1)")
 DOT = "UklGRh4AAABXRUJQVlA4TBEAAAAvAAAAAAdQjyLXo/+BiOh/AAA="  # a WebP of one pixel
@@ -72,14 +73,21 @@ def made_claim(state="holds", text="accuracy(JPG(Adv_1)) >= 0.45", **rest):
     numbers = {"estimate": 0.5, "low": 0.4, "high": 0.6, "threshold": 0.45, "relation": ">=", "percent": True}
     known = {"seen": 300, "population": 1000, "alpha": 0.05, "views": ("JPG(Adv_1)",), "attack": "blind"}
     place = {"test": "test_it.py::test_it", "file": "test_it.py", "line": 7}
-    told = "left 50.0 % (40.0 .. 60.0), right 45.0 %: 5.0 points to spare; n = 300 of 1000, alpha 0.05"
+    words = {
+        "comparison": "left 50.0 % (40.0 .. 60.0), right 45.0 %: 5.0 points to spare",
+        "sample": "n = 300 of 1000, alpha 0.05",
+    }
     return ReportedClaim(
-        state, text, told, model="toy", **{"notes": ("a note",), **numbers, **known, **place, **rest}
+        state,
+        text,
+        "; ".join(words.values()),
+        model="toy",
+        **{"notes": ("a note",), **words, **numbers, **known, **place, **rest},
     )
 
 
 def made_panel(image="image-0.png", label="tench", guess="tench"):
-    top = (Guess(guess, 0, 0.9), Guess("goldfish", 1, 0.07), Guess("shark", 2, 0.01))
+    top = (Prediction(guess, 0, 0.9), Prediction("goldfish", 1, 0.07), Prediction("shark", 2, 0.01))
     pictures = tuple(Picture(view, DOT, 1, 1, top, right=True) for view in VIEWS[:3])
     return Panel("Given back by JPEG", image, label, (*pictures, Picture("Adv_1 - x, times 64", DOT, 1, 1)))
 

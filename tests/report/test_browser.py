@@ -5,8 +5,9 @@ import shutil
 import pytest
 
 from robustcheck.report.formats.html import render
-from robustcheck.report.run import FinishedRun, Study
-from robustcheck.report.summary import facts_of
+from robustcheck.report.run import FinishedRun
+from robustcheck.report.study import Study
+from robustcheck.report.summary import summary_of
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 QUIET = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
@@ -32,7 +33,7 @@ def opened(browser, tmp_path):
 
     def opens(run, *, width=1280, scheme="light", script=True):
         path = tmp_path / "report.html"
-        path.write_text(render(facts_of(run)), encoding="utf-8")
+        path.write_text(render(summary_of(run)), encoding="utf-8")
         context = browser.new_context(
             viewport={"width": width, "height": 800}, color_scheme=scheme, java_script_enabled=script
         )

@@ -14,7 +14,7 @@ from robustcheck.images import ImageSet
 from robustcheck.notation import parse
 from robustcheck.records.baseline import Baseline
 from robustcheck.report.pictures import choose, panels_of
-from robustcheck.report.run import Study, merge_studies
+from robustcheck.report.study import Study, merge_studies
 from robustcheck.report.sweeps import sweeps_of
 from robustcheck.robustness import Robustness
 

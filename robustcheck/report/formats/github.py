@@ -7,11 +7,13 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from robustcheck.records.measures import MEASURES
+from robustcheck.report.redaction import plain
 from robustcheck.report.run import ReportedClaim
-from robustcheck.report.summary import Facts, StudyFacts
-from robustcheck.report.texts import plain
+from robustcheck.report.summary import StudySummary, Summary
 from robustcheck.text import interval, percent
 
+SUFFIX = ".md"
 LARGEST = 1024 * 1024
 """Bytes that GitHub takes of the summaries of one step; one that is larger is not shown at all."""
 MOST_ANNOTATIONS = 10
@@ -21,12 +23,12 @@ _SIGNS = {"holds": "✅", "refuted": "❌", "not shown": "❔"}
 _MARKS = re.compile(r"([\\`*_{}\[\]()<>#+!|~&@$-])")
 
 
-def summary(facts: Facts, *, room: int = LARGEST) -> str:
+def render(summary: Summary, *, room: int = LARGEST) -> str:
     """Return verdicts and tables in GitHub's Markdown, of at most `room` bytes: what is too much is left out, and said."""
     rest = "\n_The rest was left out: GitHub takes 1 MiB of a step._\n"
     left = room - len(rest.encode())
     kept: list[str] = []
-    for part in _parts(facts):
+    for part in _parts(summary):
         left -= len(part.encode())
         if left < 0:
             return "".join([*kept, rest]) if kept else ""
@@ -34,45 +36,45 @@ def summary(facts: Facts, *, room: int = LARGEST) -> str:
     return "".join(kept)
 
 
-def _parts(facts: Facts) -> Iterator[str]:
+def _parts(summary: Summary) -> Iterator[str]:
     yield "## robustcheck\n\n"
-    for study in facts.studies:
+    for study in summary.studies:
         for warning in study.warnings:
             yield f"> [!WARNING]\n> {prose(warning)}\n\n"
-    for trouble in facts.troubles:
+    for trouble in summary.troubles:
         yield f"> [!CAUTION]\n> Nothing was decided by {code(trouble.test)}: {prose(trouble.text[:MOST_OF_A_TEXT])}\n\n"
-    if facts.claims:
-        held = f"**{facts.count('holds')} of {len(facts.claims)} claims hold.**"
+    if summary.claims:
+        held = f"**{summary.count('holds')} of {len(summary.claims)} claims hold.**"
         yield f"{held}\n\n| | claim | estimate | bounds | images | attack |\n|---|---|---|--:|--:|---|\n"
-        yield from (_claim(claim) for claim in facts.claims)
+        yield from (_claim(claim) for claim in summary.claims)
         yield "\n"
-    for study in facts.studies:
+    for study in summary.studies:
         yield f"### {prose(study.model)} on {prose(study.images)}\n\n"
         yield from _table(study)
         yield from _against(study)
-    if facts.findings:
+    if summary.findings:
         yield "### Findings of arXiv 1608.00853\n\n"
-        for finding in facts.findings:
+        for finding in summary.findings:
             state = "holds here" if finding.holds else "does not hold here"
             yield f"- {prose(finding.text)}: **{state}**. {prose(finding.numbers)}\n"
         yield "\n"
-    failed = [check for check in facts.checks if check.state == "failed"]
-    if facts.checks:
-        yield f"### Checks of the evaluation\n\n{len(facts.checks) - len(failed)} of {len(facts.checks)} without a fault.\n\n"
+    failed = [check for check in summary.checks if check.state == "failed"]
+    if summary.checks:
+        yield f"### Checks of the evaluation\n\n{len(summary.checks) - len(failed)} of {len(summary.checks)} without a fault.\n\n"
         yield from (f"- ❌ {prose(check.name)}: {prose(check.text)}\n" for check in failed)
         yield "\n"
-    for study in facts.studies:
-        yield _provenance({**study.provenance, **facts.session})
+    for study in summary.studies:
+        yield _provenance({**study.provenance, **summary.session})
 
 
-def _provenance(told: Mapping[str, str]) -> str:
-    rows = "".join(f"| {prose(name)} | {code(text, cell=True)} |\n" for name, text in told.items())
+def _provenance(lines: Mapping[str, str]) -> str:
+    rows = "".join(f"| {prose(name)} | {code(text, cell=True)} |\n" for name, text in lines.items())
     return f"<details><summary>Provenance</summary>\n\n| | |\n|---|---|\n{rows}\n</details>\n"
 
 
 def _claim(claim: ReportedClaim) -> str:
     percents = claim.estimate is not None
-    estimate = prose(claim.numbers.split("; ")[0])
+    estimate = prose(claim.comparison or claim.numbers)
     bounds = "exact" if claim.exact else f"{percent(claim.low)} to {percent(claim.high)}" if percents else ""
     images = f"{claim.seen:,} of {claim.population:,}" if claim.population else f"{claim.seen:,}"
     return (
@@ -81,19 +83,21 @@ def _claim(claim: ReportedClaim) -> str:
     )
 
 
-def _table(study: StudyFacts) -> Iterator[str]:
-    first = "top-1" if study.measure == "accuracy" else "kept"
-    yield f"| view | {first} | 95 % interval | p(top) | n |\n|---|--:|:-:|--:|--:|\n"
+def _table(study: StudySummary) -> Iterator[str]:
+    measures = [MEASURES[study.measure], *(measure for measure in MEASURES.values() if not measure.binary)]
+    first, *others = (measure.label for measure in measures)
+    yield f"| view | {first} | 95 % interval | {' | '.join(others)} | n |\n"
+    yield f"|---|--:|:-:|{'--:|' * len(others)}--:|\n"
     for row in study.rows:
-        shown = row.accuracy if study.measure == "accuracy" and row.accuracy else row.kept
+        shown, numbers = study.mean(row), "".join(f"{mean.value:.3f} | " for _, mean in row.numbers)
         yield (
             f"| {code(row.view, cell=True)} | {percent(shown.value)} | {interval(shown.low, shown.high)} % | "
-            f"{row.top_probability.value:.3f} | {row.n:,} |\n"
+            f"{numbers}{row.n:,} |\n"
         )
     yield "\n"
 
 
-def _against(study: StudyFacts) -> Iterator[str]:
+def _against(study: StudySummary) -> Iterator[str]:
     if study.against is None:
         return
     yield f"Against the baseline {code(study.against.baseline)}:\n\n"
@@ -131,7 +135,7 @@ def prose(text: str) -> str:
     return _MARKS.sub(r"\\\1", plain(" ".join(text.split())))
 
 
-def append_summary(facts: Facts, environment: Mapping[str, str] = os.environ) -> None:
+def append_summary(summary: Summary, environment: Mapping[str, str] = os.environ) -> None:
     """Append the summary to the file that GITHUB_STEP_SUMMARY names, if it does, within what GitHub takes."""
     named = environment.get("GITHUB_STEP_SUMMARY")
     if not named:
@@ -139,7 +143,7 @@ def append_summary(facts: Facts, environment: Mapping[str, str] = os.environ) ->
     path = Path(named)
     room = LARGEST - (path.stat().st_size if path.exists() else 0)
     with path.open("a", encoding="utf-8", newline="\n") as file:
-        file.write(summary(facts, room=room))
+        file.write(render(summary, room=room))
 
 
 def error_commands(

@@ -9,10 +9,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from robustcheck.atomic_io import write_whole
 from robustcheck.errors import RobustcheckError
+from robustcheck.options.table import Settings
 from robustcheck.report.formats import html_plots as plots
-from robustcheck.report.summary import Facts, StudyFacts
-from robustcheck.report.texts import plain
+from robustcheck.report.redaction import plain
+from robustcheck.report.run import FinishedRun
+from robustcheck.report.summary import StudySummary, Summary
 from robustcheck.text import percent
 
 if TYPE_CHECKING:
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 
     from robustcheck.report.summary import Row
 
+NAME = "report"
+SUFFIX = ".html"
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_CLAIMS = 2000
 """More would make a page that no one reads and no browser likes."""
@@ -28,7 +33,7 @@ STATES = {"holds": ("✓", "holds"), "refuted": ("✗", "refuted"), "not shown":
 """A sign and a CSS class for each verdict; the word stands beside the sign."""
 
 
-def require_jinja2() -> None:
+def check(_settings: Settings | None = None) -> None:
     """Raise `RobustcheckError` that says what to install, where Jinja2 is not."""
     if find_spec("jinja2") is None:
         raise RobustcheckError(
@@ -36,31 +41,37 @@ def require_jinja2() -> None:
         )
 
 
-def render(facts: Facts) -> str:
+def write(_run: FinishedRun, summary: Summary, path: Path) -> list[Path]:
+    """Write the page."""
+    write_whole(path, render(summary))
+    return [path]
+
+
+def render(summary: Summary) -> str:
     """Return the page; every text in it that is not ours is escaped by the template engine."""
-    require_jinja2()
+    check()
     script = (TEMPLATES / "sort.js").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     page = (
         _environment()
         .get_template("page.html")
         .render(
-            facts=facts,
-            claims=facts.claims[:MOST_CLAIMS],
-            title=_title(facts),
+            summary=summary,
+            claims=summary.claims[:MOST_CLAIMS],
+            title=_title(summary),
             states=STATES,
             plots=plots,
             script=_ours(script),
             style=_ours((TEMPLATES / "style.css").read_text("utf-8")),
             script_hash=_ours(f"'sha256-{digest}'"),
             headline=headline,
-            several=len({claim.model for claim in facts.claims}) > 1,
+            several=len({claim.model for claim in summary.claims}) > 1,
         )
     )
     return re.sub(r"\n\s*\n+", "\n", page)
 
 
-def headline(study: StudyFacts) -> list[tuple[str, Row]]:
+def headline(study: StudySummary) -> list[tuple[str, Row]]:
     """Return the rows to begin with, each with what it is: clean images, the first attack, its first defence."""
     rows = {row.view: row for row in study.rows}
     first: list[tuple[str, Row]] = [("Clean images", rows["x"])] if "x" in rows else []
@@ -72,8 +83,8 @@ def headline(study: StudyFacts) -> list[tuple[str, Row]]:
     return first
 
 
-def _title(facts: Facts) -> str:
-    subjects = [f"{study.model} on {study.images}" for study in facts.studies]
+def _title(summary: Summary) -> str:
+    subjects = [f"{study.model} on {study.images}" for study in summary.studies]
     if not subjects:
         return "Nothing was evaluated"
     return subjects[0] if len(subjects) == 1 else f"{len(subjects)} studies"

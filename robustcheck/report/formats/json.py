@@ -1,7 +1,7 @@
 """A finished run as JSON: everything on the page as data, by the schema in `schema.json` beside this file.
 
-`format` is the schema's version: readers of one version read every report of it; fields may be added under the
-same version, none is renamed or given another meaning.
+`format` is the version that readers rely on: under one, fields may be added, and none is renamed or given another
+meaning. `schema` counts the additions.
 """
 
 from __future__ import annotations
@@ -13,16 +13,33 @@ from pathlib import Path
 from typing import Any
 
 import robustcheck
-from robustcheck.report.summary import Facts
+from robustcheck.atomic_io import write_whole
+from robustcheck.report.run import FinishedRun
+from robustcheck.report.summary import Summary
 
+NAME = "json"
+SUFFIX = ".json"
 FORMAT = 1
+SCHEMA_VERSION = 2
+"""2 added to claims: id, role, verdict, and the state "expected to fail"."""
 SCHEMA = Path(__file__).with_name("schema.json")
 
 
-def render(facts: Facts) -> str:
+def write(_run: FinishedRun, summary: Summary, path: Path) -> list[Path]:
+    """Write the run as JSON."""
+    write_whole(path, render(summary))
+    return [path]
+
+
+def render(summary: Summary) -> str:
     """Return the run as JSON in ASCII; numbers that JSON lacks, NaN and infinity, are null."""
-    plain = {"format": FORMAT, "robustcheck": robustcheck.__version__, **asdict(facts)}
+    versions = {"format": FORMAT, "schema": SCHEMA_VERSION, "robustcheck": robustcheck.__version__}
+    plain = {**versions, **asdict(summary)}
+    for described, claim in zip(plain["claims"], summary.claims, strict=True):
+        described |= {"state": claim.outcome, "verdict": claim.state}
     for study in plain["studies"]:
+        for row in study["rows"]:
+            row.update(row.pop("means"))  # a field for each measure
         for panel in study["panels"]:
             for picture in panel["pictures"]:
                 del picture["data"]  # pixels are the page's

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from robustcheck.report.run import Check, Finding, ReportedClaim, Trouble
-from robustcheck.report.summary import Facts
+from robustcheck.report.run import Check, Finding, ReportedClaim, TestError
+from robustcheck.report.summary import Summary
 
 Property = tuple[str, object]
 PREFIX = "robustcheck"
@@ -29,7 +29,7 @@ def readable(properties: Iterable[Property]) -> list[Property]:
         elif name == Check.PROPERTY:
             check = Check.from_json(str(text))
             result += [(f"{PREFIX}.check", check.name), (f"{PREFIX}.check.state", check.state)]
-        elif name != Trouble.PROPERTY:  # the failure itself says as much
+        elif name != TestError.PROPERTY:  # the failure itself says as much
             result.append((name, text))
     return result
 
@@ -53,13 +53,13 @@ def _claim(claim: ReportedClaim) -> Iterator[tuple[str, str]]:
     yield "model", claim.model
 
 
-def of_suite(facts: Facts) -> Iterator[tuple[str, str]]:
+def of_suite(summary: Summary) -> Iterator[tuple[str, str]]:
     """Yield the facts of a session: its counts, and what its numbers depend on."""
     for state in ("holds", "refuted", "not shown"):
-        yield f"{PREFIX}.claims.{state.replace(' ', '-')}", str(facts.count(state))
-    for at, study in enumerate(facts.studies, 1):
-        prefix = PREFIX if len(facts.studies) == 1 else f"{PREFIX}.{at}"
+        yield f"{PREFIX}.claims.{state.replace(' ', '-')}", str(summary.count(state))
+    for at, study in enumerate(summary.studies, 1):
+        prefix = PREFIX if len(summary.studies) == 1 else f"{PREFIX}.{at}"
         for name, text in study.provenance.items():
             yield f"{prefix}.{name}", text
-    for name, text in facts.session.items():
+    for name, text in summary.session.items():
         yield f"{PREFIX}.{name.replace(' ', '-')}", text

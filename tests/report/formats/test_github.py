@@ -4,16 +4,19 @@ from pathlib import Path
 
 import pytest
 
-from robustcheck.report.formats.github import append_summary, code, error_commands, prose, summary
-from robustcheck.report.run import FinishedRun, Study, Trouble
-from robustcheck.report.summary import facts_of
+from robustcheck.report.formats.github import append_summary, code, error_commands, prose, render
+from robustcheck.report.run import FinishedRun, TestError
+from robustcheck.report.study import Study
+from robustcheck.report.summary import summary_of
 
 ON = {"GITHUB_ACTIONS": "true"}
 
 
 def test_the_whole_summary(made):
-    run = made.run(made.records(4, ("x", "Adv_1")), troubles=(Trouble("test_a.py::test_a", "no such model"),))
-    assert summary(facts_of(run)).splitlines() == [
+    run = made.run(
+        made.records(4, ("x", "Adv_1")), troubles=(TestError("test_a.py::test_a", "no such model"),)
+    )
+    assert render(summary_of(run)).splitlines() == [
         "## robustcheck",
         "",
         "> [!CAUTION]",
@@ -80,7 +83,7 @@ def test_no_annotations_elsewhere_nor_more_than_are_shown(made):
 def test_summary_is_within_the_limit_with_what_is_there_already(made, tmp_path):
     path = tmp_path / "summary.md"
     path.write_text("x" * 1_000_000)
-    facts = facts_of(FinishedRun((Study(made.records(), 5),), (made.claim(text="é" * 2000),) * 400))
+    facts = summary_of(FinishedRun((Study(made.records(), 5),), (made.claim(text="é" * 2000),) * 400))
     append_summary(facts, {"GITHUB_STEP_SUMMARY": str(path)})
     assert 1_040_000 < path.stat().st_size <= 1024 * 1024
     assert path.read_text().endswith("_The rest was left out: GitHub takes 1 MiB of a step._\n")
@@ -90,7 +93,7 @@ def test_summary_is_within_the_limit_with_what_is_there_already(made, tmp_path):
 
 def test_nothing_is_written_where_no_file_is_named(made, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    append_summary(facts_of(made.run()), {})
+    append_summary(summary_of(made.run()), {})
     assert not list(tmp_path.iterdir())
 
 

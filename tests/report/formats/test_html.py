@@ -14,9 +14,10 @@ from robustcheck.records.baseline import Baseline
 from robustcheck.report.formats import html as page
 from robustcheck.report.formats.html import render
 from robustcheck.report.pictures import amplified
-from robustcheck.report.run import FinishedRun, Study, Trouble
-from robustcheck.report.summary import PAPER, facts_of
-from robustcheck.report.texts import plain
+from robustcheck.report.redaction import plain
+from robustcheck.report.run import FinishedRun, TestError
+from robustcheck.report.study import Study
+from robustcheck.report.summary import PAPER, summary_of
 
 VOID = {"meta", "link", "input", "img", "br"}
 
@@ -54,7 +55,7 @@ class Page(HTMLParser):
 
 
 def read(run):
-    return Page(render(facts_of(run)))
+    return Page(render(summary_of(run)))
 
 
 def test_what_is_on_it_from_top_to_bottom(run):
@@ -105,7 +106,7 @@ def test_tables_have_captions_and_scopes_and_pictures_a_text(run):
 
 
 def test_a_row_for_each_view_with_the_papers_numbers_beside(run):
-    text = render(facts_of(run))
+    text = render(summary_of(run))
     table = text[text.index('class="sortable views"') :].split("</table>")[0]
     assert table.count("<tr>") == 1 + 4
     for top1, p_top in (PAPER[view] for view in ("x", "Adv_1", "JPG(Adv_1)", "JPG_noise(Adv_1)")):
@@ -114,7 +115,7 @@ def test_a_row_for_each_view_with_the_papers_numbers_beside(run):
 
 
 def test_nothing_is_fetched_from_anywhere(run):
-    text = render(facts_of(run))
+    text = render(summary_of(run))
     assert "http://" not in text
     assert "https://" not in text
     assert all(attrs["src"].startswith("data:image/webp;base64,") for attrs in Page(text).all("img"))
@@ -127,7 +128,7 @@ def run_of(made, text):
     claim = made.claim(text=text, notes=(text,), file=text)
     study = Study(records, 5, (made.panel(text, text, text),))
     session = {"command line": text}
-    return FinishedRun((study,), (claim,), troubles=(Trouble(text, text),), session=session)
+    return FinishedRun((study,), (claim,), troubles=(TestError(text, text),), session=session)
 
 
 def test_what_is_hostile_is_shown_as_text(made, hostile_texts):
@@ -137,7 +138,7 @@ def test_what_is_hostile_is_shown_as_text(made, hostile_texts):
 
 
 def assert_shown_as_text(made, hostile, calm):
-    text = render(facts_of(run_of(made, hostile)))
+    text = render(summary_of(run_of(made, hostile)))
     shown = Page(text)
     elements, expected = (
         [(tag, *attrs) for tag, attrs in parsed.elements if tag != "p"] for parsed in (shown, calm)
@@ -194,7 +195,7 @@ def test_stopped_early_says_so(made):
 
 def test_many_images_are_a_density_and_the_page_stays_small(made):
     views = ["x", *(f"Adv_{e}" for e in range(1, 10)), *(f"JPG(Adv_{e})" for e in range(1, 11))]
-    text = render(facts_of(FinishedRun((Study(made.records(50_000, views), 1000),))))
+    text = render(summary_of(FinishedRun((Study(made.records(50_000, views), 1000),))))
     assert "images a cell" in text
     assert len(text.encode()) < 1_000_000
 
@@ -202,7 +203,7 @@ def test_many_images_are_a_density_and_the_page_stays_small(made):
 def test_without_jinja2_it_says_what_to_install(monkeypatch, run):
     monkeypatch.setattr(page, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"pip install 'pytest-robustcheck\[report\]'"):
-        render(facts_of(run))
+        render(summary_of(run))
 
 
 def test_change_is_amplified_around_grey():

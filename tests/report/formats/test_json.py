@@ -11,27 +11,29 @@ import pytest
 
 from robustcheck import __main__ as command_line
 from robustcheck.errors import RobustcheckError
-from robustcheck.records import COLUMNS, empty_rows
+from robustcheck.records import COLUMNS, MEASURES, empty_rows
 from robustcheck.records.tables import read, write
 from robustcheck.report import distributions, panel, sweeps
 from robustcheck.report import run as run_module
 from robustcheck.report import summary as facts
-from robustcheck.report.formats.json import FORMAT, SCHEMA, render
+from robustcheck.report.formats import records
+from robustcheck.report.formats.json import FORMAT, SCHEMA, SCHEMA_VERSION, render
 from robustcheck.report.formats.junit import readable
-from robustcheck.report.run import FinishedRun, ReportedClaim, Study, Trouble
-from robustcheck.report.saved import load_run
-from robustcheck.report.summary import facts_of
-from robustcheck.report.texts import hider, without_paths
+from robustcheck.report.loader import load_run
+from robustcheck.report.redaction import hider, without_paths
+from robustcheck.report.run import FinishedRun, ReportedClaim, TestError
+from robustcheck.report.study import Study
+from robustcheck.report.summary import summary_of
 
 VALIDATOR = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text()))
 
 
 def test_json_is_by_its_schema_and_holds_what_the_page_does(made):
     many = FinishedRun((Study(made.records(700, ("x", "Adv_1", "Adv_5", "JPG(Adv_1)")), None),))
-    unlabelled = made.run(made.records(labelled=False), troubles=(Trouble("a", "b"),))
+    unlabelled = made.run(made.records(labelled=False), troubles=(TestError("a", "b"),))
     for run in (made.run(), many, unlabelled, FinishedRun()):
-        VALIDATOR.validate(json.loads(render(facts_of(run))))
-    plain = json.loads(render(facts_of(made.run())))
+        VALIDATOR.validate(json.loads(render(summary_of(run))))
+    plain = json.loads(render(summary_of(made.run())))
     assert plain["format"] == FORMAT
     assert [claim["state"] for claim in plain["claims"]] == ["holds", "refuted", "not shown"]
     (study,) = plain["studies"]
@@ -40,14 +42,27 @@ def test_json_is_by_its_schema_and_holds_what_the_page_does(made):
     assert "data" not in study["panels"][0]["pictures"][0]
 
 
+def test_a_claim_has_an_id_a_role_and_a_state(made):
+    expected = made.claim("refuted", id="test_it.py::test_it#2", expected_to_fail=True)
+    held = made.claim(id="robustcheck.toml::kept", role="compared", expected_to_fail=True)
+    plain = json.loads(render(summary_of(made.run(claims=(expected, held)))))
+    VALIDATOR.validate(plain)
+    assert plain["schema"] == SCHEMA_VERSION
+    shown = [[claim[name] for name in ("id", "role", "state", "verdict")] for claim in plain["claims"]]
+    assert shown == [
+        ["test_it.py::test_it#2", "claim", "expected to fail", "refuted"],
+        ["robustcheck.toml::kept", "compared", "holds", "holds"],
+    ]
+
+
 def test_json_has_no_number_that_json_lacks(made):
-    text = render(facts_of(made.run(claims=(made.claim(low=float("-inf"), estimate=float("nan")),))))
+    text = render(summary_of(made.run(claims=(made.claim(low=float("-inf"), estimate=float("nan")),))))
     claim = json.loads(text, parse_constant=pytest.fail)["claims"][0]
     assert (claim["low"], claim["estimate"], claim["high"]) == (None, None, 0.6)
 
 
 def test_schema_refuses_what_is_missing_or_of_another_kind(run):
-    plain = json.loads(render(facts_of(run)))
+    plain = json.loads(render(summary_of(run)))
     del plain["claims"][0]["estimate"]
     assert not VALIDATOR.is_valid(plain)
     plain["claims"][0]["estimate"] = "much"
@@ -61,7 +76,9 @@ def test_schema_names_every_field():
         name: value for module in modules for name, value in vars(module).items() if is_dataclass(value)
     }
     for name, described in schema.items():
-        assert {*described["properties"]} == {field.name for field in fields(values[name])} - {"data"}, name
+        added = {"ReportedClaim": {"verdict"}, "Row": set(MEASURES)}.get(name, set())
+        expected = {field.name for field in fields(values[name])} - {"data", "means"} | added
+        assert {*described["properties"]} == expected, name
 
 
 @pytest.mark.parametrize("name", ["run.csv", "run.parquet"])
@@ -109,7 +126,7 @@ def test_paths_of_the_machine_are_in_no_report(made, tmp_path):
     )
     claim = made.claim(notes=(f"see /etc/secret/b.txt, {tmp_path}/own/c.txt",))
     run = made.run(records, claims=(claim,), session={"command line": "pytest --x=/srv/data/d.csv ~/e/f"})
-    shown = render(facts_of(without_paths(run, tmp_path)))
+    shown = render(summary_of(without_paths(run, tmp_path)))
     for part in ("someone", "secret/", "/opt", "/etc", "/srv", str(tmp_path), "~/e"):
         assert part not in shown
     for part in ("/val", "a.pt", "b.txt", "own/c.txt", "d.csv"):
@@ -144,10 +161,8 @@ def test_report_and_compare_from_saved_records(made, tmp_path, monkeypatch, caps
 
 
 def test_claims_and_checks_are_saved_with_the_records(made, tmp_path):
-    from robustcheck.report.writers import _write_records
-
     run = made.run()
-    _write_records(run, 0, tmp_path / "run.parquet")
+    assert records.write(run, summary_of(run), tmp_path / "run.parquet") == [tmp_path / "run.parquet"]
     again = load_run([tmp_path / "run.parquet"])
     assert (again.claims, again.findings, again.checks, again.session) == (
         run.claims,

@@ -7,7 +7,13 @@ from robustcheck import ImageSet, RobustnessWarning, evaluate
 from robustcheck.records import Records
 from robustcheck.records.provenance import Provenance
 from robustcheck.report.formats.terminal import render
-from robustcheck.report.run import Finding, FinishedRun, ReportedClaim, Study, merge_studies
+from robustcheck.report.run import Finding, FinishedRun, ReportedClaim
+from robustcheck.report.study import Study, merge_studies
+from robustcheck.report.summary import summary_of
+
+
+def render_run(run, **options):
+    return render(summary_of(run), **options)
 
 
 def study(toy_classifier, toy_images, *views):
@@ -32,7 +38,7 @@ def test_the_whole_section(toy_classifier, toy_images):
         ),
         (Finding("JPEG does nothing", False, "0 %"),),
     )
-    text = "\n".join(render(run))
+    text = "\n".join(render_run(run))
     rows = [line.split()[0] for line in text.splitlines()[1:6]]
     assert rows == ["x", "Adv_9", "Adv_10", "JPG(Adv_10)", "Noise_9"]
     assert text.splitlines()[1] == "x              76.9 %   46.2 .. 95.0 %      0.402      13"
@@ -54,32 +60,32 @@ def test_the_whole_section(toy_classifier, toy_images):
 def test_nothing_is_wider_than_80_columns(toy_classifier, toy_images):
     deep = "JPG_50(" * 14 + "Adv_9" + ")" * 14
     claim = ReportedClaim("refuted", f"accuracy({deep}) >= 0.5", "left " * 30)
-    lines = render(FinishedRun((study(toy_classifier, toy_images, deep),), (claim,)))
+    lines = render_run(FinishedRun((study(toy_classifier, toy_images, deep),), (claim,)))
     assert max(len(line) for line in lines if deep not in line) <= 80
     assert deep in lines
 
 
 def test_images_without_labels_have_no_top_1(toy_classifier, toy_images):
     unlabelled = ImageSet.from_arrays(next(toy_images.batches(13)).pixels)
-    assert "no label" in render(FinishedRun((study(toy_classifier, unlabelled, "x"),)))[1]
+    assert "no label" in render_run(FinishedRun((study(toy_classifier, unlabelled, "x"),)))[1]
 
 
 def test_model_at_chance_is_said_under_the_table(toy_classifier, toy_images):
     guessed = ImageSet.from_arrays(next(toy_images.batches(13)).pixels, np.arange(13) % 4)
     with pytest.warns(RobustnessWarning, match="toy: clean accuracy is at chance"):
         evaluated = study(toy_classifier, guessed, "x")
-    text = "\n".join(render(FinishedRun((evaluated,))))
+    text = "\n".join(render_run(FinishedRun((evaluated,))))
     assert "WARNING: clean accuracy is at chance" in text
 
 
 @pytest.mark.parametrize("hostile", ["\x1b[31mred", "a\nb", "a\rb", "\u202eabc"])
 def test_control_characters_do_not_reach_the_terminal(hostile):
-    lines = render(FinishedRun(findings=(Finding(hostile, True, hostile),)))
+    lines = render_run(FinishedRun(findings=(Finding(hostile, True, hostile),)))
     assert all(line.isprintable() for line in lines)
 
 
 def test_ascii_terminal_gets_ascii():
-    lines = render(FinishedRun(findings=(Finding("naïve ≥ 5", True, "✓"),)), encoding="ascii")
+    lines = render_run(FinishedRun(findings=(Finding("naïve ≥ 5", True, "✓"),)), encoding="ascii")
     assert all(line.isascii() for line in lines)
     assert "na\\xefve" in lines[1]
 
@@ -89,8 +95,8 @@ def test_what_workers_send_arrives(toy_classifier, toy_images):
     (merged,) = merge_studies([Study.from_plain(one.to_plain()), Study.from_plain(other.to_plain())])
     assert set(map(str, merged.records.views)) == {"x", "Adv_9", "Noise_9"}
     assert (
-        render(FinishedRun((merged,)))[:4]
-        == render(FinishedRun((study(toy_classifier, toy_images, "Adv_9", "Noise_9"),)))[:4]
+        render_run(FinishedRun((merged,)))[:4]
+        == render_run(FinishedRun((study(toy_classifier, toy_images, "Adv_9", "Noise_9"),)))[:4]
     )
 
 

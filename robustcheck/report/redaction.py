@@ -9,7 +9,8 @@ from dataclasses import fields, is_dataclass, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from robustcheck.report.run import FinishedRun, Study
+from robustcheck.report.run import FinishedRun
+from robustcheck.report.study import Study
 
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 _JOINS_EMOJI = "\u200d"

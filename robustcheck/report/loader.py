@@ -10,7 +10,16 @@ from typing import Any
 from robustcheck.errors import RobustcheckError
 from robustcheck.records.baseline import Baseline
 from robustcheck.records.tables import read
-from robustcheck.report.run import Check, Finding, FinishedRun, ReportedClaim, Study, Trouble
+from robustcheck.report.run import Check, Finding, FinishedRun, Reported, ReportedClaim, TestError
+from robustcheck.report.study import Study
+
+_REPORTED: Mapping[str, type[Reported]] = {
+    "claims": ReportedClaim,
+    "findings": Finding,
+    "checks": Check,
+    "troubles": TestError,
+}
+"""What the header of a file of records holds of the run itself."""
 
 
 def load_run(paths: Sequence[Path], *, against: Path | None = None) -> FinishedRun:
@@ -29,16 +38,11 @@ def load_run(paths: Sequence[Path], *, against: Path | None = None) -> FinishedR
 def _run(header: Mapping[str, Any], path: Path) -> FinishedRun:
     saved = header.get("run", {})
     try:
-        return FinishedRun(
-            claims=tuple(_claim(claim) for claim in saved.get("claims", ())),
-            findings=tuple(Finding(**finding) for finding in saved.get("findings", ())),
-            checks=tuple(Check(**check) for check in saved.get("checks", ())),
-            troubles=tuple(Trouble(**trouble) for trouble in saved.get("troubles", ())),
-            session={str(name): str(text) for name, text in saved.get("session", {}).items()},
-        )
+        reported: dict[str, Any] = {
+            name: tuple(kind.from_plain(plain) for plain in saved.get(name, ()))
+            for name, kind in _REPORTED.items()
+        }
+        session = {str(name): str(text) for name, text in saved.get("session", {}).items()}
+        return FinishedRun(session=session, **reported)
     except (AttributeError, KeyError, TypeError) as error:
         raise RobustcheckError(f"the records {path} have a damaged header: {error!r}") from None
-
-
-def _claim(plain: Mapping[str, Any]) -> ReportedClaim:
-    return ReportedClaim(**{**plain, "notes": tuple(plain["notes"]), "views": tuple(plain["views"])})

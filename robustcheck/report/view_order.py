@@ -9,7 +9,7 @@ from robustcheck.notation import View
 _KINDS = ("clean", "attack", "defence", "noise")
 
 
-def place(view: View) -> tuple[object, ...]:
+def sort_key(view: View) -> tuple[object, ...]:
     """Return what to sort views by."""
     parts = re.split(r"(\d+)", str(view))
     kind = _KINDS.index(view.kind) if view.kind in _KINDS else len(_KINDS)
