@@ -88,7 +88,7 @@ def test_views_are_read_back_as_they_are_written(view):
 
 def test_views_of_every_declared_step_are_found():
     for name, step in STEPS.items():
-        if step.kind != "choice" and not getattr(step, "is_open", False):
+        if step.kind != "selection" and not step.is_open:
             assert any_of(views(), lambda view, name=name: any(part.step == name for part in view.walk()))
     assert any_of(views(), lambda view: len(list(view.walk())) == 4)
     with pytest.raises(NoSuchExample):
