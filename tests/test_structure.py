@@ -9,7 +9,7 @@ import robustcheck
 PACKAGE = Path(robustcheck.__file__).parent
 NOUNS = {"decoding", "exported", "locked", "preprocessing", "string"}
 STILL = {
-    *("cached", "class_matching", "recorded", "saved"),
+    *("cached", "class_matching", "saved"),
     *(
         "BatchState",
         "ImageSet",

@@ -48,8 +48,16 @@ class Option(Protocol):
         """Return a value's one spelling."""
 
 
+class Plain:
+    """An option whose values are written as they are."""
+
+    def text(self, value: Any) -> str:
+        """Return a value's one spelling."""
+        return str(value)
+
+
 @dataclass(frozen=True)
-class Number:
+class Number(Plain):
     """A number from low to high, both allowed; with `spans`, also a range `low..high` to draw it from."""
 
     name: str
@@ -76,10 +84,6 @@ class Number:
             return Span(low, high)
         return self._number(text)
 
-    def text(self, value: Amount) -> str:
-        """Return a number's one spelling."""
-        return str(value)
-
     def _number(self, text: str) -> int | float:
         number = float(text) if _NUMBER.fullmatch(text) else None
         if number is None or not self.low <= number <= self.high or (self.integer and number % 1):
@@ -94,7 +98,7 @@ class Number:
 
 
 @dataclass(frozen=True)
-class Choice:
+class Choice(Plain):
     """One of several words."""
 
     name: str
@@ -106,10 +110,6 @@ class Choice:
         if text not in self.words:
             raise ValueError(f"{self.name} is one of {', '.join(self.words)}, got {text}")
         return text
-
-    def text(self, value: str) -> str:
-        """Return the word."""
-        return value
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class Flag:
 
 
 @dataclass(frozen=True)
-class Text:
+class Text(Plain):
     """Anything that can be written without blanks, commas and brackets."""
 
     name: str
@@ -140,13 +140,9 @@ class Text:
         """Return the text."""
         return text
 
-    def text(self, value: str) -> str:
-        """Return the text."""
-        return value
-
 
 @dataclass(frozen=True)
-class Target:
+class Target(Plain):
     """The class that a targeted attack aims at: a class index, or the clean image's least likely class."""
 
     name: str
@@ -159,7 +155,3 @@ class Target:
         if not text.isascii() or not text.isdecimal():
             raise ValueError(f"{self.name} is a class index, or least, got {text}")
         return int(text)
-
-    def text(self, value: int | str) -> str:
-        """Return a target's one spelling."""
-        return str(value)

@@ -34,14 +34,13 @@ class Subject:
         seed: int = 0,
         batch_size: int | str | None = None,
     ) -> None:
-        self.classifier, self.attack, self.transfer, self.seed = classifier, attack, transfer, seed
+        self.classifier, self.attack, self.transfer = classifier, attack, transfer
         self.images = images.sample(count, seed=seed)
         self.evaluation = Evaluation(classifier, self.images, RunConfig(seed, batch_size))
 
-    def view(self, epsilon: int, **options: str) -> View:
+    def view(self, epsilon: int) -> View:
         """Return the attack that is examined, at an epsilon."""
-        written = ",".join(f"{key}={value}" for key, value in options.items())
-        return parse(f"{self.attack}_{epsilon}" + (f"[{written}]" if written else ""))
+        return parse(f"{self.attack}_{epsilon}")
 
     def records(self, *views: str | View) -> Records:
         """Return records that have some views of all images."""

@@ -31,7 +31,7 @@ class ExternalAttack:
     and none as such. What the library draws at random, it draws for the whole batch, from one seed.
     """
 
-    check: Callable[[AttackRequest], None]
+    check: Callable[[AttackRequest], object]
     """Raises `RobustcheckError` if the library is not installed, or lacks the attack or an option."""
     run: Callable[[AttackRequest, UnitRangeModel, Tensor, Tensor], AttackResult]
     """Takes request, model, images in 0..1 and the labels whose loss is maximised."""

@@ -13,22 +13,14 @@ from robustcheck.attacks.external.protocol import (
     AttackRequest,
     AttackResult,
     UnitRangeModel,
-    check_options,
-    cross_entropy,
+    attack_class,
     library,
-    named,
     norm_of,
 )
 from robustcheck.attacks.pgd import TOTAL_STEP_RATIO
-from robustcheck.errors import RobustcheckError
 
 _PACKAGE = "adversarial-robustness-toolbox"
 _OURS = ("estimator", "classifier", "eps")
-
-
-def check(request: AttackRequest) -> None:
-    """Raise `RobustcheckError` for what ART does not have."""
-    _kind(request)
 
 
 def run(request: AttackRequest, net: UnitRangeModel, images: Tensor, labels: Tensor) -> AttackResult:
@@ -36,7 +28,7 @@ def run(request: AttackRequest, net: UnitRangeModel, images: Tensor, labels: Ten
     estimators = library("art.estimators.classification", _PACKAGE)
     estimator = estimators.PyTorchClassifier(
         model=net,
-        loss=cross_entropy(),
+        loss=torch.nn.CrossEntropyLoss(),
         input_shape=tuple(images.shape[1:]),
         nb_classes=net.classes,
         clip_values=(0.0, 1.0),
@@ -52,13 +44,7 @@ def run(request: AttackRequest, net: UnitRangeModel, images: Tensor, labels: Ten
 def _kind(request: AttackRequest) -> Any:
     evasion = library("art.attacks.evasion", _PACKAGE)
     base = library("art.attacks", _PACKAGE).EvasionAttack
-    kind = named(request.attack, evasion, base, "attack of ART")
-    if "eps" not in inspect.signature(kind).parameters:
-        raise RobustcheckError(
-            f"{request.step} has no epsilon that it keeps to (a parameter eps), so no view can name it"
-        )
-    check_options(request.step, kind, request.options, _OURS)
-    return kind
+    return attack_class(request, "ART", evasion, base, _OURS)
 
 
 def _completed(request: AttackRequest, kind: Any) -> dict[str, Any]:
@@ -77,4 +63,4 @@ def _completed(request: AttackRequest, kind: Any) -> dict[str, Any]:
     return options
 
 
-attack = ExternalAttack(check, run)
+attack = ExternalAttack(_kind, run)

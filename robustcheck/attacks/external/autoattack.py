@@ -26,7 +26,7 @@ _LIST = {"autoattack": "attacks_to_run", "pyautoattack": "attacks"}
 """By package: what it calls the list of attacks, which a view writes as `attacks=A+B`."""
 
 
-def check(request: AttackRequest) -> None:
+def _check(request: AttackRequest) -> None:
     """Raise `RobustcheckError` where AutoAttack is not installed, or has no such option."""
     package, kind = _package()
     given = {"norm" if key == "attacks" else key: None for key in request.options}
@@ -56,4 +56,4 @@ def _package() -> tuple[str, Any]:
     return package, library(package, "pyautoattack").AutoAttack
 
 
-attack = ExternalAttack(check, run)
+attack = ExternalAttack(_check, run)

@@ -11,31 +11,24 @@ from robustcheck.attacks.external.protocol import (
     AttackRequest,
     AttackResult,
     UnitRangeModel,
-    check_options,
+    attack_class,
     library,
-    named,
     norm_of,
 )
 from robustcheck.errors import RobustcheckError
 
 
-def check(request: AttackRequest) -> None:
-    """Raise `RobustcheckError` for what Foolbox does not have."""
-    _made(request)
-
-
 def run(request: AttackRequest, net: UnitRangeModel, images: Tensor, labels: Tensor) -> AttackResult:
     """Return the attack's images."""
-    attack = _made(request)
+    attack = _attack(request)
     model = library("foolbox", "foolbox").PyTorchModel(net, bounds=(0, 1), device=net.device)
     _, clipped, _ = attack(model, images, labels, epsilons=request.epsilon)
     return AttackResult(clipped, _norm(request, attack))
 
 
-def _made(request: AttackRequest) -> Any:
+def _attack(request: AttackRequest) -> Any:
     foolbox = library("foolbox", "foolbox")
-    kind = named(request.attack, foolbox.attacks, foolbox.attacks.Attack, "attack of Foolbox")
-    check_options(request.step, kind, request.options)
+    kind = attack_class(request, "Foolbox", foolbox.attacks, foolbox.attacks.Attack)
     attack = kind(**request.options)
     _norm(request, attack)
     return attack
@@ -49,4 +42,4 @@ def _norm(request: AttackRequest, attack: Any) -> Any:
     return norm_of(request.step, getattr(distance, "p", distance))
 
 
-attack = ExternalAttack(check, run)
+attack = ExternalAttack(_attack, run)

@@ -11,7 +11,6 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from robustcheck.attacks.gradient_ascent import Norm
@@ -87,16 +86,28 @@ def library(name: str, package: str) -> ModuleType:
         ) from None
 
 
-def named(attack: str, where: ModuleType, base: type, kind: str) -> Any:
-    """Return a library's class; raises `RobustcheckError` with the nearest for a name that it does not have."""
+def attack_class(
+    request: AttackRequest, library_name: str, where: ModuleType, base: type, ours: Iterable[str] = ()
+) -> Any:
+    """Return a library's class of attacks; `ours` are the parameters that the view itself sets.
+
+    Raises `RobustcheckError` for a name or an option that the library does not have, with the nearest, and for an attack
+    without an epsilon.
+    """
     known = {
         name: found
         for name, found in vars(where).items()
         if isinstance(found, type) and issubclass(found, base) and found is not base
     }
-    if attack not in known:
-        raise unknown(kind, attack, known)
-    return known[attack]
+    if request.attack not in known:
+        raise unknown(f"attack of {library_name}", request.attack, known)
+    found = known[request.attack]
+    if "eps" in ours and "eps" not in inspect.signature(found).parameters:
+        raise RobustcheckError(
+            f"{request.step} has no epsilon that it keeps to (a parameter eps), so no view can name it"
+        )
+    check_options(request.step, found, request.options, ours)
+    return found
 
 
 def check_options(
@@ -129,8 +140,3 @@ def _value(text: str) -> Any:
     if re.fullmatch(r"-?[0-9]+", text):
         return int(text)
     return float(text) if re.fullmatch(r"-?[0-9]*\.?[0-9]+(e-?[0-9]+)?", text) else text
-
-
-def cross_entropy() -> nn.Module:
-    """Return the loss that libraries ask for."""
-    return torch.nn.CrossEntropyLoss()

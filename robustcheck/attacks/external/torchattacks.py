@@ -12,19 +12,12 @@ from robustcheck.attacks.external.protocol import (
     AttackRequest,
     AttackResult,
     UnitRangeModel,
-    check_options,
+    attack_class,
     library,
-    named,
     norm_of,
 )
-from robustcheck.errors import RobustcheckError
 
 _OURS = ("model", "eps")
-
-
-def check(request: AttackRequest) -> None:
-    """Raise `RobustcheckError` for what torchattacks does not have."""
-    _kind(request)
 
 
 def run(request: AttackRequest, net: UnitRangeModel, images: Tensor, labels: Tensor) -> AttackResult:
@@ -39,13 +32,7 @@ def run(request: AttackRequest, net: UnitRangeModel, images: Tensor, labels: Ten
 
 def _kind(request: AttackRequest) -> Any:
     torchattacks = library("torchattacks", "torchattacks")
-    base = torchattacks.attack.Attack
-    kind = named(request.attack, torchattacks, base, "attack of torchattacks")
-    if "eps" not in inspect.signature(kind).parameters:
-        raise RobustcheckError(
-            f"{request.step} has no epsilon that it keeps to (a parameter eps), so no view can name it"
-        )
-    check_options(request.step, kind, request.options, _OURS)
+    kind = attack_class(request, "torchattacks", torchattacks, torchattacks.attack.Attack, _OURS)
     norm_of(request.step, _norm(kind, request.options))
     return kind
 
@@ -58,4 +45,4 @@ def _norm(kind: Any, options: dict[str, Any]) -> object:
     return "L2" if kind.__name__.endswith("L2") else "Linf"
 
 
-attack = ExternalAttack(check, run)
+attack = ExternalAttack(_kind, run)
