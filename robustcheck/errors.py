@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from robustcheck.text import listed
+
 
 class RobustcheckError(ValueError):
     """A mistake in what the user gave; the message is complete without a traceback."""
@@ -31,5 +33,4 @@ def unknown(kind: str, got: str, allowed: Iterable[str]) -> RobustcheckError:
     names = sorted(allowed)
     near = get_close_matches(got, names, n=1)
     question = f"did you mean {near[0]!r}? " if near else ""
-    listed = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
-    return RobustcheckError(f"unknown {kind} {got!r}: {question}Allowed: {listed}")
+    return RobustcheckError(f"unknown {kind} {got!r}: {question}Allowed: {listed(names, 12)}")

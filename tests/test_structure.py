@@ -9,13 +9,11 @@ import robustcheck
 PACKAGE = Path(robustcheck.__file__).parent
 NOUNS = {"decoding", "exported", "locked", "preprocessing", "string"}
 STILL = {
-    *("cached", "class_matching", "saved"),
+    *("saved"),
     *(
         "BatchState",
-        "ImageSet",
         "RayExecutor",
         "Session",
-        "Shelf",
     ),
 }
 PUBLIC = {"Classifier"}  # its parameters are the user's

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from robustcheck.images.class_matching import match_classes
+from robustcheck.images.class_match import match_classes
 from robustcheck.images.image_set import Batch, ImageSet
 from robustcheck.images.registry import open_images
 from robustcheck.images.sources.objects import image_set_of

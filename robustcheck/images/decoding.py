@@ -43,8 +43,8 @@ class BadImage(RobustcheckError):  # noqa: N818 - what it is, like ClaimFailed
         )
 
 
-def decode(source: Path | bytes, rule: Preprocessing, name: str | None = None) -> Pixels:
-    """The image in a file or its bytes, resized and cropped by `rule`: what torchvision and timm make of it.
+def decode(source: Path | bytes, preprocessing: Preprocessing, name: str | None = None) -> Pixels:
+    """The image in a file or its bytes, resized and cropped by `preprocessing`: what torchvision and timm make of it.
 
     A photograph is turned as its EXIF says, which those libraries leave to their users. Of an animation the
     first frame is taken; transparency is dropped, as `convert("RGB")` does; 16-bit grey of PNG is scaled to 8.
@@ -59,7 +59,7 @@ def decode(source: Path | bytes, rule: Preprocessing, name: str | None = None) -
         raise
     except Exception as error:  # noqa: BLE001 - damage makes Pillow raise OSError, SyntaxError, struct.error, ...
         raise BadImage(shown, _reason(source, error)) from None
-    return fit(rgb, rule)
+    return fit(rgb, preprocessing)
 
 
 def _opened(source: Path | bytes, name: str) -> Image.Image:
@@ -80,14 +80,16 @@ def _opened(source: Path | bytes, name: str) -> Image.Image:
         return rgb
 
 
-def fit(image: Image.Image, rule: Preprocessing) -> Pixels:
-    """An RGB image resized and cropped by `rule`, as uint8 (3, H, W)."""
-    size = [rule.resize] if isinstance(rule.resize, int) else list(rule.resize)
-    way = transforms.InterpolationMode(rule.interpolation)
-    picture = image if rule.antialias else transforms.pil_to_tensor(image)  # Pillow always antialiases
-    resized = transforms.resize(picture, size, interpolation=way, antialias=rule.antialias)
-    cropped = np.asarray(transforms.center_crop(resized, list(rule.input_size)))
-    return np.ascontiguousarray(cropped.transpose(2, 0, 1) if rule.antialias else cropped)
+def fit(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
+    """An RGB image resized and cropped by `preprocessing`, as uint8 (3, H, W)."""
+    size = [preprocessing.resize] if isinstance(preprocessing.resize, int) else list(preprocessing.resize)
+    way = transforms.InterpolationMode(preprocessing.interpolation)
+    picture = (
+        image if preprocessing.antialias else transforms.pil_to_tensor(image)
+    )  # Pillow always antialiases
+    resized = transforms.resize(picture, size, interpolation=way, antialias=preprocessing.antialias)
+    cropped = np.asarray(transforms.center_crop(resized, list(preprocessing.input_size)))
+    return np.ascontiguousarray(cropped.transpose(2, 0, 1) if preprocessing.antialias else cropped)
 
 
 def printable(name: str) -> str:

@@ -17,7 +17,7 @@ from robustcheck.specs import IMAGE_SOURCES
 class Opener(Protocol):
     """What implements a source of images."""
 
-    def __call__(self, argument: str, rule: Preprocessing, draw: Draw | None, /) -> ImageSet:
+    def __call__(self, argument: str, preprocessing: Preprocessing, draw: Draw | None, /) -> ImageSet:
         """Open what `argument`, the spec without its prefix, names, for a classifier's preprocessing.
 
         The images of `draw` are drawn from the result; a source may return no more than it needs for that.
@@ -43,7 +43,7 @@ def open_images(
 
     Raises RobustcheckError for images that do not exist or can't be listed.
     """
-    rule = size if isinstance(size, Preprocessing) else Preprocessing.for_size(size)
+    preprocessing = size if isinstance(size, Preprocessing) else Preprocessing.for_size(size)
     if not isinstance(spec, (str, os.PathLike)):
         raise RobustcheckError(
             f"images must be named by a string or a path, not by {type(spec).__name__}; images in memory: "
@@ -55,8 +55,8 @@ def open_images(
     implementation, argument = _implementation(location, is_path=not isinstance(spec, str))
     opener: Opener = resolve_name(implementation)
     if limit is None:
-        return opener(argument, rule, None)
-    opened = opener(argument, rule, Draw(limit, seed, stratified))
+        return opener(argument, preprocessing, None)
+    opened = opener(argument, preprocessing, Draw(limit, seed, stratified))
     return opened.sample(limit, seed=seed, stratified=stratified)
 
 

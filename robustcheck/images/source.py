@@ -22,9 +22,9 @@ class Source:
     """Whether another process on a machine with the same files can read the images by itself."""
 
     @classmethod
-    def of_files(cls, folder: str, paths: Sequence[str], rule: Preprocessing) -> Source:
+    def of_files(cls, folder: str, paths: Sequence[str], preprocessing: Preprocessing) -> Source:
         """Return the source of image files, by their paths from a folder."""
-        return cls(_Files(folder, paths, rule), is_on_disk=True)
+        return cls(_Files(folder, paths, preprocessing), is_on_disk=True)
 
     def at(self, positions: NDArray[np.int64]) -> Source:
         """Return the source of some of the images, under positions of their own."""
@@ -35,10 +35,10 @@ class Source:
 class _Files:
     folder: str
     paths: Sequence[str]
-    rule: Preprocessing
+    preprocessing: Preprocessing
 
     def __call__(self, position: int) -> Pixels:
-        return decode(Path(self.folder, self.paths[position]), self.rule)
+        return decode(Path(self.folder, self.paths[position]), self.preprocessing)
 
 
 @dataclass(frozen=True)

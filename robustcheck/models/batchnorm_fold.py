@@ -17,28 +17,27 @@ from torch import Tensor, nn
 from torch.nn.utils import fuse_conv_bn_weights
 
 _AGREE = 1e-3
-"""How far logits may move, of the largest of them, before folding is taken back."""
+"""Largest change of a logit, relative to the largest logit, at which the folded network is used."""
 _SAME_FORWARD = "Conv2dSame"  # timm's, which pads the image and then convolves as any other
 
 
 def fold_batch_norms(module: nn.Module, logits: Callable[[nn.Module], Tensor]) -> nn.Module:
     """Return a network with its batch normalisations folded, or `module` itself where none can be.
 
-    `logits` runs a network on some images. It is called once to see which convolution's output goes straight into
-    which batch normalisation, whatever the network's own code looks like, and once more to hold the folded network
-    against the original: one that gives other logits (a convolution that is read elsewhere too, weights that
-    are changed on the way, a forward pass with randomness) is left as it is. `module` is not changed; all layers
-    but the folded ones are shared with it.
+    `logits` runs a network on some images. One call finds which convolution's output goes straight into which
+    batch normalisation; a second compares the folded network with the original. If the logits differ (a
+    convolution that is read elsewhere too, weights that change in the forward pass, randomness), the original is
+    returned. `module` is not changed; all layers but the folded ones are shared with it.
     """
     kinds = [_can_be_folded(layer) for layer in module.modules()]
     if isinstance(module, torch.jit.ScriptModule) or not {"convolution", "norm"} <= set(kinds):
         return module
-    expected, pairs = _watched(module, logits)
+    expected, pairs = _traced(module, logits)
     if not pairs:
         return module
     replaced: dict[nn.Module, nn.Module] = {}
     for convolution, norm in pairs:
-        replaced[convolution], replaced[norm] = _folded(convolution, norm), _behind(norm)
+        replaced[convolution], replaced[norm] = _folded(convolution, norm), _rest_of(norm)
     folded = _rebuilt(module, replaced)
     found = logits(folded)
     # A NaN on either side agrees with nothing.
@@ -63,10 +62,10 @@ def _is_timms(layer: nn.Module) -> bool:
     return isinstance(layer, nn.BatchNorm2d) and type(layer).__name__ == "BatchNormAct2d"
 
 
-def _watched(
+def _traced(
     module: nn.Module, logits: Callable[[nn.Module], Tensor]
 ) -> tuple[Tensor, list[tuple[nn.Conv2d, nn.BatchNorm2d]]]:
-    """Run a network, and return which convolutions were each followed by a batch normalisation, both run once."""
+    """Run a network, and return the convolutions that are each followed by a batch normalisation, both run once."""
     outputs: list[tuple[Tensor, int, nn.Conv2d]] = []  # kept, so that no other tensor takes an identity over
     pairs: list[tuple[nn.Conv2d, nn.BatchNorm2d]] = []
     calls: Counter[nn.Module] = Counter()
@@ -115,7 +114,7 @@ def _folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
     ]
     weight, bias, mean, variance, scale, shift = doubles
     merged = fuse_conv_bn_weights(weight, bias, mean, variance, norm.eps, scale, shift)  # type: ignore[arg-type]
-    twin: nn.Conv2d = _twin(convolution)
+    merged_layer: nn.Conv2d = _shallow_copy(convolution)
     layout = (
         torch.channels_last if convolution.weight.is_contiguous(memory_format=torch.channels_last) else None
     )
@@ -123,12 +122,12 @@ def _folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
         own = value.detach().to(convolution.weight.dtype)
         if name == "weight" and layout is not None:
             own = own.contiguous(memory_format=layout)
-        twin._parameters[name] = nn.Parameter(own, requires_grad=False)  # noqa: SLF001 - a bias may be new
-    return twin
+        merged_layer._parameters[name] = nn.Parameter(own, requires_grad=False)  # noqa: SLF001 - a bias may be new
+    return merged_layer
 
 
-def _behind(norm: nn.BatchNorm2d) -> nn.Module:
-    """Return what is left of a batch normalisation whose arithmetic is done before it."""
+def _rest_of(norm: nn.BatchNorm2d) -> nn.Module:
+    """Return what is left of a batch normalisation once its arithmetic is in the convolution."""
     layers = [getattr(norm, name) for name in ("drop", "act")] if _is_timms(norm) else []
     return nn.Sequential(*layers)
 
@@ -141,14 +140,14 @@ def _rebuilt(module: nn.Module, replaced: Mapping[nn.Module, nn.Module]) -> nn.M
     children = {name: _rebuilt(child, replaced) for name, child in own.items()}
     if all(child is own[name] for name, child in children.items()):
         return module
-    twin: nn.Module = _twin(module)
-    twin._modules.update(children)  # noqa: SLF001 - named_children leaves out layers that are there twice
-    return twin
+    copied: nn.Module = _shallow_copy(module)
+    copied._modules.update(children)  # noqa: SLF001 - named_children leaves out duplicate layers
+    return copied
 
 
-def _twin(module: Any) -> Any:
+def _shallow_copy(module: Any) -> Any:
     """Return a shallow copy of a module that has dictionaries of its own."""
-    twin = copy.copy(module)
+    copied = copy.copy(module)
     for name in ("_parameters", "_buffers", "_modules"):
-        setattr(twin, name, dict(getattr(module, name)))
-    return twin
+        setattr(copied, name, dict(getattr(module, name)))
+    return copied

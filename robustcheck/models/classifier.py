@@ -18,6 +18,7 @@ from robustcheck.models.device import resolve_device
 from robustcheck.models.fingerprint import fingerprint
 from robustcheck.models.logits import described, logits_in
 from robustcheck.models.preprocessing import Preprocessing, Size
+from robustcheck.text import listed
 
 # Libraries have their own classes of the kind that acts differently in training: timm's DropPath, BatchNormAct2d,
 # torchvision's StochasticDepth.
@@ -25,17 +26,17 @@ _TRAINING_MATTERS = ("BatchNorm", "InstanceNorm", "Drop", "StochasticDepth", "RR
 
 
 class Classifier:
-    """A network with the normalisation of its pixels, ready to be examined.
+    """A network with the normalisation of its pixels.
 
     `mean` and `std` are those of pixels in 0..1, three numbers each; `input_size` is an integer or
-    (height, width). `resize` and `interpolation` say how a photograph comes to that size (default: shorter
-    side to input_size / 0.875, bicubic, then a centre crop).
+    (height, width). `resize` and `interpolation` bring a photograph to that size (default: shorter side to
+    input_size / 0.875, bicubic, then a centre crop).
 
         Classifier(net, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), input_size=224)
 
-    The network itself is changed: it moves to `device`, goes into eval mode (with a RobustnessWarning where
-    it was in train mode and that makes a difference), and its parameters take no gradient any more, since an
-    attack needs that of the pixels only. `module` returns logits (N, classes), or a tuple, dictionary or
+    The network itself is changed: it moves to `device`, goes into eval mode (with a RobustnessWarning if it
+    was in train mode and that makes a difference), and its parameters no longer require gradients, since an
+    attack needs only that of the pixels. `module` returns logits (N, classes), or a tuple, dictionary or
     dataclass that holds them. `origin` is what a report adds about where the weights came from.
     """
 
@@ -55,7 +56,7 @@ class Classifier:
         origin: str = "",
     ) -> None:
         if not isinstance(module, nn.Module):
-            raise RobustcheckError(f"a classifier is made of a torch.nn.Module, not of {_kind(module)}")
+            raise RobustcheckError(f"module must be a torch.nn.Module, got {_kind(module)}")
         self.preprocessing = Preprocessing.for_size(
             input_size, resize=resize, interpolation=interpolation, antialias=antialias, mean=mean, std=std
         )
@@ -84,7 +85,7 @@ class Classifier:
         class_names: Sequence[str] | None = None,
         origin: str = "",
     ) -> Classifier:
-        """A classifier whose rule for images is at hand as a `Preprocessing`."""
+        """Return a classifier with a given `Preprocessing`."""
         return cls(
             module,
             mean=preprocessing.mean,
@@ -111,11 +112,11 @@ class Classifier:
 
     @cached_property
     def code(self) -> str:
-        """16 hex digits over what the network's code does and its layers' settings, which no weight shows."""
+        """16 hex digits over the network's code and its layers' settings, which the weights don't cover."""
         return digest_of_module(self.module)
 
     def to(self, device: str | torch.device) -> Classifier:
-        """This classifier on another device; as in PyTorch, the module itself moves."""
+        """Return this classifier on another device; as in PyTorch, the module itself moves."""
         moved = Classifier.from_preprocessing(
             self.module,
             self.preprocessing,
@@ -128,7 +129,7 @@ class Classifier:
         return moved
 
     def running(self, network: Callable[[torch.Tensor], Any]) -> Classifier:
-        """This classifier with another network at work that computes the same as `module`, such as a compiled one.
+        """Return this classifier with `network` run in place of `module`: one that computes the same, such as a compiled one.
 
         `module` and `fingerprint` stay those of the original.
         """
@@ -137,9 +138,9 @@ class Classifier:
         return twin
 
     def folded(self) -> Classifier:
-        """This classifier with batch normalisations folded into its convolutions, or itself where none can be.
+        """Return this classifier with batch normalisations folded into its convolutions, or itself where none can be.
 
-        Logits differ by rounding alone. One image of noise goes through the network, and through the folded one.
+        Logits differ by rounding alone. The network and the folded one are compared on one image of noise.
         """
         noise = torch.Generator().manual_seed(0)
         images = torch.randint(0, 256, (1, 3, *self.input_size), generator=noise, dtype=torch.uint8)
@@ -156,13 +157,8 @@ class Classifier:
         """What runs: normalised pixels in, what `module` returns out."""
         return self._network
 
-    @property
-    def is_folded(self) -> bool:
-        """Whether batch normalisations are folded into the convolutions of the network at work."""
-        return self._network is not self.module
-
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits of images, without gradients.
+        """Return the logits of images, without gradients.
 
         Takes uint8 (N, 3, H, W) in 0..255 at `input_size`, from any device; returns float32 (N, classes) on
         the classifier's. Raises RobustcheckError for other images, for a network that does not return
@@ -171,7 +167,7 @@ class Classifier:
         self._check_images(images)
         if images.dtype != torch.uint8:
             raise RobustcheckError(
-                f"images have dtype {images.dtype}; they are uint8, 0..255 (classifier.logits takes float pixels)"
+                f"images must be uint8, 0..255, got {images.dtype}: classifier.logits takes float pixels"
             )
         with torch.no_grad():
             logits = self._forward(images)
@@ -179,38 +175,34 @@ class Classifier:
         return logits
 
     def logits(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Logits of float pixels, differentiable with respect to them.
+        """Return the logits of float pixels, differentiable with respect to them.
 
-        Takes floats (N, 3, H, W) in 0..255 at `input_size`; returns float32 (N, classes). Checks all that can
-        be checked without waiting for the device; whether the logits are finite is left to `check_finite`.
+        Takes floats (N, 3, H, W) in 0..255 at `input_size`; returns float32 (N, classes). Checks what it can
+        without waiting for the device; `check_finite` checks whether the logits are finite.
         """
         self._check_images(pixels)
         if not pixels.is_floating_point():
-            raise RobustcheckError(
-                f"pixels have dtype {pixels.dtype}; give floats in 0..255, as in images.float()"
-            )
+            raise RobustcheckError(f"pixels must be floats in 0..255, got {pixels.dtype}: use images.float()")
         return self._forward(pixels)
 
     def check_finite(self, logits: torch.Tensor, names: Sequence[str] | None = None) -> None:
-        """RobustcheckError if any row of `logits` (N, classes) holds NaN or infinity.
+        """Raise RobustcheckError if any row of `logits` (N, classes) holds NaN or infinity.
 
-        It says how many, and which: by `names`, one for each row, or by position. On CUDA it waits for the
-        device once, so a caller with several batches does better to ask once for all.
+        The rows are named by `names`, one for each, or by position. On CUDA this waits for the device, so a
+        caller with several batches should check them in one call.
         """
         if torch.isfinite(logits).all():
             return
         bad = (~torch.isfinite(logits).all(dim=1)).nonzero().flatten().tolist()
-        listed = ", ".join(str(names[row] if names else row) for row in bad[:10]) + (
-            ", ..." if len(bad) > 10 else ""
-        )
+        rows = listed((str(names[row] if names else row) for row in bad), 10)
         raise RobustcheckError(
-            f"{self.name} gave NaN or infinite logits for {len(bad)} of {len(logits)} images "
-            f"({'' if names else 'batch positions '}{listed}); check its weights and normalisation, and the "
+            f"{self.name} returned NaN or infinite logits for {len(bad)} of {len(logits)} images "
+            f"({'' if names else 'batch positions '}{rows}); check its weights and normalisation, and the "
             "precision if it is below fp32"
         )
 
     def probe(self) -> int:
-        """The number of classes, from one pass over a grey image if no batch was seen yet."""
+        """Return the number of classes, from one pass over a grey image if no batch was seen yet."""
         if self.class_count is None:
             self(torch.full((1, 3, *self.input_size), 127, dtype=torch.uint8))
         assert self.class_count is not None  # noqa: S101 - a pass either sets it or raises
@@ -234,7 +226,7 @@ class Classifier:
     def _check_images(self, images: torch.Tensor) -> None:
         if not isinstance(images, torch.Tensor):
             raise RobustcheckError(
-                f"images are a torch.Tensor, not {_kind(images)}; numpy: torch.from_numpy(array)"
+                f"images must be a torch.Tensor, got {_kind(images)}: for numpy use torch.from_numpy(array)"
             )
         expected = f"(N, 3, {self.input_size[0]}, {self.input_size[1]})"
         if (
@@ -244,20 +236,20 @@ class Classifier:
             or not len(images)
         ):
             raise RobustcheckError(
-                f"{self.name} takes images of shape {expected}, N >= 1; got {tuple(images.shape)}"
+                f"images for {self.name} must have shape {expected}, N >= 1, got {tuple(images.shape)}"
             )
 
     def _checked(self, returned: Any, count: int) -> torch.Tensor:
         output = logits_in(returned, count)
         if output is None:
             raise RobustcheckError(
-                f"{self.name} returned {described(returned)}: it can't be told which part is the logits; wrap it in an "
-                "nn.Module whose forward returns the logits alone, such as self.net(x)[0] or self.net(x).logits"
+                f"{self.name} must return logits, got {described(returned)}: wrap it in an nn.Module whose forward "
+                "returns the logits alone, such as self.net(x)[0] or self.net(x).logits"
             )
         if output.ndim != 2 or len(output) != count or not output.is_floating_point():
             raise RobustcheckError(
-                f"{self.name} returned {output.dtype} of shape {tuple(output.shape)} for {count} images; logits are "
-                f"floats of shape ({count}, classes)"
+                f"{self.name} must return float logits of shape ({count}, classes), got {output.dtype} of shape "
+                f"{tuple(output.shape)}"
             )
         self._check_class_count(output.shape[1])
         return output.float()
@@ -266,20 +258,20 @@ class Classifier:
         if classes == self.class_count:
             return
         if self.class_count is not None:
-            raise RobustcheckError(f"{self.name} returned {classes} classes after {self.class_count} before")
-        if classes < 2:
             raise RobustcheckError(
-                f"{self.name} returned {classes} class; a top label needs logits for at least two"
+                f"{self.name} must always return {self.class_count} classes, got {classes}"
             )
+        if classes < 2:
+            raise RobustcheckError(f"{self.name} must return logits for at least 2 classes, got {classes}")
         if self.class_names is not None and len(self.class_names) != classes:
             raise RobustcheckError(
-                f"{self.name} returned {classes} classes, but {len(self.class_names)} class_names were given"
+                f"class_names must be one for each of the {classes} classes of {self.name}, got {len(self.class_names)}"
             )
         self.class_count = classes
 
 
 def layers_in_train_mode(module: nn.Module) -> list[str]:
-    """The kinds of a network's layers that are in train mode and act differently there."""
+    """Return the kinds of a network's layers that are in train mode and act differently there."""
     kinds = {type(layer).__name__ for layer in module.modules() if layer.training}
     return sorted(kind for kind in kinds if any(word in kind for word in _TRAINING_MATTERS))
 
@@ -288,8 +280,8 @@ def _warn_of_train_mode(module: nn.Module, name: str) -> None:
     matter = layers_in_train_mode(module)
     if matter:
         warnings.warn(
-            f"{name} was in train mode, which changes {', '.join(matter[:4])}; it has been put in eval mode. "
-            "Call .eval() on it to say that this is meant",
+            f"{name} was in train mode, which changes {listed(matter, 4)}; it was put in eval mode. "
+            "Call .eval() on it first to avoid this warning",
             RobustnessWarning,
             stacklevel=3,
         )

@@ -10,7 +10,7 @@ from robustcheck.errors import RobustcheckError
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
-    """The device for "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1" or a torch.device.
+    """Return the device for "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1" or a torch.device.
 
     Raises RobustcheckError for anything else, and for a CUDA device that is not there.
     """
@@ -25,20 +25,18 @@ def resolve_device(device: str | torch.device) -> torch.device:
         return found
     if not torch.cuda.is_available():
         raise RobustcheckError(
-            f"device {str(device)!r} was asked for, but torch {torch.__version__} finds no CUDA device here; "
-            "use --robustcheck-device=cpu, or install a CUDA build of torch and a driver"
+            f"device {str(device)!r} needs CUDA, and torch {torch.__version__} finds no CUDA device here: use "
+            "--robustcheck-device=cpu, or install a CUDA build of torch and a driver"
         )
     index = torch.cuda.current_device() if str(found) == "cuda" else found.index
     count = torch.cuda.device_count()
     if index >= count:
-        raise RobustcheckError(
-            f"device 'cuda:{index}' was asked for, but there are {count}: cuda:0 to cuda:{count - 1}"
-        )
+        raise RobustcheckError(f"device must be from cuda:0 to cuda:{count - 1}, got 'cuda:{index}'")
     return torch.device("cuda", index)
 
 
 def send(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """A tensor of the host on a device; on CUDA through pinned memory, so that the host does not wait."""
+    """Return a tensor of the host on a device; on CUDA through pinned memory, so that the host does not wait."""
     if device.type != "cuda" or tensor.device.type != "cpu":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)

@@ -11,7 +11,7 @@ from robustcheck.models.preprocessing import Preprocessing
 
 
 def fingerprint(module: nn.Module, preprocessing: Preprocessing) -> str:
-    """16 hex digits over a network's layers and tensors and its preprocessing.
+    """Return 16 hex digits over a network's layers and tensors and its preprocessing.
 
     Layers count by name and class, tensors by name, shape, dtype and value. The same network has the same
     fingerprint on every device and in every process.

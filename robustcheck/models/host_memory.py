@@ -1,4 +1,4 @@
-"""Memory that a network's layers write to on a CPU, kept from one layer to the next."""
+"""Keeping the memory of a network's activations on a CPU from one layer to the next."""
 
 from __future__ import annotations
 

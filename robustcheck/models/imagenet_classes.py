@@ -12,6 +12,7 @@ from importlib.resources import files
 
 import numpy as np
 from numpy.typing import NDArray
+from torchvision.models import ResNet50_Weights
 
 CLASSES = 1000
 _MOSTLY = 0.9
@@ -19,39 +20,42 @@ _MOSTLY = 0.9
 
 @cache
 def challenge_wnids() -> tuple[str, ...]:
-    """WNIDs by ILSVRC2012_ID, which begins at 1: the first is that of class 1."""
+    """Return WNIDs by ILSVRC2012_ID, which begins at 1: the first is that of class 1."""
     text = files("robustcheck.models").joinpath("ilsvrc2012_wnids.txt").read_text("ascii")
     return tuple(text.split())
 
 
 @cache
 def sorted_wnids() -> tuple[str, ...]:
-    """WNIDs in the order in which networks number the classes."""
+    """Return WNIDs in the order in which networks number the classes."""
     return tuple(sorted(challenge_wnids()))
 
 
 def class_of_challenge_id() -> NDArray[np.int64]:
-    """By ILSVRC2012_ID - 1, the class that networks call it: int64 (1000,)."""
+    """Return by ILSVRC2012_ID - 1 the class in networks' numbering: int64 (1000,)."""
     place = {wnid: index for index, wnid in enumerate(sorted_wnids())}
     return np.array([place[wnid] for wnid in challenge_wnids()], dtype=np.int64)
 
 
 def sorted_place_of_challenge_order() -> NDArray[np.int64]:
-    """By class of sorted WNIDs, where it stands in the challenge's order: int64 (1000,)."""
+    """Return by class of sorted WNIDs its position in the challenge's order: int64 (1000,)."""
     return np.argsort(class_of_challenge_id()).astype(np.int64)
 
 
-def wnids_of(class_names: Sequence[str]) -> tuple[str, ...] | None:
-    """The WNIDs of a network's classes, if their names are those of ImageNet's 1000 in the usual order.
+@cache
+def class_names() -> tuple[str, ...]:
+    """Return the names of the classes in English, in the order in which networks number them."""
+    return tuple(ResNet50_Weights.DEFAULT.meta["categories"])
 
-    A few may be spelt otherwise, as they are from library to library.
+
+def wnids_of(names: Sequence[str]) -> tuple[str, ...] | None:
+    """Return the WNIDs of a network's classes, if their names are ImageNet's 1000 in the usual order.
+
+    A few may be spelt differently, as they are from library to library.
     """
-    if len(class_names) != CLASSES:
+    if len(names) != CLASSES:
         return None
-    from torchvision.models import ResNet50_Weights
-
-    usual: list[str] = ResNet50_Weights.DEFAULT.meta["categories"]
-    agreeing = sum(_word(mine) == _word(theirs) for mine, theirs in zip(class_names, usual, strict=True))
+    agreeing = sum(_word(mine) == _word(theirs) for mine, theirs in zip(names, class_names(), strict=True))
     return sorted_wnids() if agreeing >= _MOSTLY * CLASSES else None
 
 

@@ -8,15 +8,17 @@ from typing import Any
 
 import torch
 
+from robustcheck.text import listed
+
 _NAMES = ("logits", "logit", "scores", "output", "out", "pred", "predictions")
 
 
 def logits_in(output: Any, count: int) -> torch.Tensor | None:
-    """The logits of `count` images in a network's output, or None where it can't be told which they are.
+    """Return the logits of `count` images in a network's output, or None if they can't be identified.
 
     A tensor is taken as it is. Of a dictionary, dataclass or named tuple it is the part called logits (or a
-    usual word for them), else the only part that has their shape; of another tuple or list the first part,
-    as for networks that return auxiliary heads after it.
+    usual word for them), else the only part of their shape; of another tuple or list the first part, since
+    networks return auxiliary heads after it.
     """
     if isinstance(output, torch.Tensor):
         return output
@@ -31,7 +33,7 @@ def logits_in(output: Any, count: int) -> torch.Tensor | None:
 
 
 def described(output: Any) -> str:
-    """What a network returned, for an error: its type and its parts."""
+    """Describe what a network returned, for an error: its type and its parts."""
     kind = type(output)
     name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     parts = _named_parts(output)
@@ -39,8 +41,7 @@ def described(output: Any) -> str:
         parts = {str(index): part for index, part in enumerate(output)}
     if not parts:
         return name
-    listed = ", ".join(f"{key}: {_shape(part)}" for key, part in list(parts.items())[:6])
-    return f"{name} with {listed}{', ...' if len(parts) > 6 else ''}"
+    return f"{name} with {listed((f'{key}: {_shape(part)}' for key, part in parts.items()), 6)}"
 
 
 def _named_parts(output: Any) -> Mapping[str, Any] | None:

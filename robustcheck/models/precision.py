@@ -50,7 +50,7 @@ class Precision:
         elif name in {"tf32", "bf16"} and torch.cuda.get_device_capability(device) < (8, 0):
             raise RobustcheckError(
                 f"{name} needs a GPU of compute capability 8.0 or more; {torch.cuda.get_device_name(device)} has "
-                f"{'.'.join(map(str, torch.cuda.get_device_capability(device)))}: take fp32 or fp16"
+                f"{'.'.join(map(str, torch.cuda.get_device_capability(device)))}: use fp32 or fp16"
             )
         return cls(name, device)
 
@@ -87,13 +87,10 @@ class Precision:
 
 def _check_host(name: str, device: torch.device) -> None:
     if name == "tf32":
-        raise RobustcheckError(
-            f"tf32 is a precision of CUDA devices, and this runs on {device}: take fp32 or bf16"
-        )
+        raise RobustcheckError(f"tf32 needs a CUDA device, got {device}: use fp32 or bf16")
     if name in _HALF and device.type == "cpu" and not _has_units(name):
         warnings.warn(
-            f"this CPU has no {name} arithmetic: PyTorch emulates it, many times slower than fp32; the predictions are "
-            f"those of a device that has it, as good as the emulation is",
+            f"this CPU has no {name} arithmetic: PyTorch emulates it, many times slower than fp32",
             RobustnessWarning,
             stacklevel=2,
         )

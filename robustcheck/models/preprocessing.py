@@ -1,4 +1,4 @@
-"""What a classifier does to a photograph before it looks at it: resize, crop, normalise."""
+"""What a classifier does to a photograph: resize, crop, normalise."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ INTERPOLATIONS = (*_NATIVE_ON_TENSORS, "box", "hamming", "lanczos")
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """A classifier's own rule from an image file to its input.
+    """A classifier's own way from an image file to its input.
 
     The image is resized, cropped at the centre to `input_size` (height, width), and its pixels p in 0..255
     become (p / 255 - mean) / std, channel by channel. `resize` is the length that the shorter side gets, or
@@ -45,15 +45,15 @@ class Preprocessing:
         resized = as_size("resize", self.resize)
         object.__setattr__(self, "resize", resized if isinstance(self.resize, Sequence) else resized[0])
         if min(self.std) <= 0:
-            raise RobustcheckError(f"std is {self.std}: each value must be above 0, in units of 0..1")
+            raise RobustcheckError(f"std must be above 0, in units of 0..1, got {self.std}")
         if max(self.mean) > 1:
             raise RobustcheckError(
-                f"mean is {self.mean}: it is wanted in units of 0..1; divide mean and std by 255"
+                f"mean must be in units of 0..1, got {self.mean}: divide mean and std by 255"
             )
         if resized[0] < self.input_size[0] or resized[1] < self.input_size[1]:
             raise RobustcheckError(
-                f"resize {self.resize} is smaller than input_size {self.input_size}: the crop would reach beyond "
-                "the image; give a resize of at least the input size"
+                f"resize must be at least input_size {self.input_size}, got {self.resize}: the crop would reach beyond "
+                "the image"
             )
 
     @classmethod
@@ -67,7 +67,7 @@ class Preprocessing:
         mean: Sequence[float] = (0.0, 0.0, 0.0),
         std: Sequence[float] = (1.0, 1.0, 1.0),
     ) -> Preprocessing:
-        """The usual ImageNet rule for a bare size: the shorter side to size / 0.875, bicubic, centre crop.
+        """Return the usual ImageNet preprocessing for a size: the shorter side to size / 0.875, bicubic, centre crop.
 
         >>> Preprocessing.for_size(224).resize
         256
@@ -84,18 +84,18 @@ class Preprocessing:
 
     @classmethod
     def from_timm(cls, config: Mapping[str, Any], *, name: str) -> Preprocessing:
-        """The rule of timm's evaluation transform for a `pretrained_cfg`.
+        """Return the preprocessing of timm's evaluation transform for a `pretrained_cfg`.
 
-        Raises RobustcheckError for a rule that this class cannot hold to the pixel.
+        Raises RobustcheckError for one that this class cannot reproduce to the pixel.
         """
         channels, height, width = config["input_size"]
         mode = config.get("crop_mode") or "center"
         if channels != 3:
-            raise RobustcheckError(f"{name} takes {channels} channels; only RGB classifiers can be examined")
+            raise RobustcheckError(f"{name} must take 3 channels (RGB), got {channels}")
         if mode not in ("center", "squash") or (mode == "center" and height != width):
             raise RobustcheckError(
-                f"{name} crops by timm's mode {mode!r} to {height}x{width}, which is not supported (center to a "
-                "square and squash are); wrap the network: robustcheck.Classifier(net, mean=..., std=..., "
+                f"the crop of {name} must be timm's center to a square, or squash, got {mode!r} to {height}x{width}: wrap "
+                "the network: robustcheck.Classifier(net, mean=..., std=..., "
                 f"input_size=({height}, {width}), resize=...)"
             )
         fraction = config.get("crop_pct") or DEFAULT_CROP_FRACTION
@@ -109,7 +109,7 @@ class Preprocessing:
         )
 
     def describe(self) -> str:
-        """The rule in one line, for reports.
+        """Return the preprocessing in one line, for reports.
 
         >>> Preprocessing.for_size(224, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)).describe()
         'shorter side to 256 (bicubic), centre crop 224x224, mean (0.5, 0.5, 0.5), std (0.5, 0.5, 0.5)'
@@ -124,7 +124,7 @@ class Preprocessing:
 
 
 def as_size(what: str, size: Any) -> tuple[int, int]:
-    """(height, width) of a size given as one integer, or as two; RobustcheckError otherwise."""
+    """Return (height, width) of a size given as one integer or as two; RobustcheckError otherwise."""
     try:
         height, width = size if isinstance(size, Sequence) else (size, size)
         height, width = index(height), index(width)
@@ -132,7 +132,7 @@ def as_size(what: str, size: Any) -> tuple[int, int]:
         height = width = 0
     if min(height, width) < 1:
         raise RobustcheckError(
-            f"{what} is {size!r}: give pixels as an integer or as (height, width), each at least 1"
+            f"{what} must be an integer or (height, width) in pixels, each >= 1, got {size!r}"
         )
     return height, width
 
@@ -141,7 +141,9 @@ def _triple(what: str, values: Sequence[float]) -> Triple:
     try:
         red, green, blue = (float(value) for value in values)
     except (TypeError, ValueError):
-        raise RobustcheckError(f"{what} is {values!r}: give three numbers, for red, green and blue") from None
+        raise RobustcheckError(
+            f"{what} must be three numbers, for red, green and blue, got {values!r}"
+        ) from None
     if not all(map(math.isfinite, (red, green, blue))):
-        raise RobustcheckError(f"{what} is {values!r}: each number must be finite")
+        raise RobustcheckError(f"{what} must be finite numbers, got {values!r}")
     return red, green, blue

@@ -30,22 +30,22 @@ class Loader(Protocol):
 def load_model(
     spec: str, *, weights: str | Path | None = None, device: str | torch.device = "auto"
 ) -> Classifier:
-    """The classifier that `spec` names.
+    """Load the classifier that `spec` names.
 
     `spec` is a torchvision name (`resnet50`, on its default weights), `timm:NAME`, `hf:REPO` (or a local
     folder), `program:PATH@NAME` (TorchScript or torch.export, on the pixels of NAME),
     `package.module:callable`, `overfeat-fast` or `overfeat-accurate`, `sample`, or `sample:lite1` or
     `sample:lite2`. `weights` is a file to take the weights from instead, as safetensors or as saved by
-    torch.save (`PATH#KEY` for one of several in it); then none are downloaded, and the preprocessing is still
-    that of the named model. `device` is "auto" (CUDA where there is one), "cpu", "cuda", "cuda:N" or a
+    torch.save (`PATH#KEY` for one of several in it); then none are downloaded; the preprocessing is still that
+    of the named model. `device` is "auto" (CUDA where there is one), "cpu", "cuda", "cuda:N" or a
     torch.device.
 
     Raises RobustcheckError for an unknown model, weights that are missing, unsafe or another network's, a hub
-    that cannot be reached, and a device that is not there.
+    that cannot be reached, and a device that does not exist.
     """
     if not isinstance(spec, str):
         raise RobustcheckError(
-            f"a model is named by a string, not by {type(spec).__name__}; a network of your own: "
+            f"a model must be named by a string, got {type(spec).__name__}: for a network of your own use "
             "robustcheck.Classifier(net, mean=..., std=..., input_size=...)"
         )
     resolve_device(device)
@@ -71,7 +71,7 @@ def _source_of(spec: str) -> tuple[SpecSource, str]:
 
 
 def _refuse_paths(spec: str) -> None:
-    """RobustcheckError with the way to write it, for a spec that is the path of a file or folder."""
+    """Raise RobustcheckError with the way to write it, for a spec that is the path of a file or folder."""
     if len(spec) > _LONGEST or "\0" in spec:
         raise RobustcheckError(f"model {spec[:60]!r}... is too long for a name; give a name such as resnet50")
     path = Path(spec).expanduser()

@@ -116,7 +116,7 @@ def test_defence_is_gone_through(toy_classifier):
     [
         (images().float() / 255, None, "uint8 tensor .* got torch.float32"),
         (images().numpy(), None, "uint8 tensor .* got uint8"),
-        (images()[:, :, :8], None, "takes images of shape"),
+        (images()[:, :, :8], None, "must have shape"),
         (images(), torch.tensor([0, 4]), "classes from 0 to 3, got 0 to 4"),
         (images(), torch.tensor([-1, 0]), "classes from 0 to 3, got -1 to 0"),
         (images(), torch.tensor([0]), r"of shape \(2,\)"),

@@ -11,14 +11,14 @@ from robustcheck import RobustcheckError
 from robustcheck.images import open_images
 from robustcheck.images.decoding import decode
 from robustcheck.models import Preprocessing
-from robustcheck.models.sources.torchvision import preprocessing_of
+from robustcheck.models.sources.torchvision import preprocessing_of_weights
 
 RULE = Preprocessing.for_size(8)
 
 
 def test_photographs_equal_torchvisions_own_transform_to_the_bit(photographs):
     weights = ResNet50_Weights.DEFAULT
-    rule = preprocessing_of(weights)
+    rule = preprocessing_of_weights(weights)
     transform = weights.transforms()
     (batch,) = open_images(photographs, size=rule)
     for pixels, name in zip(batch.pixels, batch.names, strict=True):

@@ -188,7 +188,7 @@ def test_torchscript_that_runs_on_loading_is_not_loaded_as_weights(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.jit.script(Evil(str(marker))).save(path)
-        with pytest.raises(RobustcheckError, match=r"carries code, and none of it was run"):
+        with pytest.raises(RobustcheckError, match=r"contains code, and none of it was run"):
             read_checkpoint(path)
         assert not marker.exists()
         torch.jit.load(path)

@@ -13,7 +13,7 @@ def test_an_unknown_precision_is_told_the_known_ones():
 
 
 def test_tf32_is_refused_where_there_is_none():
-    with pytest.raises(RobustcheckError, match="tf32 is a precision of CUDA devices, and this runs on cpu"):
+    with pytest.raises(RobustcheckError, match="tf32 needs a CUDA device, got cpu"):
         Precision.on(CPU, "tf32")
 
 

@@ -20,7 +20,7 @@ from robustcheck.models import load_model
         ("fasterrcnn_resnet50_fpn", "unknown model 'fasterrcnn_resnet50_fpn'"),
         ("timm:resnet1", "unknown timm model 'resnet1': did you mean 'resnet"),
         ("timm:resnet18.a9_in1k", "unknown weights of timm's resnet18 'a9_in1k': did you mean 'a[123]_in1k'"),
-        ("timm:vit_small_patch14_dinov2.lvd142m", "gives features, not classes"),
+        ("timm:vit_small_patch14_dinov2.lvd142m", "must return classes, got features"),
         ("timm:", "lacks a name after timm:"),
         ("timm", "lacks a name after timm:"),
         ("sample:", "lacks a name after sample:"),
@@ -37,7 +37,7 @@ def test_an_unknown_model_is_refused_with_what_there_is(spec, message):
 
 def test_a_network_is_no_name():
     with pytest.raises(
-        RobustcheckError, match=r"not by Linear; a network of your own: robustcheck.Classifier\(net"
+        RobustcheckError, match=r"got Linear: for a network of your own use robustcheck.Classifier\(net"
     ):
         load_model(torch.nn.Linear(1, 1))
 

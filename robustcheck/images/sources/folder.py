@@ -15,6 +15,7 @@ from robustcheck.images.source import Source
 from robustcheck.images.subset import Draw
 from robustcheck.models.preprocessing import Preprocessing
 from robustcheck.specs import IMAGE_SOURCES, forms, prefixes
+from robustcheck.text import listed
 
 EXTENSIONS = frozenset(
     ".bmp .gif .jfif .jpe .jpeg .jpg .pbm .pgm .png .ppm .tif .tiff .webp".split()  # noqa: SIM905 - a list to read
@@ -22,7 +23,7 @@ EXTENSIONS = frozenset(
 _OTHER_IMAGES = frozenset(".arw .avif .cr2 .dng .heic .heif .jp2 .jxl .nef .psd .svg .tga".split())  # noqa: SIM905
 
 
-def open_folder(location: str, rule: Preprocessing, _draw: Draw | None = None) -> ImageSet:
+def open_folder(location: str, preprocessing: Preprocessing, _draw: Draw | None = None) -> ImageSet:
     """The images in a folder.
 
     Where sub-folders hold images, each sub-folder is a class, numbered in the order of their names, and its
@@ -41,11 +42,11 @@ def open_folder(location: str, rule: Preprocessing, _draw: Draw | None = None) -
                 f"no images in {root}: neither in it nor in its sub-folders is a file with one of the extensions "
                 f"{' '.join(sorted(EXTENSIONS))}"
             )
-        return image_set(root, loose, rule)
+        return image_set(root, loose, preprocessing)
     empty = [folder for folder, paths in zip(folders, classes, strict=True) if not paths]
     if empty:
         raise RobustcheckError(
-            f"{root} has folders without images ({printable(', '.join(empty[:10]))}), and a class is numbered by its "
+            f"{root} has folders without images ({printable(listed(empty, 10))}), and a class is numbered by its "
             "place among the folders: take out what is no class, or give each class an image"
         )
     if loose:
@@ -57,7 +58,7 @@ def open_folder(location: str, rule: Preprocessing, _draw: Draw | None = None) -
     return image_set(
         root,
         [path for paths in classes for path in paths],
-        rule,
+        preprocessing,
         labels=[label for label, paths in enumerate(classes) for _ in paths],
         class_names=[printable(folder) for folder in folders],
     )
@@ -66,7 +67,7 @@ def open_folder(location: str, rule: Preprocessing, _draw: Draw | None = None) -
 def image_set(
     root: str,
     paths: list[str],
-    rule: Preprocessing,
+    preprocessing: Preprocessing,
     *,
     labels: Sequence[int] | None = None,
     class_names: Sequence[str] | None = None,
@@ -74,7 +75,7 @@ def image_set(
 ) -> ImageSet:
     """The set of the images at paths from a folder."""
     return ImageSet(
-        Source.of_files(root, paths, rule),
+        Source.of_files(root, paths, preprocessing),
         names=[printable(path) for path in paths],
         name=name or printable(root),
         labels=labels,

@@ -17,6 +17,7 @@ from robustcheck.images.sources.columns import LABELS, Spec, as_labels, column
 from robustcheck.images.subset import Draw, draw_uniform
 from robustcheck.models.checkpoints.download_errors import unreachable
 from robustcheck.models.preprocessing import Preprocessing
+from robustcheck.text import first_line
 
 _SETTINGS = ("image", "label", "config", "streaming")
 _IMAGES = ("image", "img", "picture", "photo")
@@ -25,7 +26,7 @@ _BUFFER = 1000
 """Examples among which a stream is shuffled."""
 
 
-def open_dataset(argument: str, rule: Preprocessing, draw: Draw | None = None) -> ImageSet:
+def open_dataset(argument: str, preprocessing: Preprocessing, draw: Draw | None = None) -> ImageSet:
     """The images in `DATASET[:SPLIT][?image=COLUMN&label=COLUMN&config=NAME&streaming=yes]`.
 
     Without a split it is the validation split, else test, else train, and reports say which. A stream is
@@ -41,7 +42,7 @@ def open_dataset(argument: str, rule: Preprocessing, draw: Draw | None = None) -
             f"images 'hf:{argument}' are streamed, and a stream is kept in memory as far as it is read: add "
             "--robustcheck-limit=N, or leave out streaming=yes"
         )
-    with _told_plainly(argument, place), _quiet(library):
+    with _user_errors(argument, place), _quiet(library):
         dataset, split = _loaded(library, place, split, spec.settings.get("config"), streaming)
         features = dict(dataset.features or {})
         image_in, label_in = _columns(library, features, spec, argument)
@@ -60,7 +61,7 @@ def open_dataset(argument: str, rule: Preprocessing, draw: Draw | None = None) -
     if not len(examples):
         raise RobustcheckError(f"images {name!r} hold nothing; name another split")
     made = _image_set(
-        examples, image_in, rule, labels=labels, feature=features.get(label_in or ""), name=name
+        examples, image_in, preprocessing, labels=labels, feature=features.get(label_in or ""), name=name
     )
     return made.with_note(note)
 
@@ -68,7 +69,7 @@ def open_dataset(argument: str, rule: Preprocessing, draw: Draw | None = None) -
 def _image_set(
     examples: Any,
     image_in: str,
-    rule: Preprocessing,
+    preprocessing: Preprocessing,
     *,
     labels: Sequence[Any] | None,
     feature: Any,
@@ -78,7 +79,7 @@ def _image_set(
     indices, names = (None, None) if labels is None else as_labels(labels, where)
     if names is None and getattr(feature, "names", None):
         names = list(feature.names)
-    read = _Examples(examples, image_in, rule, where)
+    read = _Examples(examples, image_in, preprocessing, where)
     return ImageSet(read, names=where, name=name, labels=indices, class_names=names)
 
 
@@ -88,7 +89,7 @@ class _Examples:
 
     examples: Any
     column: str
-    rule: Preprocessing
+    preprocessing: Preprocessing
     names: Sequence[str]
     lock: Lock = field(default_factory=Lock)
 
@@ -97,7 +98,7 @@ class _Examples:
             image = self.examples[position][self.column]
         if image is None or not (image.get("bytes") or image.get("path")):
             raise BadImage(self.names[position], "is empty: the dataset has none there")
-        return decode(image["bytes"] or Path(image["path"]), self.rule, self.names[position])
+        return decode(image["bytes"] or Path(image["path"]), self.preprocessing, self.names[position])
 
 
 def _labels(dataset: Any, examples: Any, label_in: str) -> Sequence[Any]:
@@ -197,13 +198,13 @@ def _quiet(library: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _told_plainly(argument: str, place: str) -> Iterator[None]:
+def _user_errors(argument: str, place: str) -> Iterator[None]:
     try:
         yield
     except RobustcheckError:
         raise
     except Exception as error:
-        message = (str(error).splitlines() or ["no message"])[0][:300]
+        message = first_line(error, 300)
         if not Path(place).expanduser().is_dir() and (reason := unreachable(error)) is not None:
             raise RobustcheckError(
                 f"images 'hf:{argument}' could not be fetched from the Hugging Face hub ({reason}), and there is no folder "

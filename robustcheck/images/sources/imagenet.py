@@ -19,7 +19,7 @@ _TRUTH_FOLDERS = (".", "data", "ILSVRC2012_devkit_t12/data", "devkit/data")
 _NUMBERED = re.compile(r"ILSVRC2012_val_(\d{8})\.jpe?g", re.IGNORECASE)
 
 
-def open_imagenet(location: str, rule: Preprocessing, _draw: Draw | None = None) -> ImageSet:
+def open_imagenet(location: str, preprocessing: Preprocessing, _draw: Draw | None = None) -> ImageSet:
     """The validation images below `location`, labelled by class of sorted WNIDs, as networks number them.
 
     Either torchvision's layout, a folder for each WNID (some of them will do) in `val` or in the root itself,
@@ -36,9 +36,9 @@ def open_imagenet(location: str, rule: Preprocessing, _draw: Draw | None = None)
         if (root / folder).is_dir():
             images, folders = Listing().of(str(root / folder))
             if any(_NUMBERED.fullmatch(name) for name in images):
-                return _flat(root, root / folder, images, rule)
+                return _flat(root, root / folder, images, preprocessing)
             if any(name in sorted_wnids() for name in folders):
-                return _by_wnid(root / folder, folders, rule)
+                return _by_wnid(root / folder, folders, preprocessing)
     raise RobustcheckError(
         f"{root} does not hold ImageNet's validation images: looked in {', '.join(_FOLDERS)} for folders named by WordNet "
         "id (n01440764, ...) and for files ILSVRC2012_val_00000001.JPEG; a folder of other images is named without "
@@ -46,7 +46,7 @@ def open_imagenet(location: str, rule: Preprocessing, _draw: Draw | None = None)
     )
 
 
-def _by_wnid(folder: Path, wnids: list[str], rule: Preprocessing) -> ImageSet:
+def _by_wnid(folder: Path, wnids: list[str], preprocessing: Preprocessing) -> ImageSet:
     place = {wnid: index for index, wnid in enumerate(sorted_wnids())}
     strange = [name for name in wnids if name not in place]
     if strange:
@@ -60,11 +60,11 @@ def _by_wnid(folder: Path, wnids: list[str], rule: Preprocessing) -> ImageSet:
         raise RobustcheckError(f"no images in {folder}: its {len(wnids)} class folders are empty")
     paths, labels = zip(*labelled, strict=True)
     return image_set(
-        str(folder), list(paths), rule, labels=labels, class_names=sorted_wnids(), name=_name(folder)
+        str(folder), list(paths), preprocessing, labels=labels, class_names=sorted_wnids(), name=_name(folder)
     )
 
 
-def _flat(root: Path, folder: Path, images: list[str], rule: Preprocessing) -> ImageSet:
+def _flat(root: Path, folder: Path, images: list[str], preprocessing: Preprocessing) -> ImageSet:
     truth = _truth(root, folder)
     numbers = {name: int(found[1]) for name in images if (found := _NUMBERED.fullmatch(name))}
     strange = [name for name in images if name not in numbers]
@@ -80,7 +80,9 @@ def _flat(root: Path, folder: Path, images: list[str], rule: Preprocessing) -> I
                 f"{name} has no line in the ground truth, which has {len(truth)}; is it cut off? Copy it again"
             )
         labels.append(int(classes[truth[number - 1] - 1]))
-    return image_set(str(folder), images, rule, labels=labels, class_names=sorted_wnids(), name=_name(folder))
+    return image_set(
+        str(folder), images, preprocessing, labels=labels, class_names=sorted_wnids(), name=_name(folder)
+    )
 
 
 def _truth(root: Path, folder: Path) -> list[int]:

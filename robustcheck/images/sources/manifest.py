@@ -14,12 +14,13 @@ from robustcheck.images.source import Source
 from robustcheck.images.sources.columns import LABELS, Spec, as_labels, column
 from robustcheck.images.subset import Draw
 from robustcheck.models.preprocessing import Preprocessing
+from robustcheck.text import first_line, listed
 
 _PATHS = ("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "img")
 _SETTINGS = ("path", "label")
 
 
-def open_manifest(location: str, rule: Preprocessing, _draw: Draw | None = None) -> ImageSet:
+def open_manifest(location: str, preprocessing: Preprocessing, _draw: Draw | None = None) -> ImageSet:
     """The images that a table lists, in its order; paths in it are meant from its own folder.
 
     Columns are found by usual names (path, file, image; label, class, target) or named: `val.csv?path=file`.
@@ -36,7 +37,7 @@ def open_manifest(location: str, rule: Preprocessing, _draw: Draw | None = None)
     paths_in = column(spec.settings.get("path"), _PATHS, header, what="path", where=str(path))
     if paths_in is None:
         raise RobustcheckError(
-            f"{path} has no column of paths: its columns are {', '.join(header[:10]) or 'none'}; call one path, or name it: "
+            f"{path} has no column of paths: its columns are {listed(header, 10) or 'none'}; call one path, or name it: "
             f"{spec.place}?path=COLUMN"
         )
     labels_in = column(spec.settings.get("label"), LABELS, header, what="label", where=str(path))
@@ -50,7 +51,7 @@ def open_manifest(location: str, rule: Preprocessing, _draw: Draw | None = None)
     if labels_in is not None:
         labels, names = as_labels([row[header.index(labels_in)] for row in rows], where)
     return ImageSet(
-        Source.of_files(str(path.parent), paths, rule),
+        Source.of_files(str(path.parent), paths, preprocessing),
         names=[printable(name) for name in paths],
         name=printable(str(path)),
         labels=labels,
@@ -86,7 +87,7 @@ def _read_text(path: Path) -> tuple[list[str], list[list[Any]], list[int]]:
     for row, line in read[1:]:
         if len(row) != len(header):
             raise RobustcheckError(
-                f"{path}, line {line}: {len(row)} cells, and the header has {len(header)} ({', '.join(header[:6])}); quote "
+                f"{path}, line {line}: {len(row)} cells, and the header has {len(header)} ({listed(header, 6)}); quote "
                 "cells that contain the delimiter"
             )
     return header, [row for row, _ in read[1:]], [line for _, line in read[1:]]
@@ -100,8 +101,9 @@ def _read_parquet(path: Path) -> tuple[list[str], list[list[Any]], list[int]]:
     try:
         table = parquet.read_table(path)
     except (ArrowException, OSError) as error:
-        message = (str(error).splitlines() or ["?"])[0]
-        raise RobustcheckError(f"{path} can't be read as Parquet: {message}; write it again") from None
+        raise RobustcheckError(
+            f"{path} can't be read as Parquet: {first_line(error)}; write it again"
+        ) from None
     columns = [column.to_pylist() for column in table.columns]
     rows = [list(row) for row in zip(*columns, strict=True)]
     return list(table.column_names), rows, list(range(1, len(rows) + 1))

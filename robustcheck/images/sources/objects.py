@@ -23,7 +23,7 @@ _IMAGES = ("image", "img", "pixel_values", "pixels", "picture", "x")
 _NEARLY = 1e-3  # of a level: what dividing by 255 and multiplying again may lose
 
 
-def image_set_of(given: Any, rule: Preprocessing, *, name: str) -> ImageSet:
+def image_set_of(given: Any, preprocessing: Preprocessing, *, name: str) -> ImageSet:
     """The images of an object of the user's, brought to the classifier's size.
 
     `given` is indexable with a length, as a torch Dataset or a list, and read when an image is needed; or it
@@ -35,9 +35,9 @@ def image_set_of(given: Any, rule: Preprocessing, *, name: str) -> ImageSet:
     RobustcheckError for anything else, with the item.
     """
     if _is_indexable(given):
-        return _from_indexable(given, rule, name)
+        return _from_indexable(given, preprocessing, name)
     if isinstance(given, Iterable) and not isinstance(given, (str, bytes, Mapping)):
-        return _from_iterable(given, rule, name)
+        return _from_iterable(given, preprocessing, name)
     raise RobustcheckError(
         f"{name} returned {type(given).__name__}; it is to return a folder, an ImageSet (ImageSet.from_arrays(pixels, "
         "labels) makes one of arrays), a torch Dataset, or an iterable of (image, label)"
@@ -52,7 +52,7 @@ def _is_indexable(given: Any) -> bool:
     )
 
 
-def _from_indexable(given: Any, rule: Preprocessing, name: str) -> ImageSet:
+def _from_indexable(given: Any, preprocessing: Preprocessing, name: str) -> ImageSet:
     if not len(given):
         raise RobustcheckError(f"{name} returned a {type(given).__name__} without images: give at least one")
     lock, where = Lock(), [f"{name}[{index}]" for index in range(len(given))]
@@ -62,7 +62,7 @@ def _from_indexable(given: Any, rule: Preprocessing, name: str) -> ImageSet:
             _taken_apart(_item(given, index, lock, where[index]), where[index])[1]
             for index in range(len(given))
         ]
-    read = partial(_read, given, lock, rule, where)
+    read = partial(_read, given, lock, preprocessing, where)
     with suppress(
         BadImage
     ):  # which is for the policy on such; that items are no images at all is said at once
@@ -70,7 +70,7 @@ def _from_indexable(given: Any, rule: Preprocessing, name: str) -> ImageSet:
     return _labelled(read, labels, where, given, name)
 
 
-def _from_iterable(given: Iterable[Any], rule: Preprocessing, name: str) -> ImageSet:
+def _from_iterable(given: Iterable[Any], preprocessing: Preprocessing, name: str) -> ImageSet:
     kept: list[Pixels] = []
     labels, where = [], []
     iterator = iter(given)
@@ -85,7 +85,7 @@ def _from_iterable(given: Iterable[Any], rule: Preprocessing, name: str) -> Imag
                 f"{place}: the iterable failed with {type(error).__name__}: {error}; mend it, or give a list"
             ) from error
         image, label = _taken_apart(item, place)
-        kept.append(_pixels(image, rule, place))
+        kept.append(_pixels(image, preprocessing, place))
         labels.append(label)
         where.append(place)
     if not kept:
@@ -130,8 +130,10 @@ def _item(given: Any, index: int, lock: Lock, where: str) -> Any:
         ) from error
 
 
-def _read(given: Any, lock: Lock, rule: Preprocessing, where: Sequence[str], index: int) -> Pixels:
-    return _pixels(_taken_apart(_item(given, index, lock, where[index]), where[index])[0], rule, where[index])
+def _read(given: Any, lock: Lock, preprocessing: Preprocessing, where: Sequence[str], index: int) -> Pixels:
+    return _pixels(
+        _taken_apart(_item(given, index, lock, where[index]), where[index])[0], preprocessing, where[index]
+    )
 
 
 def _taken_apart(item: Any, where: str) -> tuple[Any, Any]:
@@ -164,18 +166,18 @@ def _plain(label: Any, where: str) -> Any:
     )
 
 
-def _pixels(image: Any, rule: Preprocessing, where: str) -> Pixels:
+def _pixels(image: Any, preprocessing: Preprocessing, where: str) -> Pixels:
     if isinstance(image, Image.Image):
-        return fit(image.convert("RGB"), rule)
+        return fit(image.convert("RGB"), preprocessing)
     array = image.detach().cpu().numpy() if isinstance(image, torch.Tensor) else image
     if not isinstance(array, np.ndarray):
         raise RobustcheckError(
             f"{where} holds a {type(image).__name__}; an image is a PIL image, an array or a tensor"
         )
     levels = _levels(array, where)
-    if levels.shape == (3, *rule.input_size):
+    if levels.shape == (3, *preprocessing.input_size):
         return np.ascontiguousarray(levels)
-    return fit(Image.fromarray(np.ascontiguousarray(levels.transpose(1, 2, 0))), rule)
+    return fit(Image.fromarray(np.ascontiguousarray(levels.transpose(1, 2, 0))), preprocessing)
 
 
 def _levels(array: np.ndarray[Any, Any], where: str) -> Pixels:

@@ -12,7 +12,7 @@ from robustcheck.images.subset import Draw
 from robustcheck.models.preprocessing import Preprocessing
 
 
-def open_sample(argument: str, rule: Preprocessing, _draw: Draw | None = None) -> ImageSet:
+def open_sample(argument: str, preprocessing: Preprocessing, _draw: Draw | None = None) -> ImageSet:
     """Files `imagenet_NN_LABEL.jpg`; labels are indices into the sorted WNIDs, as for torchvision and timm."""
     if argument:
         raise RobustcheckError(f"images 'sample:{argument}': there is one set of sample images; write sample")
@@ -27,7 +27,7 @@ def open_sample(argument: str, rule: Preprocessing, _draw: Draw | None = None) -
             "the sample images are read from foolbox, which is not installed: pip install 'pytest-robustcheck[sample]'"
         )
     return ImageSet(
-        Source.of_files(str(paths[0].parent), [path.name for path in paths], rule),
+        Source.of_files(str(paths[0].parent), [path.name for path in paths], preprocessing),
         names=[path.name for path in paths],
         name="sample",
         labels=[int(path.stem.rpartition("_")[2]) for path in paths],

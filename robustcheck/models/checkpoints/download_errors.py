@@ -1,4 +1,4 @@
-"""Weights that come over a network which may not be there."""
+"""Errors of downloads: which of them come from the network, and what to do then."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from http.client import HTTPException
 
 from robustcheck.errors import RobustcheckError
+from robustcheck.text import first_line
 
 _CONNECT_SECONDS = 20.0
 _CLIENTS = frozenset({"huggingface_hub", "httpcore", "httpcore2", "httpx", "httpx2", "requests", "urllib3"})
@@ -15,9 +16,9 @@ _CLIENTS = frozenset({"huggingface_hub", "httpcore", "httpcore2", "httpx", "http
 
 @contextmanager
 def weights_from(hub: str, *, name: str, file: str) -> Iterator[None]:
-    """Turn a failure to reach `hub` into an error that says which file to get, and how to pass it.
+    """Turn a failure to reach `hub` into an error that names the file to get and how to pass it.
 
-    Within it a server that does not answer is given up after some seconds; other errors pass.
+    Sets a timeout for servers that do not answer; other errors pass.
     """
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_CONNECT_SECONDS if before is None else before)
@@ -28,15 +29,15 @@ def weights_from(hub: str, *, name: str, file: str) -> Iterator[None]:
         if reason is None:
             raise
         raise RobustcheckError(
-            f"the weights of {name} could not be fetched from {hub} ({reason}). On a machine that reaches "
-            f"it, get {file}; then pass the file here: --robustcheck-weights=PATH"
+            f"the weights of {name} could not be fetched from {hub} ({reason}). On a machine with "
+            f"access to it, download {file}; then pass the file here: --robustcheck-weights=PATH"
         ) from error
     finally:
         socket.setdefaulttimeout(before)
 
 
 def unreachable(error: BaseException) -> str | None:
-    """What the network said, if that is what an error comes from."""
+    """Return the reason if an error comes from the network, else None."""
     return _reason(error) if _is_of_the_network(error) else None
 
 
@@ -49,6 +50,6 @@ def _is_of_the_network(error: BaseException) -> bool:
 
 def _reason(error: BaseException) -> str:
     cause = error
-    while cause.__cause__ is not None:  # a client's own words are long; what the socket said is short
+    while cause.__cause__ is not None:  # a client's message is long, the socket's is short
         cause = cause.__cause__
-    return (str(cause) or type(cause).__name__).splitlines()[0].strip("<>")
+    return first_line(str(cause) or type(cause).__name__).strip("<>")

@@ -1,4 +1,4 @@
-"""Weights that the user brings: read without running code, put into a network, or refused with the reason."""
+"""The user's own weights: read without running code, and loaded into a network or refused with the reason."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pathlib
 import re
 import warnings
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -18,14 +18,15 @@ import torch
 from torch import nn
 
 from robustcheck.errors import RobustcheckError, RobustnessWarning
-from robustcheck.models.checkpoints.state_dicts import Tensors, choose
+from robustcheck.models.checkpoints.state_dicts import Tensors, select
+from robustcheck.text import listed
 
 Renaming: TypeAlias = Callable[[Tensors, nn.Module], Tensors]
 
 # Of DataParallel, of torch.compile, of a training module around the network (Lightning and others).
 _WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.", "student.")
 _AVERAGING_COUNTER = "n_averaged"  # of torch.optim.swa_utils.AveragedModel
-# What training scripts save beside the tensors: data, whose reading calls nothing but its constructor.
+# What training scripts save beside the tensors: data, which only calls its own constructor when it is read.
 _NUMPY_SCALAR = np.float64(0).__reduce__()[0]
 _HARMLESS: list[Any] = [
     argparse.Namespace,
@@ -49,17 +50,17 @@ class Checkpoint:
     path: Path
     tensors: Tensors
     note: str = ""
-    """Which of the file's tensors they are, where there was something to choose."""
+    """Which of the file's tensors they are, if there was a choice."""
 
 
 @dataclass(frozen=True)
 class Differences:
-    """Where the tensors of a checkpoint are not those that a network has."""
+    """The differences between the tensors of a checkpoint and those of a network."""
 
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
     reshaped: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]  # name -> (wanted, got)
-    retyped: Mapping[str, str]  # name -> got, where it can't be turned into what is wanted without loss
+    retyped: Mapping[str, str]  # name -> got, where conversion would lose values
     fitting: int
 
     def __bool__(self) -> bool:
@@ -67,28 +68,28 @@ class Differences:
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
-    """The state dict in a safetensors file or a torch checkpoint, on the CPU.
+    """Read the state dict in a safetensors file or a torch checkpoint, on the CPU.
 
-    In a checkpoint with more in it, `checkpoint_parts.choose` finds the network's tensors; `PATH#KEY` names
-    them. A choice that may not be meant gives a RobustnessWarning. None of the file's code is run; a file
-    that needs it to is refused, as is one that is missing or is no checkpoint, by RobustcheckError.
+    In a checkpoint that holds more, `state_dicts.select` finds the network's tensors; `PATH#KEY` names them.
+    A RobustnessWarning says so if the choice is a guess. None of the file's code is run. RobustcheckError for
+    a file that needs its code run, is missing, or is not a checkpoint.
     """
     path, key = _path_and_key(path)
     if not path.is_file():
         raise RobustcheckError(
             f"no weights at {path}: the file does not exist; check the path"
             if not path.exists()
-            else f"{path} is no file; give the file of weights in it"
+            else f"weights must be a file, got {path}: give the file of weights in that folder"
         )
     with path.open("rb") as file:
         start = file.read(16)
     if not start:
         raise RobustcheckError(f"{path} is empty: no weights to read; download or copy it again")
     loaded = _read_safetensors(path) if start[8:9] == b"{" else _read_torch(path, start)
-    choice = choose(loaded, key, str(path))
+    choice = select(loaded, key, str(path))
     if choice.is_guess:
         warnings.warn(
-            f"weights: {choice.note}; {path}#KEY takes the one under that key",
+            f"weights: {choice.note}; {path}#KEY chooses another",
             RobustnessWarning,
             stacklevel=2,
         )
@@ -102,9 +103,9 @@ def build_with(
     name: str,
     renamings: tuple[Renaming, ...] = (),
 ) -> tuple[nn.Module, bool]:
-    """`build(None)` with the checkpoint's weights, and whether it has the classes that it was built for.
+    """Return `build(None)` with the checkpoint's weights, and whether it has the classes that it was built for.
 
-    Where only the number of classes differs, it is `build(classes)` with the checkpoint's number. Each of
+    If only the number of classes differs, it is `build(classes)` with the checkpoint's number. Each of
     `renamings` is tried on weights whose names do not fit as they are. RobustcheckError for other weights.
     """
     module = build(None)
@@ -118,22 +119,20 @@ def build_with(
 def load_weights(
     module: nn.Module, checkpoint: Checkpoint, *, name: str, renamings: tuple[Renaming, ...] = ()
 ) -> None:
-    """Put the checkpoint's weights into a network, or raise RobustcheckError with what does not fit."""
+    """Load the checkpoint's weights into a network, or raise RobustcheckError with what does not fit."""
     tensors, differences = _best_fit(module, checkpoint, renamings)
     if differences:
         raise _other_network(differences, checkpoint, name)
-    # strict would ask for the batch counters, which old checkpoints lack and evaluation does not use
+    # strict would require the batch counters, which old checkpoints lack and evaluation does not use
     module.load_state_dict(dict(tensors), strict=False)
 
 
 def load_in_order(module: nn.Module, checkpoint: Checkpoint, *, name: str) -> None:
-    """Put weights of the same network under other names into it: tensor by tensor, in order, by shape."""
+    """Load weights of the same network under other names: tensor by tensor, in order, by shape."""
     wanted = module.state_dict()
     shapes = [value.shape for value in wanted.values()]
     if shapes != [value.shape for value in checkpoint.tensors.values()]:
-        raise RobustcheckError(
-            f"{checkpoint.path} does not hold the tensors of {name}, in order and by shape"
-        )
+        raise RobustcheckError(f"{checkpoint.path} must hold the tensors of {name}, in order and by shape")
     module.load_state_dict(dict(zip(wanted, checkpoint.tensors.values(), strict=True)))
 
 
@@ -155,22 +154,20 @@ def _read_safetensors(path: Path) -> Any:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise RobustcheckError(
-            f"{path} cannot be read as safetensors: {error}; it is cut off or damaged: download or copy it again"
+            f"{path} cannot be read as safetensors: {error}. It is truncated or damaged: download or copy it again"
         ) from error
 
 
 def _read_torch(path: Path, start: bytes) -> Any:
     if start.startswith(b"PK") and _is_archive_of_code(path):
         raise RobustcheckError(
-            f"{path} is a TorchScript or exported program, not weights: it carries code, and none of it was run. To "
-            f"examine the program itself: --robustcheck-model=program:{path}@resnet50 (with the name of a model that "
-            f"takes the same pixels); else save the weights of the network it was made from: {_SAVE}"
+            f"{path} is a TorchScript or exported program, not weights: it contains code, and none of it was run. To "
+            f"evaluate the program itself: --robustcheck-model=program:{path}@resnet50 (with the name of a model with "
+            f"the same preprocessing); else save the weights of the network it was made from: {_SAVE}"
         )
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # of pickle protocols and old storage classes: the tensors are what counts
+            warnings.simplefilter("ignore")  # of pickle protocols and old storage classes
             with torch.serialization.safe_globals(_HARMLESS):
                 return torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
@@ -179,7 +176,7 @@ def _read_torch(path: Path, start: bytes) -> Any:
             raise _no_checkpoint(path, start) from error
         raise RobustcheckError(
             f"{path} holds more than weights: reading it would run {needed[1]}, and code in a checkpoint is never "
-            f"run. Where you trust the file, load it with torch.load(..., weights_only=False) yourself and save its "
+            f"run. If you trust the file, load it with torch.load(..., weights_only=False) yourself and save its "
             f"weights alone: {_SAVE}, or as safetensors: safetensors.torch.save_file(net.state_dict(), PATH)"
         ) from error
     except Exception as error:  # junk makes the unpickler raise KeyError, EOFError, struct.error and others
@@ -197,9 +194,9 @@ def _is_archive_of_code(path: Path) -> bool:
 def _no_checkpoint(path: Path, start: bytes) -> RobustcheckError:
     if start.startswith(b"version https://"):
         return RobustcheckError(f"{path} is a pointer of Git LFS, not the weights: run git lfs pull")
-    whole = "is cut off or damaged" if start.startswith((b"PK", b"\x80")) else f"starts with {start[:8]!r}"
+    whole = "is truncated or damaged" if start.startswith((b"PK", b"\x80")) else f"starts with {start[:8]!r}"
     return RobustcheckError(
-        f"{path} is no checkpoint: neither safetensors nor a file of torch.save can be read from it (it {whole})"
+        f"{path} is not a checkpoint: it can be read neither as safetensors nor as a file of torch.save (it {whole})"
     )
 
 
@@ -252,14 +249,14 @@ def _differences(module: nn.Module, tensors: Tensors) -> Differences:
 
 
 def _fits(wanted: torch.Tensor, got: torch.Tensor) -> bool:
-    """Whether copying keeps the value: floats of any precision do, and whole numbers among themselves."""
+    """Whether copying keeps the value: from floats to floats of any precision, and from integers to integers."""
     if got.is_quantized or got.layout != torch.strided or got.is_complex() != wanted.is_complex():
         return False
     return got.is_floating_point() == wanted.is_floating_point()
 
 
 def _other_class_count(differences: Differences) -> int | None:
-    """The checkpoint's number of classes, if that may be all that differs: same names, one length for another."""
+    """Return the checkpoint's number of classes, if that may be all that differs: same names, one other length."""
     if differences.missing or differences.unexpected or differences.retyped:
         return None
     leading = {(wanted[:1], got[:1]) for wanted, got in differences.reshaped.values()}
@@ -270,19 +267,16 @@ def _other_class_count(differences: Differences) -> int | None:
 def _other_network(differences: Differences, checkpoint: Checkpoint, name: str) -> RobustcheckError:
     shapes = [f"{key} has shape {got}, not {wanted}" for key, (wanted, got) in differences.reshaped.items()]
     parts = [
-        f"missing: {_some(differences.missing)}" if differences.missing else "",
-        f"not in {name}: {_some(differences.unexpected)}" if differences.unexpected else "",
-        _some(shapes),
-        _some(f"{key} is {dtype}, not floats: quantised?" for key, dtype in differences.retyped.items()),
+        f"missing: {listed(differences.missing, 3)}" if differences.missing else "",
+        f"not in {name}: {listed(differences.unexpected, 3)}" if differences.unexpected else "",
+        listed(shapes, 3),
+        listed(
+            (f"{key} is {dtype}, not floats: quantised?" for key, dtype in differences.retyped.items()), 3
+        ),
     ]
     return RobustcheckError(
         f"{checkpoint.path} holds the weights of another network than {name}: {differences.fitting} of its "
         f"{len(checkpoint.tensors)} tensors fit. "
         + "; ".join(filter(None, parts))
-        + ". Name the network that they are of"
+        + ". Name the network they belong to"
     )
-
-
-def _some(names: Iterable[str], shown: int = 3) -> str:
-    listed = list(names)
-    return ", ".join(listed[:shown]) + (f" and {len(listed) - shown} more" if len(listed) > shown else "")

@@ -1,6 +1,6 @@
-"""Programs: TorchScript and torch.export archives, which carry a network with its code.
+"""Programs: TorchScript and torch.export archives, which hold a network with its code.
 
-A program runs in torch's own interpreters. No Python comes out of the file: pickled objects in an exported
+A program runs in torch's own interpreters. No Python is loaded from the file: pickled objects in an exported
 archive are refused before torch would load them.
 """
 
@@ -22,46 +22,49 @@ from robustcheck.models.classifier import Classifier
 from robustcheck.models.logits import logits_in
 from robustcheck.models.preprocessing import Preprocessing
 from robustcheck.models.sources import sample, timm, torchvision
+from robustcheck.text import first_line
 
 _COMPILED = "/data/aotinductor/"
 
 
 def load(argument: str, *, weights: Path | None, device: str | torch.device) -> Classifier:
-    """The program in `PATH@NAME`, on the pixels that the model NAME takes.
+    """Load the program in `PATH@NAME`, with the preprocessing of the model NAME.
 
-    NAME is torchvision's, `timm:NAME` or `sample`; of it only size, crop and normalisation are used.
+    NAME is torchvision's, `timm:NAME` or `sample`; only its size, crop and normalisation are used.
     """
     text, _, like = argument.rpartition("@")
     if not text:
         raise RobustcheckError(
-            f"model 'program:{argument}' does not say what pixels the program takes: add the name of a model with the "
+            f"model 'program:{argument}' lacks a preprocessing: add the name of a model with the "
             f"same size and normalisation, as in program:{argument}@resnet50, or wrap it: "
             f"robustcheck.Classifier(robustcheck.load_program({argument!r}), mean=..., std=..., input_size=...)"
         )
     if weights is not None:
         raise RobustcheckError(
-            f"model 'program:{argument}' has its weights inside: leave out --robustcheck-weights"
+            f"model 'program:{argument}' contains its weights: remove --robustcheck-weights"
         )
-    rule = _rule_of(like)
+    preprocessing = _preprocessing_of(like)
     classifier = Classifier.from_preprocessing(
-        load_program(text), rule, name=f"program:{Path(text).name}", device=device, origin=f"pixels as {like}"
+        load_program(text),
+        preprocessing,
+        name=f"program:{Path(text).name}",
+        device=device,
+        origin=f"pixels as {like}",
     )
     _check_gradient(classifier)
     return classifier
 
 
 def load_program(path: str | Path) -> nn.Module:
-    """The network in a TorchScript or torch.export archive, as a module that takes batches of any size.
+    """Load the network in a TorchScript or torch.export archive, as a module that takes batches of any size.
 
-    This runs what the archive says, in torch's interpreter; torch.jit.load runs a part of it on loading.
-    RobustcheckError for another file, for one that holds pickled Python objects or compiled code, and for
-    one that this version of torch can't read.
+    This runs the archive's code in torch's interpreter; torch.jit.load runs a part of it on loading.
+    RobustcheckError for another file, for one with pickled Python objects or compiled code, and for one that
+    this version of torch can't read.
     """
     path = Path(path).expanduser()
     if not path.is_file():
-        raise RobustcheckError(
-            f"no program at {path}: {'it is no file' if path.exists() else 'there is no such file'}"
-        )
+        raise RobustcheckError(f"no program at {path}: {'not a file' if path.exists() else 'no such file'}")
     kind = _kind(path)
     try:
         with warnings.catch_warnings():
@@ -75,29 +78,29 @@ def load_program(path: str | Path) -> nn.Module:
         raise
     except Exception as error:
         raise RobustcheckError(
-            f"{path} can't be loaded by torch {torch.__version__}: {_first_line(error)}; export it again with this "
+            f"{path} can't be loaded by torch {torch.__version__}: {type(error).__name__}: {first_line(error)}; export it again with this "
             "version, or give weights for a model by name"
         ) from error
 
 
 class Program(nn.Module):
-    """A program as a module like others: in eval mode as it was exported, for batches of any size."""
+    """A program as an ordinary module: in the mode it was exported in, for batches of any size."""
 
     def __init__(self, program: Any, digest: bytes, batch: int | None = None) -> None:
         super().__init__()
         self.program, self.batch = program, batch
-        # Among the weights, since two programs may differ in nothing but their code.
+        # A buffer, so that the fingerprint covers it: two programs may differ only in their code.
         self.register_buffer("archive", torch.frombuffer(bytearray(digest), dtype=torch.uint8))
 
     def train(self, mode: bool = True) -> Program:
-        """Leave an exported program in the mode it was exported in; it can't be put in another."""
+        """Set the mode of TorchScript; an exported program stays in the mode it was exported in."""
         if isinstance(self.program, torch.jit.ScriptModule):
             return super().train(mode)
         self.training = mode
         return self
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits of images, as many as there are."""
+        """Return logits of images."""
         images = images.contiguous()
         parts = (images,) if self.batch is None else torch.split(images, self.batch)
         return torch.cat([self._logits(part) for part in parts])
@@ -110,7 +113,7 @@ class Program(nn.Module):
         logits = logits_in(output, len(images))
         if logits is None or logits.ndim != 2:
             raise RobustcheckError(
-                f"the program returned {type(output).__name__}, not logits of shape (N, classes)"
+                f"the program must return logits of shape (N, classes), got {type(output).__name__}"
             )
         return logits[:count]
 
@@ -118,22 +121,29 @@ class Program(nn.Module):
 def _kind(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            if len(set(names)) != len(names):
-                raise RobustcheckError(
-                    f"{path} holds entries of one name twice: it was tampered with; export it again"
-                )
-            if any("/code/" in name or name.endswith("constants.pkl") for name in names):
-                return "script"
-            if any(name.endswith(("archive_format", "serialized_exported_program.json")) for name in names):
-                _refuse_objects(archive, path)
-                return "export"
+            kind = _kind_of_archive(archive, path)
+    except RobustcheckError:
+        raise
     except (zipfile.BadZipFile, OSError, ValueError, KeyError, AttributeError) as error:
         raise RobustcheckError(
-            f"{path} is no program, or is cut off ({error}); give what torch.export.save or torch.jit.save wrote"
+            f"{path} is not a program, or is truncated ({error}): give a file of torch.export.save or torch.jit.save"
         ) from None
+    return kind
+
+
+def _kind_of_archive(archive: zipfile.ZipFile, path: Path) -> str:
+    names = archive.namelist()
+    if len(set(names)) != len(names):
+        raise RobustcheckError(
+            f"{path} holds two entries of one name, so it was tampered with: export it again"
+        )
+    if any("/code/" in name or name.endswith("constants.pkl") for name in names):
+        return "script"
+    if any(name.endswith(("archive_format", "serialized_exported_program.json")) for name in names):
+        _refuse_objects(archive, path)
+        return "export"
     raise RobustcheckError(
-        f"{path} holds weights, not a program: --robustcheck-model=NAME --robustcheck-weights={path}"
+        f"{path} holds weights, not a program: use --robustcheck-model=NAME --robustcheck-weights={path}"
     )
 
 
@@ -142,8 +152,8 @@ def _refuse_objects(archive: zipfile.ZipFile, path: Path) -> None:
     for name in archive.namelist():
         if _COMPILED in f"/{name}":
             raise RobustcheckError(
-                f"{path} holds compiled code (torch.export's AOTInductor), whose gradient can't be had and which is "
-                "never run; save the exported program itself: torch.export.save(program, 'net.pt2')"
+                f"{path} holds compiled code (torch.export's AOTInductor), which has no gradient and is never run: "
+                "save the exported program itself: torch.export.save(program, 'net.pt2')"
             )
         leaf = name.rpartition("/")[2]
         pickled = leaf.startswith(("opaque_obj", "custom_obj")) or leaf in _pickled_leaves(archive, name)
@@ -152,7 +162,7 @@ def _refuse_objects(archive: zipfile.ZipFile, path: Path) -> None:
 
 
 def _pickled_leaves(archive: zipfile.ZipFile, name: str) -> set[str]:
-    """The entries beside `name` that the archive's own tables call pickled."""
+    """Return the entries beside `name` that the archive's own tables declare as pickled."""
     folder = name.rpartition("/")[0]
     leaves: set[str] = set()
     for table in archive.namelist():
@@ -167,13 +177,13 @@ def _refuse_unless_tensors(content: bytes, leaf: str, path: Path) -> None:
         torch.load(BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 - whatever torch says of it, it is not loaded
         raise RobustcheckError(
-            f"{path} carries Python objects ({leaf}), and code in a file is never run: {_first_line(error)}. Export the "
+            f"{path} holds Python objects ({leaf}), and code in a file is never run: {type(error).__name__}: {first_line(error)}. Export the "
             "network again without custom objects"
         ) from None
 
 
 def _fixed_batch(exported: Any) -> int | None:
-    """The size of batch that a program was exported for, None where it takes any."""
+    """Return the batch size that a program was exported for, or None if it takes any."""
     inputs = set(exported.graph_signature.user_inputs)
     for node in exported.graph.nodes:
         if node.op == "placeholder" and node.name in inputs:
@@ -182,15 +192,15 @@ def _fixed_batch(exported: Any) -> int | None:
     return None
 
 
-def _rule_of(like: str) -> Preprocessing:
+def _preprocessing_of(like: str) -> Preprocessing:
     prefix, _, name = like.partition(":")
     if prefix == "sample":
-        return sample.rule_of(name)
-    return timm.rule_of(name) if prefix == "timm" else torchvision.rule_of(like)
+        return sample.preprocessing_of(name)
+    return timm.preprocessing_of(name) if prefix == "timm" else torchvision.preprocessing_of(like)
 
 
 def _check_gradient(classifier: Classifier) -> None:
-    """RobustcheckError where a program can't be run on its pixels, or no gradient comes back to them."""
+    """Raise RobustcheckError if a program fails on its pixels, or returns no gradient to them."""
     height, width = classifier.input_size
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (2, 3, height, width), generator=generator).float().requires_grad_()
@@ -201,8 +211,8 @@ def _check_gradient(classifier: Classifier) -> None:
         raise
     except Exception as error:
         raise RobustcheckError(
-            f"{classifier.name} fails on images of {height}x{width} ({classifier.origin}): {_first_line(error)}; name a "
-            "model after @ whose pixels it takes, and export it for float32 images (N, 3, H, W)"
+            f"{classifier.name} fails on images of {height}x{width} ({classifier.origin}): {type(error).__name__}: {first_line(error)}; name a "
+            "model after @ that has its preprocessing, and export it for float32 images (N, 3, H, W)"
         ) from error
     if gradient is None or not bool(gradient.any()):
         raise RobustcheckError(
@@ -218,8 +228,3 @@ def _digest(path: Path) -> bytes:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.digest()
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0][:200] if lines else 'no message'}"

@@ -1,4 +1,4 @@
-"""What a Hugging Face image processor does to a photograph, as a `Preprocessing`."""
+"""The preprocessing of a Hugging Face image processor, as a `Preprocessing`."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _MOST_LEVELS_APART = 2.0
 _SIDES = (203, 161)  # of the picture: odd, so that an even number of pixels is never cut off evenly
 
 
-def rule_of(processor: Any, config: Any, *, name: str) -> tuple[Preprocessing, bool]:
-    """A processor's rule, and whether it turns RGB into BGR.
+def preprocessing_of(processor: Any, config: Any, *, name: str) -> tuple[Preprocessing, bool]:
+    """Return a processor's preprocessing, and whether it turns RGB into BGR.
 
-    Size and crop are read from its settings; what the processor itself makes of a picture then decides
-    whether they were understood. RobustcheckError where no reading of them gives that.
+    Size and crop are read from its settings; each way to read them is compared with the processor's own output
+    on an image. RobustcheckError if none agrees.
     """
     if getattr(config, "model_type", "") == "timm_wrapper":  # a network of timm, with its own configuration
         return Preprocessing.from_timm(config.pretrained_cfg, name=name), False
@@ -33,9 +33,9 @@ def rule_of(processor: Any, config: Any, *, name: str) -> tuple[Preprocessing, b
     mean, std = _normalisation(settings, name)
     flips = settings["do_flip_channel_order"]
     way = _interpolation(settings, name)
-    wanted = _by_itself(processor, mean, std, flips=flips, name=name)
+    wanted = _own_output(processor, mean, std, flips=flips, name=name)
     height, width = wanted.shape[1:]
-    rules = [
+    readings = [
         Preprocessing(input_size=(height, width), resize=resize, interpolation=way, mean=mean, std=std)
         for resize in _resizes(settings, (height, width))
         if _at_least(resize, (height, width))
@@ -43,18 +43,18 @@ def rule_of(processor: Any, config: Any, *, name: str) -> tuple[Preprocessing, b
     if not settings["do_resize"] and not settings["do_center_crop"]:
         size = _size(getattr(config, "image_size", None)) or (height, width)
         return Preprocessing.for_size(size, interpolation=way, mean=mean, std=std), flips
-    apart = [_levels_apart(rule, wanted) for rule in rules]
-    if not rules or min(apart) > _MOST_LEVELS_APART:
+    apart = [_levels_apart(preprocessing, wanted) for preprocessing in readings]
+    if not readings or min(apart) > _MOST_LEVELS_APART:
         shown = {
             key: value
             for key, value in settings.items()
             if key.startswith(("do_", "size", "crop", "resample"))
         }
         raise RobustcheckError(
-            f"what the processor of {name} does to a photograph can't be held to the pixel here: {shown}. Wrap the "
+            f"the preprocessing of the processor of {name} can't be reproduced to the pixel: {shown}. Wrap the "
             f"network: robustcheck.Classifier(net, mean={mean}, std={std}, input_size=({height}, {width}), resize=...)"
         )
-    return rules[int(np.argmin(apart))], flips
+    return readings[int(np.argmin(apart))], flips
 
 
 def _settings(processor: Any) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def _settings(processor: Any) -> dict[str, Any]:
 
 
 def _normalisation(settings: dict[str, Any], name: str) -> tuple[Any, Any]:
-    """Mean and std of pixels in 0..1 that say the same as rescaling, an offset and normalising together."""
+    """Return mean and std of pixels in 0..1 that equal rescaling, an offset and normalising together."""
     factor = float(settings["rescale_factor"] or 1 / 255) if settings["do_rescale"] else 1.0
     normalises = settings["do_normalize"] and settings["image_mean"] is not None
     mean = np.broadcast_to(settings["image_mean"] if normalises else 0.0, 3).astype(float)
@@ -86,7 +86,7 @@ def _normalisation(settings: dict[str, Any], name: str) -> tuple[Any, Any]:
         std = std * np.asarray(settings["image_std"], dtype=float)
     if not math.isfinite(factor) or factor <= 0 or (std <= 0).any():
         raise RobustcheckError(
-            f"the processor of {name} rescales by {factor} and divides by {std.tolist()}: each must be above 0"
+            f"rescale factor and std of the processor of {name} must be above 0, got {factor} and {std.tolist()}"
         )
     scale = 255 * factor
     return tuple(round(v, 9) for v in (mean / scale).tolist()), tuple(
@@ -102,13 +102,13 @@ def _interpolation(settings: dict[str, Any], name: str) -> str:
     )
     if way not in _RESAMPLING.values():
         raise RobustcheckError(
-            f"the processor of {name} resizes by {resample!r}, which is none of Pillow's ways"
+            f"resample of the processor of {name} must be one of Pillow's, got {resample!r}"
         )
     return way
 
 
 def _resizes(settings: dict[str, Any], input_size: tuple[int, int]) -> Iterator[Size]:
-    """The ways in which `size` is meant by one processor or another."""
+    """Yield the meanings that `size` has in one processor or another."""
     size = settings.get("size") or {}
     size = {"shortest_edge": size} if isinstance(size, int) else dict(size)
     if size.get("height") and size.get("width"):
@@ -127,10 +127,10 @@ def _at_least(resize: Size, input_size: tuple[int, int]) -> bool:
     return height >= input_size[0] and width >= input_size[1]
 
 
-def _size(given: Any) -> tuple[int, int] | None:
-    if isinstance(given, int):
-        return given, given
-    return (int(given[0]), int(given[1])) if isinstance(given, (tuple, list)) and len(given) == 2 else None
+def _size(value: Any) -> tuple[int, int] | None:
+    if isinstance(value, int):
+        return value, value
+    return (int(value[0]), int(value[1])) if isinstance(value, (tuple, list)) and len(value) == 2 else None
 
 
 def _picture() -> Image.Image:
@@ -139,29 +139,31 @@ def _picture() -> Image.Image:
     return Image.fromarray(np.clip(np.stack(waves, axis=-1) * 55 + 128, 0, 255).astype(np.uint8))
 
 
-def _by_itself(processor: Any, mean: Any, std: Any, *, flips: bool, name: str) -> NDArray[np.float64]:
-    """What the processor makes of the picture, its normalisation undone: float64 (3, H, W), RGB, 0..255."""
+def _own_output(processor: Any, mean: Any, std: Any, *, flips: bool, name: str) -> NDArray[np.float64]:
+    """Return the processor's own output on the image, its normalisation undone: float64 (3, H, W), RGB, 0..255."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             made = processor(_picture(), return_tensors="pt")["pixel_values"].double().numpy()
     except Exception as error:
         raise RobustcheckError(
-            f"the processor of {name} can't be used on a photograph: {type(error).__name__}: {error}"
+            f"the processor of {name} fails on an image: {type(error).__name__}: {error}"
         ) from error
     if made.ndim != 4 or made.shape[:2] != (1, 3):
         raise RobustcheckError(
-            f"the processor of {name} makes {made.shape} of one photograph; an image classifier takes (1, 3, H, W)"
+            f"the processor of {name} must return (1, 3, H, W) for one image, got {made.shape}"
         )
     in_order = made[0, ::-1] if flips else made[0]
     shown: NDArray[np.float64] = 255 * (in_order * np.reshape(std, (3, 1, 1)) + np.reshape(mean, (3, 1, 1)))
     return shown
 
 
-def _levels_apart(rule: Preprocessing, wanted: NDArray[np.float64]) -> float:
-    size = [rule.resize] if isinstance(rule.resize, int) else list(rule.resize)
+def _levels_apart(preprocessing: Preprocessing, wanted: NDArray[np.float64]) -> float:
+    size = [preprocessing.resize] if isinstance(preprocessing.resize, int) else list(preprocessing.resize)
     resized = transforms.resize(
-        _picture(), size, interpolation=transforms.InterpolationMode(rule.interpolation)
+        _picture(), size, interpolation=transforms.InterpolationMode(preprocessing.interpolation)
     )
-    ours = np.asarray(transforms.center_crop(resized, list(rule.input_size)), dtype=float).transpose(2, 0, 1)
+    ours = np.asarray(transforms.center_crop(resized, list(preprocessing.input_size)), dtype=float).transpose(
+        2, 0, 1
+    )
     return float(np.abs(ours - wanted).mean())

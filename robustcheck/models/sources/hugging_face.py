@@ -1,4 +1,4 @@
-"""Networks of the Hugging Face hub or of a local folder, with what their processor does to a photograph."""
+"""Networks of the Hugging Face hub or of a local folder, with the preprocessing of their processor."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ from robustcheck.errors import RobustcheckError
 from robustcheck.models.checkpoints.download_errors import unreachable
 from robustcheck.models.checkpoints.weights import build_with, read_checkpoint
 from robustcheck.models.classifier import Classifier
-from robustcheck.models.sources.hf_processor import rule_of
+from robustcheck.models.sources.hf_processor import preprocessing_of
+from robustcheck.text import first_line, listed
 
 _PICKLES = ("*.bin", "*.pt", "*.pth")
 
 
 def load(name: str, *, weights: Path | None, device: str | torch.device) -> Classifier:
-    """The image classifier in the hub's repository or the folder `name`, on its weights or those of a file.
+    """Load the image classifier in the hub's repository or the folder `name`, on its weights or those of a file.
 
-    Size, crop, interpolation, mean and std are those of its processor, held against what the processor itself
-    makes of an image. No code of the repository runs. Raises RobustcheckError where the network is no image
-    classifier, needs code of its own, or has parts that the weights do not cover (an untrained head).
+    Size, crop, interpolation, mean and std are those of its processor, checked against the processor's own
+    output on an image. No code of the repository runs. Raises RobustcheckError if the network is not an image
+    classifier, needs code of its own, or has layers that the weights do not cover (an untrained head).
     """
     transformers = _import_transformers()
     folder = Path(name).expanduser()
     source = str(folder) if folder.is_dir() else name
     origin = ""
-    with _told_plainly(name, source), _quiet(transformers):
+    with _user_errors(name, source), _quiet(transformers):
         config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False)
         processor = transformers.AutoImageProcessor.from_pretrained(source, trust_remote_code=False)
         if weights is None:
@@ -40,10 +41,10 @@ def load(name: str, *, weights: Path | None, device: str | torch.device) -> Clas
             checkpoint = read_checkpoint(weights)
             origin = checkpoint.note
             module, _ = build_with(_builder(transformers, config), checkpoint, name=f"hf:{name}")
-    rule, flips_channels = rule_of(processor, config, name=f"hf:{name}")
+    preprocessing, flips_channels = preprocessing_of(processor, config, name=f"hf:{name}")
     return Classifier.from_preprocessing(
         nn.Sequential(_FlipChannels(), module).eval() if flips_channels else module.eval(),
-        rule,
+        preprocessing,
         name=f"hf:{name}",
         device=device,
         class_names=class_names(module.config),
@@ -52,7 +53,7 @@ def load(name: str, *, weights: Path | None, device: str | torch.device) -> Clas
 
 
 def class_names(config: Any) -> Sequence[str] | None:
-    """The names of the classes in a configuration, None where they are the library's placeholders."""
+    """Return the names of the classes in a configuration, or None if they are the library's placeholders."""
     names = [str(config.id2label[index]) for index in sorted(config.id2label)]
     return None if all(name == f"LABEL_{index}" for index, name in enumerate(names)) else names
 
@@ -67,15 +68,15 @@ class _FlipChannels(nn.Module):
 def _pretrained(transformers: Any, source: str, name: str) -> nn.Module:
     if Path(source).is_dir() and not any(Path(source).glob("*.safetensors")):
         for file in sorted(path for pattern in _PICKLES for path in Path(source).glob(pattern)):
-            read_checkpoint(file)  # says what is wrong with it better than the library does
+            read_checkpoint(file)  # its errors are clearer than the library's
     module, info = transformers.AutoModelForImageClassification.from_pretrained(
         source, trust_remote_code=False, output_loading_info=True, weights_only=True
     )
     untrained = sorted({*info["missing_keys"], *(str(key[0]) for key in info["mismatched_keys"])})
     if untrained:
         raise RobustcheckError(
-            f"hf:{name} has no weights for {', '.join(untrained[:4])}{', ...' if len(untrained) > 4 else ''}: the library "
-            "would fill them in at random, and the classes would mean nothing. Name a repository that was trained as "
+            f"hf:{name} has no weights for {listed(untrained, 4)}: the library "
+            "would initialise them at random, and predictions would mean nothing. Name a repository that was trained as "
             "an image classifier, or pass a file of weights: --robustcheck-weights=PATH"
         )
     return module  # type: ignore[no-any-return] # the library has no types here
@@ -109,7 +110,7 @@ def _import_transformers() -> Any:
 
 @contextmanager
 def _quiet(transformers: Any) -> Iterator[None]:
-    """Without the library's bars and remarks among a test run's lines."""
+    """Silence the library's progress bars and messages."""
     logging = transformers.utils.logging
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
@@ -125,7 +126,7 @@ def _quiet(transformers: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _told_plainly(name: str, source: str) -> Iterator[None]:
+def _user_errors(name: str, source: str) -> Iterator[None]:
     try:
         yield
     except RobustcheckError:
@@ -134,27 +135,22 @@ def _told_plainly(name: str, source: str) -> Iterator[None]:
         message = str(error)
         if "trust_remote_code" in message or "custom code" in message:
             raise RobustcheckError(
-                f"hf:{name} needs Python code that its repository carries, and code in a repository is never run. If you "
-                "trust it, load it in a function of yours and name that: package.module:callable"
+                f"hf:{name} needs Python code in its repository, and such code is never run. If you trust it, load it in a "
+                "function of your own and name that: package.module:callable"
             ) from error
         if Path(source).is_dir():
             raise RobustcheckError(
-                f"hf:{name} can't be loaded from that folder ({type(error).__name__}: {_first_line(message)}); it is to "
-                "hold config.json of an image classifier, preprocessor_config.json, and model.safetensors, as "
+                f"hf:{name} can't be loaded from that folder ({type(error).__name__}: {first_line(message)}); it must "
+                "hold config.json of an image classifier, preprocessor_config.json and model.safetensors, as "
                 "save_pretrained of the model and of its processor write them"
             ) from error
         if (reason := unreachable(error)) is not None and "not a valid model identifier" not in message:
             raise RobustcheckError(
                 f"hf:{name} could not be fetched from the Hugging Face hub ({reason}). There is no folder of that name "
-                f"either. On a machine that reaches the hub: hf download {name} --local-dir FOLDER; then here "
+                f"either. On a machine with access to the hub: hf download {name} --local-dir FOLDER; then here "
                 "--robustcheck-model=hf:FOLDER"
             ) from error
         raise RobustcheckError(
-            f"hf:{name} is no image classifier that transformers can load ({type(error).__name__}: "
-            f"{_first_line(message)}); check the name, or give a local folder: hf:FOLDER"
+            f"hf:{name} can't be loaded by transformers as an image classifier ({type(error).__name__}: "
+            f"{first_line(message)}); check the name, or give a local folder: hf:FOLDER"
         ) from error
-
-
-def _first_line(message: str) -> str:
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
-    return lines[0][:200] if lines else "no message"

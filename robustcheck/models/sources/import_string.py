@@ -1,4 +1,4 @@
-"""A network that the user's own code builds: `package.module:callable`."""
+"""Networks that the user's own code builds: `package.module:callable`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NEEDED = ("input_size", "mean", "std")
 
 
 def load(spec: str, *, weights: Path | None, device: str | torch.device) -> Classifier:
-    """What `package.module:callable` returns when it is called, as a classifier.
+    """Return what `package.module:callable` returns when it is called, as a classifier.
 
     This runs the user's code. Modules are looked for in the current folder first, then where Python looks.
     """
@@ -36,7 +36,7 @@ def load(spec: str, *, weights: Path | None, device: str | torch.device) -> Clas
         checkpoint = read_checkpoint(weights)
         origin = checkpoint.note
         network = made.module if isinstance(made, Classifier) else made
-        if isinstance(network, nn.Module):  # as_classifier says what is wrong with anything else
+        if isinstance(network, nn.Module):  # as_classifier raises for anything else
             load_weights(network, checkpoint, name=spec)
     classifier = as_classifier(made, name=spec, device=device)
     if weights is None:
@@ -49,22 +49,22 @@ def load(spec: str, *, weights: Path | None, device: str | torch.device) -> Clas
 
 
 def as_classifier(made: Any, *, name: str, device: str | torch.device = "auto") -> Classifier:
-    """The classifier for what a user's function or fixture returned.
+    """Return the classifier for what a user's function or fixture returned.
 
     That may be a Classifier, which moves to `device` unless it is "auto", or an nn.Module that carries its
     preprocessing in `pretrained_cfg` or `default_cfg` as timm's networks do. RobustcheckError otherwise, with
-    the lines to write; `name` says where the object came from.
+    the code to write; `name` says where the object came from.
     """
     if isinstance(made, Classifier):
         return made if device == "auto" else made.to(device)
     if not isinstance(made, nn.Module):
         raise RobustcheckError(
-            f"{name} returned {type(made).__name__}; it is to return an nn.Module or a robustcheck.Classifier"
+            f"{name} must return an nn.Module or a robustcheck.Classifier, got {type(made).__name__}"
         )
     config = _timm_config(made)
     if config is None:
         raise RobustcheckError(
-            f"{name} returned a {type(made).__name__} that does not say how its pixels are normalised; return\n"
+            f"{name} must return a network with its normalisation, got a {type(made).__name__} without: return\n"
             "    robustcheck.Classifier(net, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), input_size=224)\n"
             "with the numbers that it was trained on (mean and std of pixels in 0..1)"
         )
@@ -122,9 +122,7 @@ def _attribute_of(module: ModuleType, path: str, spec: str) -> Any:
             raise RobustcheckError(f"model {spec!r}: {unknown('callable', name, callables)}")
         found = getattr(found, name)
     if not callable(found):
-        raise RobustcheckError(
-            f"model {spec!r} is {type(found).__name__}, which cannot be called; name a function"
-        )
+        raise RobustcheckError(f"model {spec!r} must name a function, got {type(found).__name__}")
     return found
 
 

@@ -1,8 +1,8 @@
 """OverFeat (arXiv 1312.6229), the network of the study that this project reproduces, on its released weights.
 
 The files `net_weight_0` (fast) and `net_weight_1` (accurate) are little-endian float32 without a header: per
-convolution its weights (out, in, height, width), then its biases. Their licence allows neither to pass them on
-nor to change them, so they are read from where the user has them.
+convolution its weights (out, in, height, width), then its biases. Their licence forbids redistribution, so they
+are read from the user's own copy.
 """
 
 from __future__ import annotations
@@ -15,12 +15,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torchvision.models import ResNet50_Weights
 
 from robustcheck.errors import RobustcheckError
 from robustcheck.models.classifier import Classifier
-from robustcheck.models.imagenet_classes import sorted_place_of_challenge_order
-from robustcheck.models.sources.torchvision import imagenet_class_names
+from robustcheck.models.imagenet_classes import class_names, sorted_place_of_challenge_order
 
 MEAN, STD = 118.380948, 61.896913
 """Of pixels in 0..255, for all three channels."""
@@ -28,7 +26,7 @@ _RESIZE = 256
 _THRESHOLD = 1e-6
 _CLASSES = 1000
 _LARGEST = 1e4
-_STRETCH = 1 << 20
+_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -91,12 +89,12 @@ ARCHITECTURES: Mapping[str, Architecture] = {
 
 
 def load(name: str, *, weights: Path | None, device: str | torch.device) -> Classifier:
-    """OverFeat on the file of its released weights; its classes come in the order of sorted WNIDs."""
+    """Load OverFeat on the file of its released weights; its classes are in the order of sorted WNIDs."""
     architecture = ARCHITECTURES[name]
     if weights is None:
         raise RobustcheckError(
-            f"{name} needs the file {architecture.file} of OverFeat's release, which its licence does not let us pass "
-            f"on: --robustcheck-weights=PATH/{architecture.file}"
+            f"{name} needs the file {architecture.file} of OverFeat's release, whose licence forbids redistribution: "
+            f"--robustcheck-weights=PATH/{architecture.file}"
         )
     return Classifier(
         OverFeat(architecture, read_weights(weights, architecture, name)).eval(),
@@ -107,12 +105,12 @@ def load(name: str, *, weights: Path | None, device: str | torch.device) -> Clas
         interpolation="bilinear",
         name=name,
         device=device,
-        class_names=imagenet_class_names(ResNet50_Weights.DEFAULT),
+        class_names=class_names(),
     )
 
 
 class OverFeat(nn.Module):
-    """The network: convolutions with a threshold between them, and classes put into the usual order."""
+    """The network: convolutions with a threshold between them, and classes in the usual order."""
 
     def __init__(self, architecture: Architecture, weights: list[tuple[torch.Tensor, torch.Tensor]]) -> None:
         super().__init__()
@@ -140,7 +138,7 @@ class OverFeat(nn.Module):
 
 
 def places(architecture: Architecture) -> list[tuple[tuple[int, int, int, int], int, int]]:
-    """Per convolution: the shape of its weights, where in the file they begin, and where its biases do."""
+    """Return per convolution the shape of its weights, and the offsets of its weights and of its biases."""
     channels, found = 3, []
     for convolution, offset in zip(architecture.convolutions, architecture.offsets, strict=True):
         shape = (convolution.outputs, channels, convolution.kernel, convolution.kernel)
@@ -152,24 +150,22 @@ def places(architecture: Architecture) -> list[tuple[tuple[int, int, int, int], 
 def read_weights(
     path: Path, architecture: Architecture, name: str
 ) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Weights and biases of each convolution, mapped from the file: memory is used as pages are read.
+    """Return weights and biases of each convolution, memory-mapped from the file.
 
-    RobustcheckError for a file of another size, and for one in which a layer's numbers are not what weights
-    can be (infinite, NaN, or beyond 1e4), as when the file is another one or of another byte order.
+    RobustcheckError for a file of another size, and for one with numbers that can't be weights (infinite, NaN,
+    or beyond 1e4), such as another file or another byte order.
     """
     if not path.is_file():
-        raise RobustcheckError(
-            f"no weights at {path}: {'it is no file' if path.exists() else 'there is no such file'}"
-        )
+        raise RobustcheckError(f"no weights at {path}: {'not a file' if path.exists() else 'no such file'}")
     size, wanted = path.stat().st_size, 4 * architecture.floats
     if size != wanted:
         other = next((key for key, known in ARCHITECTURES.items() if 4 * known.floats == size), None)
         raise RobustcheckError(
-            f"{path} has {size} bytes, and {architecture.file} of {name} has {wanted}"
+            f"{architecture.file} of {name} must have {wanted} bytes, got {size} in {path}"
             + (
-                f": it is that of {other}; --robustcheck-model={other}"
+                f": it is the file of {other}; use --robustcheck-model={other}"
                 if other
-                else ": it is cut off, or another file; give OverFeat's own"
+                else ": it is truncated, or another file; give OverFeat's own"
             )
         )
     numbers = np.memmap(path, dtype="<f4", mode="c")
@@ -180,7 +176,7 @@ def read_weights(
         largest = _largest(numbers[begin:end])
         if not largest < _LARGEST:  # NaN is not below anything
             raise RobustcheckError(
-                f"{path} holds no weights of {name}: the numbers of its convolution {index + 1} go up to {largest:.3g}; "
+                f"{path} does not hold weights of {name}: the numbers of convolution {index + 1} go up to {largest:.3g}; "
                 "it is damaged, or another file"
             )
         read.append((_tensor(numbers[begin:middle]).view(shape), _tensor(numbers[middle:end])))
@@ -188,9 +184,9 @@ def read_weights(
 
 
 def _largest(numbers: np.ndarray[Any, Any]) -> float:
-    """The largest magnitude, a stretch at a time: the copy that it takes is small."""
-    starts = range(0, len(numbers), _STRETCH)
-    return float(np.max([np.abs(numbers[start : start + _STRETCH]).max() for start in starts]))
+    """Return the largest magnitude, a chunk at a time to keep copies small."""
+    starts = range(0, len(numbers), _CHUNK)
+    return float(np.max([np.abs(numbers[start : start + _CHUNK]).max() for start in starts]))
 
 
 def _tensor(numbers: np.ndarray[Any, Any]) -> torch.Tensor:
@@ -199,7 +195,7 @@ def _tensor(numbers: np.ndarray[Any, Any]) -> torch.Tensor:
 
 
 def shapes(architecture: Architecture) -> list[tuple[int, int]]:
-    """Channels and side of what each convolution with its pooling gives, by arithmetic alone."""
+    """Return channels and side of the output of each convolution with its pooling, by arithmetic alone."""
     side, found = architecture.input_size, []
     for convolution in architecture.convolutions:
         side = (side + 2 * convolution.padding - convolution.kernel) // convolution.stride + 1

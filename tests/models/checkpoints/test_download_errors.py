@@ -57,7 +57,7 @@ def test_torchvision_says_which_file_to_get_and_how_to_pass_it(unreachable, erro
         load_model("resnet18", device="cpu")
     message = str(caught.value)
     assert message.startswith("the weights of resnet18 could not be fetched from torchvision's hub (")
-    assert "get https://download.pytorch.org/models/resnet18-f37072fd.pth; " in message
+    assert "download https://download.pytorch.org/models/resnet18-f37072fd.pth; " in message
     assert message.endswith("--robustcheck-weights=PATH")
 
 
@@ -70,7 +70,7 @@ def test_timm_says_which_file_to_get_and_how_to_pass_it(unreachable, error):
     assert message.startswith(
         "the weights of timm:test_resnet.r160_in1k could not be fetched from the Hugging Face hub ("
     )
-    assert "get model.safetensors of https://huggingface.co/timm/test_resnet.r160_in1k; " in message
+    assert "download model.safetensors of https://huggingface.co/timm/test_resnet.r160_in1k; " in message
     assert message.endswith("--robustcheck-weights=PATH")
 
 

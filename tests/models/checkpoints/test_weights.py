@@ -114,7 +114,7 @@ def test_an_averaged_copy_goes_first_and_that_is_said(small_net, saved, wrap, ta
     theirs, ours = small_net(seed=1), small_net(seed=2)
     path = saved(wrap(theirs.state_dict()))
     with pytest.warns(
-        RobustnessWarning, match=rf"the averaged copy '{taken}' of {path}, not '{left}'; {path}#KEY takes"
+        RobustnessWarning, match=rf"the averaged copy '{taken}' of {path}, not '{left}'; {path}#KEY chooses"
     ):
         checkpoint = read_checkpoint(path)
     load_weights(ours, checkpoint, name="net")
@@ -269,8 +269,8 @@ def test_programs_are_told_from_weights(tmp_path):
     [
         (b"", "is empty: no weights to read"),
         (
-            b"hello, this is no checkpoint",
-            r"is no checkpoint: neither safetensors nor .* \(it starts with b'hello, t'\)",
+            b"hello, this is not a checkpoint",
+            r"is not a checkpoint: .* \(it starts with b'hello, t'\)",
         ),
         (b"<!DOCTYPE html><html></html>", "starts with b'<!DOCTYP'"),
         (
@@ -278,8 +278,8 @@ def test_programs_are_told_from_weights(tmp_path):
             "is a pointer of Git LFS, not the weights: run git lfs pull",
         ),
         (b"\x10\0\0\0\0\0\0\0{not json at all}", "cannot be read as safetensors"),
-        (b"PK\x03\x04 and then nothing", "is cut off or damaged"),
-        (b"\x80\x02}q\x00", "is cut off or damaged"),
+        (b"PK\x03\x04 and then nothing", "is truncated or damaged"),
+        (b"\x80\x02}q\x00", "is truncated or damaged"),
     ],
 )
 def test_a_file_that_is_no_checkpoint_says_what_it_is(tmp_path, content, message):
@@ -293,26 +293,26 @@ def test_a_checkpoint_that_was_cut_off_is_refused(small_net, saved):
     path = saved(small_net().state_dict())
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(RobustcheckError, match=r"is no checkpoint: .* is cut off or damaged"):
+    with pytest.raises(RobustcheckError, match=r"is not a checkpoint: .* is truncated or damaged"):
         read_checkpoint(path)
 
 
 def test_missing_weights_are_named(tmp_path):
     with pytest.raises(RobustcheckError, match=r"no weights at .*nowhere.pt: the file does not exist"):
         read_checkpoint(tmp_path / "nowhere.pt")
-    with pytest.raises(RobustcheckError, match="is no file"):
+    with pytest.raises(RobustcheckError, match="must be a file"):
         read_checkpoint(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (torch.zeros(3), "holds a Tensor, not a state dict"),
-        ([1, 2], "holds a list, not a state dict"),
+        (torch.zeros(3), "must hold a state dict, got a Tensor"),
+        ([1, 2], "must hold a state dict, got a list"),
         ({}, "its keys are none"),
         (
             {"epoch": 1, "history": {"loss": torch.zeros(1)}},
-            "its keys are epoch, history; a state dict, .* is looked for at the top",
+            "its keys are epoch, history; a state dict has .*, at the top",
         ),
         ({"a": 1, "b": 2, "c": 3, "d": 4}, "its keys are a, b, c, d;"),
     ],

@@ -174,7 +174,7 @@ def test_code_in_a_repository_is_not_run(saved, tmp_path):
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "mine.py").write_text(f"import os; os.mkdir({str(tmp_path / 'it-ran')!r})")
     with pytest.raises(
-        RobustcheckError, match=r"needs Python code that its repository carries.*package.module:callable"
+        RobustcheckError, match=r"needs Python code in its repository.*package.module:callable"
     ):
         load_model(f"hf:{folder}", device="cpu")
     assert not (tmp_path / "it-ran").exists()
@@ -195,7 +195,7 @@ def test_a_processor_that_cannot_be_followed_is_refused(saved):
         size={"shortest_edge": 100}, crop_size={"height": 224, "width": 224}
     )
     with pytest.raises(
-        RobustcheckError, match=r"can't be held to the pixel here: .*'shortest_edge': 100.*Wrap the network"
+        RobustcheckError, match=r"can't be reproduced to the pixel: .*'shortest_edge': 100.*Wrap the network"
     ):
         load_model(f"hf:{saved(small_resnet(), padded)}", device="cpu")
 

@@ -89,7 +89,7 @@ def test_what_the_users_code_builds_becomes_a_classifier(spec, name):
 
 def test_a_network_that_does_not_say_how_it_is_normalised_gets_the_lines_to_write():
     with pytest.raises(
-        RobustcheckError, match="mynets:bare returned a Sequential that does not say how"
+        RobustcheckError, match="mynets:bare must return a network with its normalisation, got a Sequential"
     ) as caught:
         load_model("mynets:bare")
     assert "\n    robustcheck.Classifier(net, mean=(0.485, 0.456, 0.406), std=" in str(caught.value)
@@ -135,12 +135,12 @@ def test_weights_that_do_not_fit_are_refused(tmp_path):
         ("broken:f", "importing broken failed: SyntaxError"),
         ("mynets:configurd", "unknown callable 'configurd': did you mean 'configured'"),
         ("mynets:Builders.rapped", "unknown callable 'rapped'"),
-        ("mynets:NUMBER", "is int, which cannot be called; name a function"),
+        ("mynets:NUMBER", "must name a function, got int"),
         ("mynets:wants", "calling it without arguments failed: TypeError: wants\\(\\) missing 1 required"),
         ("mynets:fails", "calling it without arguments failed: KeyError: 'no such layer'"),
         (
             "mynets:nothing",
-            "mynets:nothing returned NoneType; it is to return an nn.Module or a robustcheck.Classifier",
+            "mynets:nothing must return an nn.Module or a robustcheck.Classifier, got NoneType",
         ),
     ],
 )

@@ -64,12 +64,12 @@ def test_every_tensor_is_read_from_its_place(name, tmp_path):
 def test_a_file_of_another_size_is_refused(name, tmp_path):
     (tmp_path / "short").write_bytes(b"\0" * 400)
     with pytest.raises(
-        RobustcheckError, match=r"has 400 bytes, and net_weight_\d of .* has \d{9}: it is cut off"
+        RobustcheckError, match=r"net_weight_\d of .* must have \d{9} bytes, got 400 in .*: it is truncated"
     ):
         load_model(name, weights=tmp_path / "short", device="cpu")
     other = ({*ARCHITECTURES} - {name}).pop()
     path = sparse(tmp_path / "other", ARCHITECTURES[other])
-    with pytest.raises(RobustcheckError, match=f"it is that of {other}; --robustcheck-model={other}"):
+    with pytest.raises(RobustcheckError, match=f"it is the file of {other}; use --robustcheck-model={other}"):
         load_model(name, weights=path, device="cpu")
 
 
@@ -77,7 +77,7 @@ def test_a_file_of_another_size_is_refused(name, tmp_path):
 def test_numbers_that_are_no_weights_are_refused(tmp_path, value):
     path = sparse(tmp_path / "net", FAST, [(FAST.offsets[4] + 1000, value)])
     with pytest.raises(
-        RobustcheckError, match="holds no weights of overfeat-fast: the numbers of its convolution 5"
+        RobustcheckError, match="does not hold weights of overfeat-fast: the numbers of convolution 5"
     ):
         load_model("overfeat-fast", weights=path, device="cpu")
 
@@ -91,7 +91,7 @@ def test_without_weights_it_says_which_file_is_needed(name):
 
 
 def test_missing_weights_are_named(tmp_path):
-    with pytest.raises(RobustcheckError, match=r"no weights at .*nowhere: there is no such file"):
+    with pytest.raises(RobustcheckError, match=r"no weights at .*nowhere: no such file"):
         load_model("overfeat-fast", weights=tmp_path / "nowhere", device="cpu")
 
 

@@ -9,10 +9,9 @@ from torch import nn
 
 from robustcheck import Classifier, ImageSet, RobustcheckError, RobustnessWarning
 from robustcheck.images import match_classes
-from robustcheck.models.imagenet_classes import sorted_wnids
-from robustcheck.models.sources.torchvision import get_model_weights, imagenet_class_names
+from robustcheck.models.imagenet_classes import class_names, sorted_wnids
 
-IMAGENET = imagenet_class_names(get_model_weights("resnet50")["DEFAULT"])
+IMAGENET = class_names()
 
 
 class Flat(nn.Module):
