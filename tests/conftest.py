@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 from PIL import Image
 
@@ -16,6 +18,17 @@ def toy_classifier():
 def toy_images(toy_classifier):
     """Thirteen random images; all but three labels are what the toy classifier says."""
     return toys.images_for(toy_classifier, names=[f"toy-{index:02}.png" for index in range(13)])
+
+
+@pytest.fixture
+def uninstall(monkeypatch):
+    """A function: have packages be as if they were not installed, for `import` and for `find_spec`."""
+
+    def uninstall(*packages):
+        for package in packages:
+            monkeypatch.setitem(sys.modules, package, None)
+
+    return uninstall
 
 
 @pytest.fixture

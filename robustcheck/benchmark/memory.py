@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+_PROCESS = Path("/proc/self")
 
 
-def peak_memory(call: Callable[[], object], device: torch.device) -> int | None:
+def peak_memory(call: Callable[[], object], device: torch.device, *, process: Path = _PROCESS) -> int | None:
     """Call, and return by how many bytes what is in use grew at its peak; None where that can't be had.
 
     On CUDA it is what PyTorch's tensors take on the device. On a CPU it is what the process has resident, after
     freed memory has been given back to the system; Linux with glibc alone can tell.
     """
-    return _on_cuda(call, device) if device.type == "cuda" else _resident(call)
+    return _on_cuda(call, device) if device.type == "cuda" else _resident(call, process)
 
 
 def _on_cuda(call: Callable[[], object], device: torch.device) -> int:
@@ -33,25 +33,26 @@ def _on_cuda(call: Callable[[], object], device: torch.device) -> int:
     return torch.cuda.max_memory_allocated(device) - before
 
 
-def _resident(call: Callable[[], object]) -> int | None:
-    if not _can_tell_resident():
+def _resident(call: Callable[[], object], process: Path) -> int | None:
+    if not _can_tell_resident(process):
         call()
         return None
-    before = _bytes_in("VmRSS")
+    status = process / "status"
+    before = _bytes_in(status, "VmRSS")
     call()
-    return max(0, _bytes_in("VmHWM") - before)
+    return max(0, _bytes_in(status, "VmHWM") - before)
 
 
-def _can_tell_resident() -> bool:
+def _can_tell_resident(process: Path) -> bool:
     """Start the kernel's count of the peak anew, and return whether it could be."""
     try:
         ctypes.CDLL(None).malloc_trim(0)
-        _CLEAR.write_text("5")
+        (process / "clear_refs").write_text("5")
     except (OSError, AttributeError, TypeError):
         return False
-    return _STATUS.exists()
+    return (process / "status").exists()
 
 
-def _bytes_in(field: str) -> int:
-    line = next(line for line in _STATUS.read_text().splitlines() if line.startswith(f"{field}:"))
+def _bytes_in(status: Path, field: str) -> int:
+    line = next(line for line in status.read_text().splitlines() if line.startswith(f"{field}:"))
     return 1024 * int(line.split()[1])

@@ -102,15 +102,12 @@ def test_what_a_library_does_not_have_is_said_before_the_first_image(
 
 
 @pytest.mark.parametrize("text", ["art:FGSM_1", "autoattack_1", "foolbox:FGSM_1", "torchattacks:FGSM_1"])
-def test_library_that_is_not_installed_says_what_to_install(monkeypatch, text):
+def test_library_that_is_not_installed_says_what_to_install(uninstall, text):
     view = parse(text)
     validate = load(view.declared.validator)
     library = re.match("[a-z]+", text).group()
-    for name in [name for name in sys.modules if name.split(".")[0] in {library, "pyautoattack"}]:
-        monkeypatch.setitem(sys.modules, name, None)
-    monkeypatch.setitem(sys.modules, library, None)
-    monkeypatch.setitem(sys.modules, "pyautoattack", None)
-    monkeypatch.setattr("robustcheck.attacks.external.autoattack.find_spec", lambda _: None)
+    loaded = [name for name in sys.modules if name.split(".")[0] in {library, "pyautoattack"}]
+    uninstall(library, "pyautoattack", *loaded)
     with pytest.raises(RobustcheckError, match=r"pip install .*pytest-robustcheck\[attacks\]"):
         validate(view)
 

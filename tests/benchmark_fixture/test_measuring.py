@@ -3,13 +3,12 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from robustcheck.benchmark import memory, nvidia
+from robustcheck.benchmark import nvidia
 from robustcheck.benchmark import timer as timing
 from robustcheck.benchmark.device import facts_of, in_words, is_same, machine
 from robustcheck.benchmark.memory import peak_memory
@@ -118,10 +117,9 @@ def test_peak_memory_is_what_a_call_takes_at_once():
     assert 60 * MIB < int(found) < 90 * MIB
 
 
-def test_memory_that_can_t_be_had_is_absent_and_the_call_is_made(monkeypatch):
-    monkeypatch.setattr(memory, "_CLEAR", Path("/proc/self/no_such_file"))
+def test_memory_that_can_t_be_had_is_absent_and_the_call_is_made(tmp_path):
     called = []
-    assert peak_memory(lambda: called.append(1), CPU) is None
+    assert peak_memory(lambda: called.append(1), CPU, process=tmp_path / "gone") is None
     assert called == [1]
 
 

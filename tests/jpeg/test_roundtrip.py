@@ -144,10 +144,11 @@ def test_any_number_of_threads(photograph, codec, threads):
     assert torch.equal(result, through_pillow(images))
 
 
-def test_chunks_keep_each_image_with_its_own_quality(monkeypatch, photograph):
-    monkeypatch.setattr(tensor, "_CPU_CHUNK", 2 * 3 * 40 * 48)
+def test_chunks_keep_each_image_with_its_own_quality(photograph):
+    size = (240, 300)  # two images a chunk
+    assert tensor.images_at_once(photograph("rocket", *size)) == 2
     images = torch.cat(
-        [photograph(name, 40, 48) for name in PHOTOGRAPHS] + [photograph("rocket", 40, 48, 0, 0)]
+        [photograph(name, *size) for name in PHOTOGRAPHS] + [photograph("rocket", *size, 0, 0)]
     )
     qualities = torch.tensor([10, 30, 50, 70, 90])
     assert torch.equal(

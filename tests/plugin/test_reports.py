@@ -8,9 +8,7 @@ import pytest
 from PIL import Image
 
 import robustcheck.report.pictures  # noqa: F401 - pytester forgets what is first imported inside
-from robustcheck.records import tables as record_tables
 from robustcheck.records.tables import read
-from robustcheck.report.formats import html
 
 TESTS = """
 import pytest
@@ -137,9 +135,8 @@ def test_report_that_cannot_be_written_is_a_usage_error_before_the_run(asked, op
 @pytest.mark.parametrize(
     ("option", "package"), [("report=r.html", "jinja2"), ("records=r.parquet", "pyarrow")]
 )
-def test_missing_package_is_named_before_the_run(asked, monkeypatch, option, package):
-    for module in (html, record_tables):
-        monkeypatch.setattr(module, "find_spec", lambda name: None if name == package else object())
+def test_missing_package_is_named_before_the_run(asked, uninstall, option, package):
+    uninstall(package)
     result = asked.runpytest(f"--robustcheck-{option}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: *which is not installed: pip install 'pytest-robustcheck[[]*'"])

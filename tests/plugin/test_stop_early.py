@@ -100,12 +100,15 @@ def test_budget_that_does_not_decide_is_not_shown(large):
 def test_interrupt_in_the_middle_of_a_claim_leaves_what_was_seen(large):
     large.makepyfile(
         """
-        def test_it(robustness, monkeypatch):
-            def stop(done, total):
-                if done >= 100:
-                    raise KeyboardInterrupt
+        def test_it(robustness, robustcheck_classifier):
+            seen = []
 
-            robustness._evaluation.progress = stop
+            def stop(module, args):
+                if sum(seen) >= 100:
+                    raise KeyboardInterrupt
+                seen.append(len(args[0]))
+
+            robustcheck_classifier.module.register_forward_pre_hook(stop)
             assert robustness["x"].accuracy >= 0.6
         """
     )

@@ -76,8 +76,8 @@ def test_ini_key_is_meant_from_the_ini_file_and_off_is_no_folder(repository):
         assert not (repository.path / ".pytest_cache" / "d" / "robustcheck").exists()
 
 
-def test_without_pyarrow_a_line_says_so_and_a_folder_is_an_error(repository, monkeypatch):
-    monkeypatch.setattr("robustcheck.records.tables.find_spec", lambda _name: None)
+def test_without_pyarrow_a_line_says_so_and_a_folder_is_an_error(repository, uninstall):
+    uninstall("pyarrow")
     repository.makepyfile(TESTS)
     result = repository.runpytest()
     result.assert_outcomes(passed=2)

@@ -180,14 +180,10 @@ def die(count, robustcheck_model):
     assert sum(seen.values()) <= 4 * 240 + 3 * 8 + 8
 
 
-def test_without_pyarrow_each_works_alone_and_a_line_says_so(counted, monkeypatch):
-    # Here, which is undone, and below in the workers.
-    monkeypatch.setattr("robustcheck.records.tables.find_spec", lambda _name: None)
+def test_without_pyarrow_each_works_alone_and_a_line_says_so(counted, uninstall):
+    uninstall("pyarrow")  # here, and below in the workers
     conftest = counted.path / "conftest.py"
-    conftest.write_text(
-        conftest.read_text()
-        + "\nimport robustcheck.records.tables\nrobustcheck.record_tables.find_spec = lambda name: None\n"
-    )
+    conftest.write_text(conftest.read_text() + "\nimport sys\nsys.modules['pyarrow'] = None\n")
     result = counted.runpytest("-n", "2")
     result.assert_outcomes(passed=3, failed=1)
     line = "records are not kept for the next run and not shared: each worker of pytest-xdist computes *"

@@ -5,7 +5,6 @@ import sys
 
 import pytest
 
-import robustcheck.images.sources.sample
 from robustcheck import RobustcheckError
 from robustcheck.images import open_images
 from robustcheck.models import load_model
@@ -39,10 +38,10 @@ def test_the_sample_networks_know_nine_in_ten(spec):
     assert right / len(image_set) == 0.90
 
 
-def test_what_there_is_not_of_the_sample(monkeypatch):
+def test_what_there_is_not_of_the_sample(uninstall):
     with pytest.raises(RobustcheckError, match="there is one set of sample images; write sample"):
         open_images("sample:imagenet", size=32)
-    monkeypatch.setattr(robustcheck.images.sources.sample, "find_spec", lambda name: None)
+    uninstall("foolbox")
     with pytest.raises(
         RobustcheckError, match=r"foolbox, which is not installed: pip install 'pytest-robustcheck\[sample\]'"
     ):

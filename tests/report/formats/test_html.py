@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from robustcheck.records import empty_rows
 from robustcheck.records.baseline import Baseline
-from robustcheck.report.formats import html as page
 from robustcheck.report.formats.html import render
 from robustcheck.report.pictures import amplified
 from robustcheck.report.redaction import plain
@@ -200,8 +199,8 @@ def test_many_images_are_a_density_and_the_page_stays_small(made):
     assert len(text.encode()) < 1_000_000
 
 
-def test_without_jinja2_it_says_what_to_install(monkeypatch, run):
-    monkeypatch.setattr(page, "find_spec", lambda name: None)
+def test_without_jinja2_it_says_what_to_install(uninstall, run):
+    uninstall("jinja2")
     with pytest.raises(ValueError, match=r"pip install 'pytest-robustcheck\[report\]'"):
         render(summary_of(run))
 
