@@ -8,14 +8,7 @@ import robustcheck
 
 PACKAGE = Path(robustcheck.__file__).parent
 NOUNS = {"decoding", "exported", "locked", "preprocessing", "string"}
-STILL = {
-    *("saved"),
-    *(
-        "BatchState",
-        "RayExecutor",
-        "Session",
-    ),
-}
+STILL = {"RayExecutor", "Session"}
 PUBLIC = {"Classifier"}  # its parameters are the user's
 
 

@@ -1,22 +1,15 @@
-"""Views that differ in one number alone, an attack's size or JPEG's quality, as lines over it."""
+"""Views that differ in one number alone, such as an attack's epsilon or JPEG's quality, as lines over it."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
 
-from robustcheck.notation import View, X
+from robustcheck.notation import Span, View, X
 from robustcheck.report.view_order import sort_key
 
-Axis = Literal["epsilon", "quality"]
-_AXES: tuple[tuple[Axis, tuple[str, ...]], ...] = (
-    ("epsilon", ("attack", "noise")),
-    ("quality", ("defence",)),
-)
-_GAPS: dict[Axis, str] = {"epsilon": "ε", "quality": "q"}
-"""What stands for the number in a line's name."""
+EPSILON = "epsilon"
 MOST_LINES = 6
 
 
@@ -43,7 +36,8 @@ class Line:
 class Sweep:
     """The lines over one axis."""
 
-    axis: Axis
+    axis: str
+    """What the number is: epsilon, or what the registry calls a defence's amount."""
     lines: tuple[Line, ...]
 
 
@@ -52,14 +46,14 @@ def sweeps_of(means: Mapping[View, tuple[float, float, float]]) -> tuple[Sweep, 
 
     Over epsilon they begin at 0, with the view that lacks the attack, where that is there.
     """
-    found: defaultdict[tuple[Axis, str], dict[float, View]] = defaultdict(dict)
+    found: defaultdict[tuple[str, str], dict[float, View]] = defaultdict(dict)
     for view in means:
-        for axis, name, amount, without in _readings(view):
+        for axis, name, amount, without in _numbers(view):
             found[axis, name].setdefault(amount, view)
-            if axis == "epsilon" and without in means:
+            if axis == EPSILON and without in means:
                 found[axis, name].setdefault(0.0, without)
     sweeps = []
-    for axis, _ in _AXES:
+    for axis in sorted({axis for axis, _ in found}, key=lambda axis: (axis != EPSILON, axis)):
         lines = [
             _line(name, views, means)
             for (own, name), views in found.items()
@@ -77,21 +71,22 @@ def _line(name: str, views: Mapping[float, View], means: Mapping[View, tuple[flo
     return Line(name, longest.kind, tuple(Point(amount, *means[view]) for amount, view in ordered))
 
 
-def _readings(view: View) -> Iterator[tuple[Axis, str, float, View]]:
+def _numbers(view: View) -> Iterator[tuple[str, str, float, View]]:
     """Yield each number in a view: its axis, the view with a letter for it, the number, the view without that step."""
     for at in view.walk():
-        for axis, kinds in _AXES:
-            if at.kind in kinds and len(at.sources) == 1 and _is_number(at):
-                open_ = replace(at, amount=_GAPS[axis])  # type: ignore[arg-type] # for its text alone
-                yield axis, str(_put(view, at, open_)), float(at.number), _put(view, at, at.source)
+        if axis := _axis(at):
+            letter = "ε" if axis == EPSILON else axis[0]
+            open_ = replace(at, amount=letter)  # type: ignore[arg-type] # for its text alone
+            yield axis, str(_put(view, at, open_)), float(at.number), _put(view, at, at.source)
 
 
-def _is_number(view: View) -> bool:
-    """Whether the step's amount is one number; a step by JPEG's default is, one without any or with a range is not."""
-    if view.step == "JPG_noise":
-        return False  # its amount is a quality that is none of its own
-    amount: object = view.number if view.amount is None else view.amount
-    return isinstance(amount, int | float) and amount > 0
+def _axis(view: View) -> str:
+    """Return what a step's amount is; nothing for a step without any, for a range, or for a number that is not its own."""
+    if len(view.sources) != 1 or view.declared.amount is None or isinstance(view.amount, Span):
+        return ""
+    name = view.declared.amount.name
+    is_own = view.kind != "noise" or name == EPSILON  # that of noise of a codec's size is the codec's
+    return name if is_own and view.number > 0 else ""
 
 
 def _put(view: View, old: View, new: View) -> View:

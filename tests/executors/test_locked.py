@@ -13,7 +13,7 @@ from filelock import FileLock
 from robustcheck import Classifier, ImageSet, RobustcheckError
 from robustcheck.evaluation import Evaluation, RunConfig
 from robustcheck.executors.locked import LockedExecutor
-from robustcheck.notation import STEPS, parse, register_defence
+from robustcheck.notation import parse, register_defence, temporary_steps
 from robustcheck.records import COLUMNS
 from robustcheck.store.store import RecordStore
 
@@ -182,7 +182,7 @@ def test_what_is_under_way_is_told_by_shard_and_views(process):
 def test_a_view_that_can_not_be_kept_is_computed_by_each_and_once_by_each(process):
     of_no_known_kind = iter([])  # so that what the function does can't be known
 
-    try:
+    with temporary_steps():
 
         @register_defence("Unknown")
         def unknown(images):
@@ -192,7 +192,5 @@ def test_a_view_that_can_not_be_kept_is_computed_by_each_and_once_by_each(proces
         for evaluation in (first, second):
             evaluation.run(["Noise_3", "Unknown"])
         assert_same(first.records, second.records)
-    finally:
-        STEPS.pop("Unknown", None)
     assert first.seen == FIRST_LOOK + 3 * 44 + SPOT_CHECK
     assert second.seen == 1 * 44 + SPOT_CHECK

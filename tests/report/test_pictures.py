@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from robustcheck import register_defence
 from robustcheck.evaluation import Evaluation
 from robustcheck.images import ImageSet
-from robustcheck.notation import parse
+from robustcheck.notation import parse, temporary_steps
 from robustcheck.records.baseline import Baseline
 from robustcheck.report.pictures import choose, panels_of
 from robustcheck.report.study import Study, merge_studies
@@ -126,3 +127,30 @@ def test_views_that_differ_in_one_number_make_a_line():
         ("epsilon", "JPG(Adv_ε)"): [1, 5],
         ("quality", "JPG_q(Adv_1)"): [50, 75],
     }
+
+
+@pytest.fixture
+def median():
+    with temporary_steps():
+
+        @register_defence("Median", amount="size")
+        def median(images, *, size: int = 3): ...
+
+        yield
+
+
+def test_a_defence_of_the_repository_has_a_line_over_what_its_amount_is(median):
+    means = {parse(view): (0.5, 0.4, 0.6) for view in ("Median(Adv_1)", "Median_5(Adv_1)", "JPG(Adv_1)")}
+    (sweep,) = sweeps_of(means)
+    assert (sweep.axis, sweep.lines[0].name) == ("size", "Median_s(Adv_1)")
+    assert [point.amount for point in sweep.lines[0].points] == [3, 5]
+
+
+def test_a_defence_of_the_repository_is_called_by_its_name(median, made):
+    records = made.records(5, ("x", "Adv_1", "Median(Adv_1)"))
+    for at, view in enumerate(records.views):
+        records.columns[view]["correct"][:] = OUTCOMES[:, at]
+    assert [choice.group for choice in choose(records)] == [
+        "Given back by Median",
+        "Lost, and not given back",
+    ]

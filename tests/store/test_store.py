@@ -8,7 +8,7 @@ from robustcheck import Classifier, ImageSet, RobustcheckError, RobustnessWarnin
 from robustcheck.evaluation import Evaluation, RunConfig
 from robustcheck.evaluation.cache_keys import config_digest, config_facts
 from robustcheck.evaluation.shards import Shard
-from robustcheck.notation import STEPS, register_defence
+from robustcheck.notation import register_defence, temporary_steps
 from robustcheck.records import COLUMNS
 from robustcheck.records.provenance import Codec, Images, Model, Provenance
 from robustcheck.store.block import BadPart, Part
@@ -233,17 +233,12 @@ def test_a_step_that_was_edited_is_computed_anew(classifier, images, store):
         def shifted(images):
             return (images.int() + shift).clamp(0, 255).to(images.dtype)
 
-    before = dict(STEPS)
-    try:
-        for shift, taken in ((1, 0), (1, 88), (2, 44)):
-            STEPS.pop("Shifted", None)
+    for shift, taken in ((1, 0), (1, 88), (2, 44)):
+        with temporary_steps():
             register(shift)
             evaluation = run(classifier, images, store, ["Shifted"])
             assert evaluation.stored.records == taken
             assert evaluation.records.column("linf", "Shifted").max() == shift
-    finally:
-        STEPS.clear()
-        STEPS.update(before)
 
 
 def test_refresh_computes_anew_and_replaces(classifier, images, store):

@@ -13,7 +13,7 @@ from robustcheck import Classifier, ImageSet, RobustcheckError, RobustnessWarnin
 from robustcheck.evaluation import Evaluation, RunConfig
 from robustcheck.executors.ray.cluster import join, undisturbed
 from robustcheck.executors.ray.executor import RayExecutor
-from robustcheck.notation import STEPS, register_defence
+from robustcheck.notation import register_defence, temporary_steps
 from robustcheck.options.workers import WorkerOptions, read_address, read_worker_options
 from robustcheck.records import COLUMNS
 from robustcheck.store.maintenance import parts_in
@@ -227,8 +227,7 @@ def test_steps_of_the_repository_and_images_from_files_travel(workers, classifie
         noise = np.random.default_rng(index).integers(0, 256, (20, 24, 3), dtype=np.uint8)
         Image.fromarray(noise).save(tmp_path / f"{index:02}.png")
     images = open_images(tmp_path, size=classifier.preprocessing)
-    before = dict(STEPS)
-    try:
+    with temporary_steps():
 
         @register_defence("Flip")
         def flip(images):
@@ -236,9 +235,6 @@ def test_steps_of_the_repository_and_images_from_files_travel(workers, classifie
 
         evaluation = run(classifier, images, workers, views=["Flip(Adv_5)"])
         assert_same(evaluation.records, run(classifier, images, views=["Flip(Adv_5)"]).records)
-    finally:
-        STEPS.clear()
-        STEPS.update(before)
     (tmp_path / "07.png").unlink()
     again = open_images(tmp_path, size=classifier.preprocessing)
     evaluation = evaluation_of(classifier, again, workers)
@@ -257,8 +253,7 @@ def test_a_worker_that_is_killed_loses_nothing(workers, store):
 
 def test_what_kills_every_worker_is_an_error_that_names_the_images(workers, classifier, images, monkeypatch):
     monkeypatch.setattr("robustcheck.executors.ray.executor._MOST_LOSSES", 1)
-    before = dict(STEPS)
-    try:
+    with temporary_steps():
 
         @register_defence("Crash")
         def crash(images):
@@ -266,9 +261,6 @@ def test_what_kills_every_worker_is_an_error_that_names_the_images(workers, clas
 
         with pytest.raises(RobustcheckError, match=r"1 workers.*at the images image \d+ to image \d+"):
             run(classifier, images, workers, views=["Crash"])
-    finally:
-        STEPS.clear()
-        STEPS.update(before)
 
 
 class Deadly(Net):
