@@ -26,7 +26,7 @@ class Claim:
     It says: the mean over the images of sum_k weight_k * measure_k stands in `relation` to `threshold`. Raises
     `RobustcheckError` where that is true, or false, of every model. A quotient is claimed against a number c by
     numerator - c * denominator against 0, which is the same wherever the denominator is above 0; `guard` is
-    that denominator, for a test to check.
+    that denominator, which a test checks.
     """
 
     left: Expression
@@ -97,17 +97,17 @@ class Claim:
 
     @cached_property
     def terms(self) -> tuple[Term, ...]:
-        """The measures on views that a test of this claim reads: a column each."""
+        """The measures and views that a test of this claim reads: a column each."""
         return tuple(dict.fromkeys(self.left.terms + self.right.terms))
 
     @property
     def views(self) -> tuple[View, ...]:
-        """The views whose images must go through the model."""
+        """The views that must be evaluated."""
         return tuple(dict.fromkeys(view for _, view in self.terms))
 
     @property
     def blind_to(self) -> dict[View, tuple[str, ...]]:
-        """The views measured against an attack that didn't know of the defence, with that defence."""
+        """The views measured against an attack that is blind to the defence, with that defence."""
         return {view: view.blind_to for view in self.views if view.blind_to}
 
     @property

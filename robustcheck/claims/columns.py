@@ -6,19 +6,21 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from robustcheck.claims.bets import EQUAL
 from robustcheck.claims.claim import Claim
 from robustcheck.claims.expression import Linear, Quotient, Term
+from robustcheck.claims.test_spec import TestSpec
 from robustcheck.errors import RobustcheckError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 _SPILL = 1e-6
-"""What a softmax in float32 may be above 1."""
+"""How far a softmax in float32 may exceed 1."""
 
 
 def as_columns(terms: tuple[Term, ...], columns: ArrayLike) -> NDArray[np.float64]:
-    """Return the table as float64 (n, terms), or raise where a value is no measure's."""
+    """Return the table as float64 (n, terms), or raise for a value outside [0, 1]."""
     table = np.asarray(columns, dtype=np.float64)
     if table.ndim != 2 or table.shape[1] != len(terms):
         raise RobustcheckError(
@@ -28,7 +30,9 @@ def as_columns(terms: tuple[Term, ...], columns: ArrayLike) -> NDArray[np.float6
     if wrong.any():
         row, column = (int(at[0]) for at in np.nonzero(wrong))
         measure, view = terms[column]
-        raise RobustcheckError(f"{measure}({view}) lies in [0, 1], got {table[row, column]} for image {row}")
+        raise RobustcheckError(
+            f"{measure}({view}) must lie in [0, 1], got {table[row, column]} for image {row}"
+        )
     return np.clip(table, 0.0, 1.0)
 
 
@@ -42,7 +46,7 @@ def per_image(
 
 
 def quantity(claim: Claim, table: NDArray[np.float64]) -> float:
-    """Return the mean that the verdict speaks of: the quotient, or the measures without the constant."""
+    """Return the mean that the verdict is about: the quotient, or the measures without the constant."""
     if isinstance(claim.left, Quotient):
         numerator, denominator = (
             float(per_image(part, claim.terms, table).mean())
@@ -50,6 +54,25 @@ def quantity(claim: Claim, table: NDArray[np.float64]) -> float:
         )
         return numerator / denominator if denominator else float("nan")
     return float(per_image(Linear(claim.form.weights), claim.terms, table).mean())
+
+
+def spec_for(claim: Claim, *, population: int | None, **rest: Any) -> TestSpec:
+    """Return the test that the claim's mean, turned so that more is better, reaches its threshold."""
+    form = Linear(claim.form.weights) * _sign(claim)
+    low, high = form.range
+    threshold = claim.threshold * _sign(claim)
+    near = [end for end in (low, high) if abs(threshold - end) < EQUAL * (high - low)]
+    threshold = near[0] if near else threshold
+    return TestSpec(threshold, low, high, population, strict=claim.strict, **rest)
+
+
+def oriented(claim: Claim, table: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return each image's value for the test of `spec_for`: (n, terms) -> (n,)."""
+    return per_image(Linear(claim.form.weights) * _sign(claim), claim.terms, table)
+
+
+def _sign(claim: Claim) -> float:
+    return 1.0 if claim.upward else -1.0
 
 
 def threshold_of(claim: Claim) -> float:

@@ -155,5 +155,5 @@ def as_number(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, Real):
         return None
     if not math.isfinite(value):
-        raise RobustcheckError(f"an estimate goes with finite numbers, got {value!r}")
+        raise RobustcheckError(f"an estimate combines with finite numbers only, got {value!r}")
     return float(value)

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from robustcheck.claims.bets import EQUAL
 from robustcheck.claims.claim import Claim
-from robustcheck.claims.columns import as_columns, comparison_fields, per_image, quantity
+from robustcheck.claims.columns import as_columns, comparison_fields, oriented, per_image, quantity, spec_for
 from robustcheck.claims.expression import Linear, Quotient, Term, mean
 from robustcheck.claims.holm import family_alpha, holm
 from robustcheck.claims.policy import ClaimSettings, DecisionPolicy
@@ -251,25 +250,6 @@ def decide_exact(claim: Claim, columns: ArrayLike, *, alpha: float = 0.05, toler
         exact=True,
         **comparison_fields(claim, table),
     )
-
-
-def spec_for(claim: Claim, *, population: int | None, **rest: Any) -> TestSpec:
-    """Return the spec of the test that the claim's mean, turned so that more is better, reaches its threshold."""
-    form = Linear(claim.form.weights) * _sign(claim)
-    low, high = form.range
-    threshold = claim.threshold * _sign(claim)
-    near = [end for end in (low, high) if abs(threshold - end) < EQUAL * (high - low)]
-    threshold = near[0] if near else threshold
-    return TestSpec(threshold, low, high, population, strict=claim.strict, **rest)
-
-
-def oriented(claim: Claim, table: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return each image's value for the test of `spec_for`: (n, terms) -> (n,)."""
-    return per_image(Linear(claim.form.weights) * _sign(claim), claim.terms, table)
-
-
-def _sign(claim: Claim) -> float:
-    return 1.0 if claim.upward else -1.0
 
 
 def decide_early(

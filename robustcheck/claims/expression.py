@@ -1,7 +1,7 @@
-"""What stands on either side of a claim, before any image was seen: weighted sums of mean measures.
+"""The two sides of a claim: weighted sums of mean measures, and recovery.
 
-`Linear` is such a sum; `Quotient` is one sum over another, which only recovery needs. Both are plain values:
-the text form and the Python form of a claim are built from the same two.
+`Linear` is such a sum, `Quotient` one sum over another. Both are plain values: the text form and the Python form of
+a claim are built from the same two.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Linear:
 
     @property
     def terms(self) -> tuple[Term, ...]:
-        """The measures on views that it takes."""
+        """The measures and views in it."""
         return tuple(term for term, _ in self.weights)
 
     @property
@@ -79,7 +79,7 @@ class Linear:
 
 @dataclass(frozen=True)
 class Quotient:
-    """One sum over another, by the name that a claim calls it."""
+    """One sum over another, under the name that it has in a claim."""
 
     numerator: Linear
     denominator: Linear
@@ -87,7 +87,7 @@ class Quotient:
 
     @property
     def terms(self) -> tuple[Term, ...]:
-        """The measures on views that it takes."""
+        """The measures and views in it."""
         return tuple(dict.fromkeys(self.numerator.terms + self.denominator.terms))
 
     def __str__(self) -> str:
@@ -98,25 +98,25 @@ Expression = Linear | Quotient
 
 
 def adaptive(expression: Expression) -> Expression | None:
-    """Return the same of each blind view's adaptive twin, or None where a view has none.
+    """Return the same of each blind view's adaptive counterpart, or None where a view has none.
 
     >>> print(adaptive(mean("accuracy", "JPG(Adv_1)") - mean("accuracy", "x") * 0.8))
     accuracy(JPG(Adv_1[through=JPG])) - 0.8 * accuracy(x)
     """
     if isinstance(expression, Quotient):
         (measure, view), *_ = expression.terms
-        twin = _twin(view)
-        return None if twin is None else recovery(twin, measure)
+        counterpart = _counterpart(view)
+        return None if counterpart is None else recovery(counterpart, measure)
     found = Linear(constant=expression.constant)
     for (measure, view), weight in expression.weights:
-        twin = _twin(view)
-        if twin is None:
+        counterpart = _counterpart(view)
+        if counterpart is None:
             return None
-        found += mean(measure, twin) * weight
+        found += mean(measure, counterpart) * weight
     return found
 
 
-def _twin(view: View) -> View | None:
+def _counterpart(view: View) -> View | None:
     return view.adaptive_counterpart if view.blind_to else view
 
 

@@ -1,4 +1,4 @@
-"""Claims declared together: all that are said to hold do, but for a probability of alpha."""
+"""Claims declared together: with probability 1 - alpha, all that hold are true."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from robustcheck.claims.verdict import State, Verdict
 
 
 def family_alpha(size: int, alpha: float = 0.05) -> float:
-    """Return the alpha at which each claim of a family is to be stopped: what passes at it passes Holm."""
+    """Return the alpha at which the test of each claim of a family stops: what passes at it passes Holm."""
     return alpha / max(1, size)
 
 
 def holm(verdicts: Sequence[Verdict], *, alpha: float = 0.05) -> list[Verdict]:
     """Return the verdicts, of which those that hold do so jointly with an error of at most alpha.
 
-    A gate that is green only if every claim holds needs no such thing. One that reads which of its claims hold
+    A gate that is green only if every claim holds needs no correction; one that reads which of its claims hold
     does. Evidence E against the claim's being false is a p-value of 1/E (Ville, at any stopping time); Holm's
     step-down sorts these and asks alpha/K of the first, alpha/(K - 1) of the second, down to alpha of the last,
     until one fails. So a claim stopped at `family_alpha` that was not shown may yet hold, and one stopped at

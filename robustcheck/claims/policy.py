@@ -46,9 +46,9 @@ class ClaimSettings:
         for name in ("about", "on_undecided"):
             if getattr(self, name) not in WORDS[name]:
                 raise RobustcheckError(
-                    f"{name} is one of {', '.join(WORDS[name])}, got {getattr(self, name)!r}"
+                    f"{name} must be one of {', '.join(WORDS[name])}, got {getattr(self, name)!r}"
                 )
         if self.alpha is not None and not 0 < self.alpha < 1:
-            raise RobustcheckError(f"alpha is a probability between 0 and 1, got {self.alpha}")
+            raise RobustcheckError(f"alpha must be a probability between 0 and 1, got {self.alpha}")
         if not 0 <= self.tolerance < 1:
-            raise RobustcheckError(f"tolerance is a share from 0 to below 1, got {self.tolerance}")
+            raise RobustcheckError(f"tolerance must be >= 0 and < 1, got {self.tolerance}")

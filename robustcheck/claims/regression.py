@@ -33,7 +33,7 @@ class Change:
     interval: Interval
     """The approximate 95 % interval of the change, over images like these."""
     p: float
-    """Exact McNemar, two-sided: how often chance alone turns as many images one way, were both equally likely."""
+    """Exact McNemar, two-sided: the probability of as uneven a split, were both directions equally likely."""
     lost: tuple[int, ...]
     """The rows where the new run is worse."""
     won: tuple[int, ...]
@@ -124,9 +124,7 @@ def no_regression_early(
     if not population:
         raise RobustcheckError("there are no images to compare")
     if not 0 <= tolerance < 1:
-        raise RobustcheckError(
-            f"the tolerance of a regression is a share from 0 to below 1, got {tolerance:g}"
-        )
+        raise RobustcheckError(f"tolerance must be >= 0 and < 1, got {tolerance:g}")
     spec = TestSpec(-tolerance, -1.0, 1.0, population, alpha, alpha_refute, min_seen=min_seen, budget=budget)
     test = MeanTest(spec)
     sums = np.zeros(2)
@@ -154,9 +152,11 @@ def _pair(new: ArrayLike, old: ArrayLike) -> tuple[NDArray[np.float64], NDArray[
     after, before = (np.asarray(column, dtype=np.float64) for column in (new, old))
     if after.shape != before.shape or after.ndim != 1:
         raise RobustcheckError(
-            f"a paired comparison takes the same images twice, got shapes {after.shape} and {before.shape}"
+            f"a paired comparison needs the same images in both runs, got shapes {after.shape} and {before.shape}"
         )
     for column in (after, before):
         if not ((column >= 0) & (column <= 1)).all():
-            raise RobustcheckError("a measure lies in [0, 1]; a compared column has a value outside, or NaN")
+            raise RobustcheckError(
+                "a measure must lie in [0, 1]; a compared column has a value outside, or NaN"
+            )
     return after, before

@@ -1,4 +1,4 @@
-"""The sequential test of a mean: fed with numbers, it says as soon as it can whether the mean reaches c."""
+"""The sequential test of a mean: whether it reaches a threshold, decided from as few numbers as possible."""
 
 # ruff: noqa: PT028  `test_mean` is no pytest test
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _HALVINGS = 24
 _HOPELESS = 10_000_000
-"""More images than anyone has: the mean is at the threshold."""
+"""More images than any set has: the mean is at the threshold."""
 
 
 def test_mean(
@@ -55,7 +55,7 @@ def test_mean(
     """
     if threshold in {low, high}:
         raise RobustcheckError(
-            f"the threshold lies between {low:g} and {high:g}, got {threshold:g}: no sample shows a mean at the end "
+            f"threshold must lie between {low:g} and {high:g}, got {threshold:g}: no sample shows a mean at the end "
             f"of its range"
         )
     spec = TestSpec(
@@ -81,7 +81,7 @@ test_mean.__test__ = False  # type: ignore[attr-defined]  # else pytest collects
 
 
 class MeanTest:
-    """The state of a sequential test between two chunks of numbers; it can be saved and resumed.
+    """The state of a sequential test between two chunks of numbers.
 
     >>> test = MeanTest(TestSpec(threshold=0.5, low=0, high=1, population=1000))
     >>> test.update([1.0] * 300)
@@ -96,7 +96,7 @@ class MeanTest:
         self._total = 0.0
         self._chunks: list[NDArray[np.float64]] = []
         self.seen = 0
-        """How many numbers were taken."""
+        """The count of numbers taken."""
 
     @property
     def decided(self) -> bool:
@@ -105,8 +105,8 @@ class MeanTest:
 
     @property
     def done(self) -> bool:
-        """Whether no more numbers are taken: decided, or the population or the budget is spent."""
-        return self.decided or self.seen >= self.spec.most
+        """Whether it takes no more numbers: decided, or the population or the budget is used up."""
+        return self.decided or self.seen >= self.spec.max_seen
 
     def update(self, numbers: ArrayLike) -> None:
         """Take a chunk of numbers, up to the budget; (n,) in [low, high].
@@ -120,11 +120,11 @@ class MeanTest:
         if self.spec.budget is not None:
             numbers = numbers[: self.spec.budget - self.seen]
         if len(numbers):
-            self._bet(self.spec.scaled(numbers, after=self.seen))
+            self._add(self.spec.scaled(numbers, after=self.seen))
             self._judge()
 
-    def _bet(self, values: NDArray[np.float64]) -> None:
-        self.wealth = self._played(self.wealth, values, self.seen, self._total)
+    def _add(self, values: NDArray[np.float64]) -> None:
+        self.wealth = self._updated(self.wealth, values, self.seen, self._total)
         self._chunks.append(values)
         self.seen += len(values)
         self._total += float(values.sum())
@@ -135,7 +135,7 @@ class MeanTest:
         self._chunks = [np.concatenate([np.empty(0), *self._chunks])]
         return self._chunks[0]
 
-    def _played(self, wealth: Wealth, values: NDArray[np.float64], seen: int, total: float) -> Wealth:
+    def _updated(self, wealth: Wealth, values: NDArray[np.float64], seen: int, total: float) -> Wealth:
         spec = self.spec
         if not spec.tolerance:
             return spec.game.after(wealth, values, seen, total, up=True, down=True)
@@ -146,7 +146,7 @@ class MeanTest:
         certain = self._certain()
         if certain is not None:
             self.state = "holds" if certain else "refuted"
-        elif not self.decided and self.seen >= min(self.spec.min_seen, self.spec.most):
+        elif not self.decided and self.seen >= min(self.spec.min_seen, self.spec.max_seen):
             if self.wealth.best_down >= -math.log(self.spec.alpha_refute):
                 self.state = "refuted"
             elif self.wealth.best_up >= -math.log(self.spec.alpha):
@@ -164,7 +164,7 @@ class MeanTest:
         return self.spec.low + value * (self.spec.high - self.spec.low)
 
     def bounds(self) -> tuple[float, float]:
-        """Return bounds of the mean, valid wherever the test stopped: each is a test turned inside out.
+        """Return bounds of the mean, valid wherever the test stopped, by inverting the test.
 
         The mean lies below the first with probability at most `alpha`, above the second with probability at
         most `alpha_refute`. Both are the mean itself once the population was seen.
@@ -182,7 +182,7 @@ class MeanTest:
         return self._unscaled(low), self._unscaled(high)
 
     def _edge(self, near: float, far: float, *, up: bool) -> float:
-        """Return the last mean that is refuted, going from one end of the possible means to the other."""
+        """Return the last mean that is refuted, from one end of the possible means towards the other."""
         evidence = -math.log(self.spec.alpha if up else self.spec.alpha_refute)
         values = self._values
 
@@ -200,7 +200,7 @@ class MeanTest:
         """Return about how many more numbers decide it; None where it is decided, or where no number would.
 
         n = (1.6 + 2.3 ln(1/alpha)) variance / margin**2, which is 8.5 at 0.05 and 12.2 at 0.01, over 1 + n/N: the
-        mean over many tests. An unlucky one that is past it is told a quarter of it again.
+        mean over many tests. An unlucky one that is past it reports a quarter of it again.
         """
         if self.decided or not self.seen:
             return None

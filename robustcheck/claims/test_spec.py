@@ -1,4 +1,4 @@
-"""What a sequential test tests and when it may stop: fixed before the first number is seen."""
+"""The specification of a sequential test: what it tests, and when it may stop."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _SPILL = 1e-9
-"""How far rounding may push a number out of its range, as a share of it."""
+"""How far rounding may push a number out of its range, relative to the range."""
 
 
 @dataclass(frozen=True)
 class TestSpec:
-    """The claim is mean >= threshold (`strict`: mean > threshold) of numbers in [low, high].
+    """The specification, fixed before the first number is seen.
+
+    The claim is mean >= threshold (`strict`: mean > threshold) of numbers in [low, high].
 
     Of a finite `population` the numbers are drawn without replacement, in an order that does not depend on
     them; without one they are drawn independently. `alpha` bounds the probability of "holds" for a false claim,
     `alpha_refute` that of "refuted" for a true one. No stop before `min_seen` numbers (a certain answer apart),
     none after `budget`. In the grey zone, up to `tolerance` below the threshold, either answer is right.
-    Raises `RobustcheckError` where these make no test.
+    Raises `RobustcheckError` where these can't be tested.
     """
 
     __test__: ClassVar = False  # else pytest collects it where it is imported
@@ -45,29 +47,31 @@ class TestSpec:
     def __post_init__(self) -> None:
         if not all(map(math.isfinite, (self.low, self.high))) or self.low >= self.high:
             raise RobustcheckError(
-                f"values lie between low and a greater high, got [{self.low}, {self.high}]"
+                f"low must be less than high, and both finite, got [{self.low}, {self.high}]"
             )
         self._check_threshold()
         if not 0 <= self.tolerance < max(self.threshold - self.low, 1e-300):
             raise RobustcheckError(
-                f"tolerance is at least 0 and less than {self.threshold - self.low:g}, from where on every mean "
-                f"would pass; got {self.tolerance:g}"
+                f"tolerance must be >= 0 and < {self.threshold - self.low:g}, got {self.tolerance:g}: with more, every "
+                f"mean passes"
             )
         for name in ("alpha", "alpha_refute"):
             if not 0 < getattr(self, name) < 1:
-                raise RobustcheckError(f"{name} is a probability between 0 and 1, got {getattr(self, name)}")
+                raise RobustcheckError(
+                    f"{name} must be a probability between 0 and 1, got {getattr(self, name)}"
+                )
         for name, least in (("population", 1), ("budget", 1), ("min_seen", 0)):
             value = getattr(self, name)
             if value is not None and value < least:
-                raise RobustcheckError(f"{name} is at least {least}, got {value}")
+                raise RobustcheckError(f"{name} must be >= {least}, got {value}")
 
     def _check_threshold(self) -> None:
         inside = self.low < self.threshold < self.high
         reachable = self.threshold == (self.low if self.strict else self.high)
         if not inside and not reachable:
             raise RobustcheckError(
-                f"the threshold lies between {self.low:g} and {self.high:g}, got {self.threshold:g}: every mean of "
-                f"such numbers reaches it, or none"
+                f"threshold must lie between {self.low:g} and {self.high:g}, got {self.threshold:g}: every mean of such "
+                f"numbers reaches it, or none"
             )
         if not inside and self.population is None:
             raise RobustcheckError(
@@ -76,8 +80,8 @@ class TestSpec:
             )
 
     @property
-    def most(self) -> float:
-        """The most numbers that a test may take."""
+    def max_seen(self) -> float:
+        """The maximum number of values that a test may take."""
         return min(self.population or math.inf, self.budget or math.inf)
 
     @property
@@ -100,7 +104,7 @@ class TestSpec:
         if wrong.any():
             at = int(wrong.argmax())
             raise RobustcheckError(
-                f"values lie in [{self.low:g}, {self.high:g}], got {numbers[at]} as number {after + at + 1}"
+                f"values must lie in [{self.low:g}, {self.high:g}], got {numbers[at]} as number {after + at + 1}"
             )
         return np.clip(scaled, 0.0, 1.0)
 

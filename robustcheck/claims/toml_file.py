@@ -74,7 +74,7 @@ def read_claims(path: Path | str) -> ClaimFile:
         raise RobustcheckError(f"{path} can't be read: {error.strerror or error}") from None
     except UnicodeDecodeError as error:
         raise RobustcheckError(
-            f"{path}:1: a TOML file is UTF-8, got byte {error.object[error.start]:#x}"
+            f"{path}:1: a TOML file must be UTF-8, got byte {error.object[error.start]:#x}"
         ) from None
     return _Reader(path, text).file()
 
@@ -94,7 +94,7 @@ class _Reader:
         found = re.search(r"\(at line (\d+), column (\d+)\)", problem)
         line = int(found.group(1)) if found else text.count("\n") + 1
         if "overwrite" in problem or "twice" in problem:
-            problem = f"a name stands here for the second time: {problem}"
+            problem = f"this name is given twice: {problem}"
         return RobustcheckError(f"{self.path}:{line}: {problem}")
 
     def error(self, problem: object, *key: str) -> RobustcheckError:
@@ -115,10 +115,12 @@ class _Reader:
         top = {key: value for key, value in self.content.items() if key not in {"claims", "robustcheck"}}
         table = self.content.get("robustcheck", {})
         if not isinstance(table, dict):
-            raise self.error("[robustcheck] is a table of settings", "robustcheck")
+            raise self.error("[robustcheck] must be a table of settings", "robustcheck")
         for key in table:
             if key in top:
-                raise self.error(f"{key} is set twice, above the tables too", "robustcheck", key)
+                raise self.error(
+                    f"{key} is set twice: above the tables, and in [robustcheck]", "robustcheck", key
+                )
         top = {key: self.setting(key, value, _SHARED, (key,)) for key, value in top.items()}
         return top | {
             key: self.setting(key, value, _SHARED, ("robustcheck", key)) for key, value in table.items()
@@ -129,28 +131,31 @@ class _Reader:
             raise self.error(unknown("setting", name, allowed), *key)
         if name in WORDS:
             if value not in WORDS[name]:
-                raise self.error(f"{name} is one of {', '.join(WORDS[name])}, got {value!r}", *key)
+                raise self.error(f"{name} must be one of {', '.join(WORDS[name])}, got {value!r}", *key)
             return value
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self.error(f"{name} is a number, got {value!r}", *key)
+            raise self.error(f"{name} must be a number, got {value!r}", *key)
         if name == "alpha" and not 0 < value < 1:
-            raise self.error(f"alpha is a probability between 0 and 1, got {value}", *key)
+            raise self.error(f"alpha must be a probability between 0 and 1, got {value}", *key)
         if name == "tolerance" and not 0 <= value < 1:
-            raise self.error(f"tolerance is a share from 0 to below 1, got {value}", *key)
+            raise self.error(f"tolerance must be >= 0 and < 1, got {value}", *key)
         return float(value)
 
     def claim(self, name: str, value: object, defaults: ClaimSettings, family: Family) -> DeclaredClaim:
         key = ("claims", name)
         if not name.strip() or not name.isprintable() or "::" in name:
-            raise self.error(f"a claim's name selects its test: it is text without '::', got {name!r}", *key)
+            raise self.error(
+                f"a claim's name must be printable text without '::' (it selects the test), got {name!r}",
+                *key,
+            )
         if isinstance(value, Mapping):
             text, settings = self.table(name, value, defaults, family)
         else:
             text, settings = value, defaults
         if not isinstance(text, str):
-            raise self.error(f'claim {name!r} is text such as "accuracy(x) >= 0.5", got {text!r}', *key)
+            raise self.error(f'claim {name!r} must be text such as "accuracy(x) >= 0.5", got {text!r}', *key)
         if name in _SHARED and text in WORDS.get(name, ()):
-            raise self.error(f"{name} is a setting: it stands above [claims]", *key)
+            raise self.error(f"{name} is a setting: write it above [claims]", *key)
         try:
             return DeclaredClaim(name, text, parse_claim(text), self.path, _line_of(self.text, key), settings)
         except RobustcheckError as error:
@@ -162,7 +167,7 @@ class _Reader:
         """Return the text and the settings of a claim that is a table."""
         key = ("claims", name)
         if "claim" not in table:
-            raise self.error(f'claim {name!r} lacks its text: claim = "accuracy(x) >= 0.5"', *key)
+            raise self.error(f'claim {name!r} has no text: write claim = "accuracy(x) >= 0.5"', *key)
         own = {
             setting: self.setting(setting, value, (*_OWN, "claim"), (*key, setting))
             for setting, value in table.items()

@@ -228,7 +228,7 @@ class TestRefusal:
     @pytest.mark.parametrize("value", [np.nan, -0.1, 1.1, np.inf])
     def test_what_no_measure_gives(self, study, value):
         study.columns[mean_terms()[0]][3] = value
-        with pytest.raises(RobustcheckError, match=r"accuracy\(x\) lies in \[0, 1\], got .* for image 3"):
+        with pytest.raises(RobustcheckError, match=r"accuracy\(x\) must lie in \[0, 1\], got .* for image 3"):
             float(study.accuracy("x"))
 
     def test_a_softmax_a_hair_above_one(self, make_source):

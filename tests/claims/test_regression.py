@@ -94,5 +94,5 @@ def test_columns_that_do_not_pair(new, old, message):
 
 
 def test_the_tolerance_is_a_share():
-    with pytest.raises(RobustcheckError, match="share from 0 to below 1, got 5"):
+    with pytest.raises(RobustcheckError, match="tolerance must be >= 0 and < 1, got 5"):
         no_regression([1], [1], tolerance=5)

@@ -87,17 +87,17 @@ def test_a_family(write):
         ("\n\n[claims]\n", 3, "no claims"),
         ("claims = 3", 1, "no claims"),
         ('[claims]\na = "accuracy(x) >= 0.5', 2, "Unterminated string"),
-        ('[claims]\na = "accuracy(x) >= 0.5"\na = "accuracy(x) >= 0.6"', 3, "for the second time"),
-        ('[claims]\na = "accuracy(x) > 0.5"\n[claims]\nb = "accuracy(x) > 0.6"', 3, "for the second time"),
-        ("[claims]\na = 3", 2, "claim 'a' is text such as"),
-        ("[claims]\n\na = ['accuracy(x) > 0.5']", 3, "claim 'a' is text"),
+        ('[claims]\na = "accuracy(x) >= 0.5"\na = "accuracy(x) >= 0.6"', 3, "given twice"),
+        ('[claims]\na = "accuracy(x) > 0.5"\n[claims]\nb = "accuracy(x) > 0.6"', 3, "given twice"),
+        ("[claims]\na = 3", 2, "claim 'a' must be text such as"),
+        ("[claims]\n\na = ['accuracy(x) > 0.5']", 3, "claim 'a' must be text"),
         (
             '[claims]\na = "acuracy(x) >= 0.5"',
             2,
             "claim 'a': unknown measure 'acuracy': did you mean accuracy?",
         ),
         ('[claims]\na = "accuracy(x) >= 0"', 2, "true of every model"),
-        ('[claims]\nok = "accuracy(x) > 0.1"\n[claims.a]\nalpha = 0.1', 3, "claim 'a' lacks its text"),
+        ('[claims]\nok = "accuracy(x) > 0.1"\n[claims.a]\nalpha = 0.1', 3, "claim 'a' has no text"),
         (
             '[claims.a]\nclaim = "accuracy(x) > 0.1"\nalfa = 0.1',
             3,
@@ -106,26 +106,38 @@ def test_a_family(write):
         (
             '[claims.a]\nclaim = "accuracy(x) > 0.1"\nalpha = 5',
             3,
-            "alpha is a probability between 0 and 1, got 5",
+            "alpha must be a probability between 0 and 1, got 5",
         ),
-        ('[claims.a]\nclaim = "accuracy(x) > 0.1"\nalpha = true', 3, "alpha is a number, got True"),
-        ('[claims.a]\nclaim = "accuracy(x) > 0.1"\ntolerance = "x"', 3, "tolerance is a number, got 'x'"),
-        ('[claims.a]\nclaim = "accuracy(x) > 0.1"\ntolerance = -1', 3, "tolerance is a share"),
+        ('[claims.a]\nclaim = "accuracy(x) > 0.1"\nalpha = true', 3, "alpha must be a number, got True"),
+        (
+            '[claims.a]\nclaim = "accuracy(x) > 0.1"\ntolerance = "x"',
+            3,
+            "tolerance must be a number, got 'x'",
+        ),
+        (
+            '[claims.a]\nclaim = "accuracy(x) > 0.1"\ntolerance = -1',
+            3,
+            "tolerance must be >= 0 and < 1, got -1",
+        ),
         (
             '[claims.a]\nclaim = "accuracy(x) > 0.1"\nabout = "images"',
             3,
-            "about is one of testset, population",
+            "about must be one of testset, population",
         ),
         ('[claims.a]\nclaim = "accuracy(x) > 0.1"\nfamily = "holm"', 3, "unknown setting 'family'"),
         ('tolerence = 0.1\n[claims]\na = "accuracy(x) > 0.1"', 1, "did you mean 'tolerance'?"),
         ('[claim]\na = "accuracy(x) > 0.1"', 1, "unknown setting 'claim'"),
-        ('[robustcheck]\n\non_undecided = "skip"\n[claims]', 3, "on_undecided is one of fail, warn, pass"),
-        ('family = ["holm"]\n[claims]', 1, "family is one of none, holm"),
-        ('robustcheck = 3\n[claims]\na = "accuracy(x) > 0.1"', 1, "a table of settings"),
+        (
+            '[robustcheck]\n\non_undecided = "skip"\n[claims]',
+            3,
+            "on_undecided must be one of fail, warn, pass",
+        ),
+        ('family = ["holm"]\n[claims]', 1, "family must be one of none, holm"),
+        ('robustcheck = 3\n[claims]\na = "accuracy(x) > 0.1"', 1, "must be a table of settings"),
         ("alpha = 0.1\n[robustcheck]\nalpha = 0.1\n[claims]", 3, "alpha is set twice"),
-        ('[claims]\nfamily = "holm"', 2, "family is a setting: it stands above [claims]"),
+        ('[claims]\nfamily = "holm"', 2, "family is a setting: write it above [claims]"),
         ('[claims]\n"a::b" = "accuracy(x) > 0.1"', 2, "text without '::'"),
-        ('[claims]\n"" = "accuracy(x) > 0.1"', 2, "a claim's name selects its test"),
+        ('[claims]\n"" = "accuracy(x) > 0.1"', 2, "a claim's name must be printable text"),
         ('family = "holm"\n[claims.a]\nclaim = "accuracy(x) > 0.1"\nalpha = 0.1', 4, "share one alpha"),
     ],
 )
@@ -142,7 +154,7 @@ def test_files_that_cannot_be_read(tmp_path):
         read_claims(tmp_path / "robustcheck.toml")
     binary = tmp_path / "binary.toml"
     binary.write_bytes(b"[claims]\na = '\xff'")
-    with pytest.raises(RobustcheckError, match=r"binary.toml:\d+: a TOML file is UTF-8, got byte 0xff"):
+    with pytest.raises(RobustcheckError, match=r"binary.toml:\d+: a TOML file must be UTF-8, got byte 0xff"):
         read_claims(binary)
 
 
@@ -175,13 +187,15 @@ def test_lines_of_keys_in_every_form(write):
     assert lines == {"b.c": 4, "d": 7, 'a"b': 11, "g": 12, "e": 13, "f": 14}
 
 
-toml_names = st.text(st.characters(blacklist_categories=("Cs", "Cc")), min_size=1, max_size=12)
+toml_names = st.text(st.characters(blacklist_categories=("Cs", "Cc")), min_size=1, max_size=12).filter(
+    lambda name: name.strip() and name.isprintable() and "::" not in name
+)
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
-        st.tuples(toml_names.filter(str.strip).filter(str.isprintable), st.integers(0, 3), st.booleans()),
+        st.tuples(toml_names, st.integers(0, 3), st.booleans()),
         min_size=1,
         max_size=8,
         unique_by=lambda row: row[0],

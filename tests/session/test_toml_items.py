@@ -57,7 +57,7 @@ def test_it_is_found_below_the_rootdir_and_sees_the_fixtures_there(repository):
             '[claims]\na = "accuracy(JPEG) >= 0.5"',
             "*robustcheck.toml:2: claim 'a': unknown step 'JPEG': did you mean JPG?*",
         ),
-        ("[claims]\na = 3", "*robustcheck.toml:2: claim 'a' is text*"),
+        ("[claims]\na = 3", "*robustcheck.toml:2: claim 'a' must be text*"),
         ("[claims", "*robustcheck.toml:1:*"),
         ("", "*robustcheck.toml:1: no claims*"),
     ],
