@@ -1,4 +1,4 @@
-"""The object behind the `robustness` fixture: views by name, and comparisons that draw from an evaluation."""
+"""The object behind the `robustness` fixture: views by name, and comparisons that the decider decides."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Rows = npt.NDArray[np.int64]
 
 
 class Robustness:
-    """What can be asked of one classifier on one image set.
+    """Views and claims of one classifier on one image set.
 
         clean, adv = robustness["x"], robustness["Adv_1"]
         assert adv.accuracy <= 0.5 * clean.accuracy
@@ -63,6 +63,7 @@ class Robustness:
         self._evaluation = evaluation
         self._measurements = EvaluatedMeasurements(evaluation, planned, together=not policy.stop_early)
         self.decider = Decider(self._measurements, policy, on_verdict)
+        """Decides the claims that are made with it."""
 
     def __repr__(self) -> str:
         return f"<robustness of {self.classifier.name} on {self.images.name} ({len(self.images)} images)>"
@@ -89,18 +90,22 @@ class Robustness:
 
     @property
     def records(self) -> Records:
-        """What has been measured so far, image by image. Evaluates nothing."""
+        """A copy of the records so far. Evaluates nothing."""
         return self._evaluation.records
 
     @property
     def standing(self) -> tuple[int, int]:
-        """How many images have been evaluated under all views that were asked for, and of how many."""
+        """The number of images evaluated under all views that were asked for, and the size of the set."""
         return self._evaluation.standing, len(self.images)
 
     @property
     def stored(self) -> Mapping[str, Stored]:
         """How many of the records came from the store, by study and view, second evaluations included."""
-        return self._measurements.stored
+        stored: dict[str, Stored] = {}
+        for evaluation in (self._evaluation, *self._measurements.seconds):
+            for name, found in evaluation.stored_by_view.items():
+                stored[name] = stored.get(name, found) | found
+        return stored
 
     def __getitem__(self, view: str | View) -> ViewEstimates:
         """Return a view's estimates; raises `RobustcheckError` for a view that can't be read."""
@@ -174,12 +179,12 @@ class Robustness:
 
         A record store keeps it as what it is, a second evaluation.
         """
-        again = self._measurements.second(self._evaluation.fresh())
+        again = self._measurements.second()
         again.run(views, count=count)
         return again.records
 
     def compute_again(self, *views: str | View, count: int) -> Records:
-        """Evaluate views on the first `count` images anew, at each call; no record store has part in it."""
+        """Evaluate views on the first `count` images anew, at each call, without a record store."""
         again = self._evaluation.fresh(stored=False)
         again.run(views, count=count)
         return again.records
@@ -227,29 +232,21 @@ class EvaluatedMeasurements:
         self.planned = dict.fromkeys((X, *planned))
         self._evaluation = evaluation
         self._together = together
-        self._seconds: list[Evaluation] = []
+        self.seconds: list[Evaluation] = []
+        """Further evaluations of the same, or with other seeds."""
 
     @property
     def image_count(self) -> int:
         """The size of the image set."""
         return len(self._evaluation.images)
 
-    @property
-    def stored(self) -> dict[str, Stored]:
-        """How many of the records came from the store, by study and view."""
-        taken: dict[str, Stored] = {}
-        for evaluation in (self._evaluation, *self._seconds):
-            for name, stored in evaluation.stored_by_view.items():
-                taken[name] = taken.get(name, stored) | stored
-        return taken
-
-    def second(self, evaluation: Evaluation) -> Evaluation:
-        """Return a second evaluation, after taking note of it for `stored`."""
-        self._seconds.append(evaluation)
-        return evaluation
+    def second(self, seed: int | None = None) -> Evaluation:
+        """Return a further evaluation, with another seed if one is given."""
+        self.seconds.append(self._evaluation.fresh(seed=seed))
+        return self.seconds[-1]
 
     def run(self, views: Iterable[View]) -> None:
-        """Evaluate views on all images, with the planned ones that can be: another is its own test's failure."""
+        """Evaluate views on all images, with the planned ones that can be; the others fail the tests that need them."""
         feasible = [view for view in self.planned if self._evaluation.refusal(view) is None]
         self._evaluation.run((*feasible, *views))
 
@@ -283,7 +280,7 @@ class EvaluatedMeasurements:
 
     def reseeded(self, terms: Sequence[Term]) -> tuple[int, Columns]:
         """Evaluate every image again with the next seed; return that seed and the measures."""
-        other = self.second(self._evaluation.fresh(seed=self._evaluation.config.seed + 1))
+        other = self.second(self._evaluation.config.seed + 1)
         other.run(view for _, view in terms)
         return other.config.seed, _table(other, terms)
 

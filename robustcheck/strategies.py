@@ -1,4 +1,4 @@
-"""Strategies for Hypothesis: images, views and perturbations, for a repository's own property tests.
+"""Hypothesis strategies: images, views and perturbations, for a repository's own property tests.
 
     from hypothesis import given
     from robustcheck.strategies import images, perturbations
@@ -35,14 +35,14 @@ Pixels: TypeAlias = "np.ndarray[Any, np.dtype[np.uint8]]"  # (3, H, W)
 _LEVEL = st.integers(0, 255)
 _SEED = st.integers(0, 2**32 - 1)
 _LARGEST_AMOUNT = 16
-"""Of a step whose amount has no default: larger ones are allowed, and seldom meant."""
+"""The largest amount drawn for a step whose amount has no default."""
 
 
 def epsilons(low: int = 1, high: int = 16) -> st.SearchStrategy[int]:
-    """Sizes of perturbations in pixel levels, which are whole numbers from 1 to 255."""
+    """Sizes of perturbations in pixel levels: integers from 1 to 255."""
     if not 1 <= low <= high <= 255:
         raise RobustcheckError(
-            f"epsilons go from {low} to {high}; give 1 <= low <= high <= 255, in pixel levels"
+            f"epsilons must satisfy 1 <= low <= high <= 255 (pixel levels), got low {low} and high {high}"
         )
     return st.integers(low, high)
 
@@ -53,15 +53,15 @@ def images(
 ) -> Tensor:
     """Batches of images: uint8 (count, 3, H, W), RGB, 0..255.
 
-    `size` is one integer, (height, width), or a strategy of these; `count` a number or a strategy. Images are
-    flat, of two colours with a border, ramps, checkers, all levels in turn, dark or light noise, or noise
-    over everything: the shapes that resizing, rounding, clipping and colour conversion trip over.
+    `size` is one integer, (height, width), or a strategy of these; `count` an integer or a strategy. Images are
+    flat, two-coloured with a border, ramps, checkers, all levels in order, or noise, dark, light or over the whole
+    range: inputs on which resizing, rounding, clipping and colour conversion fail.
     """
     given: Any = draw(size) if isinstance(size, st.SearchStrategy) else size
     height, width = (given, given) if isinstance(given, int) else given
     number = draw(count) if isinstance(count, st.SearchStrategy) else count
     if min(height, width, number) < 1:
-        raise RobustcheckError(f"images of size {given!r}, {number} of them: each number is at least 1")
+        raise RobustcheckError(f"size and count must be >= 1, got size {given!r} and count {number}")
     made = [draw(st.sampled_from(_KINDS))(draw, height, width) for _ in range(number)]
     return torch.from_numpy(np.stack(made))
 
@@ -70,32 +70,34 @@ def images(
 def perturbations(
     draw: st.DrawFn, images: Tensor | st.SearchStrategy[Tensor], epsilon: int | st.SearchStrategy[int]
 ) -> Tensor:
-    """Images at most `epsilon` levels from given ones, pixel by pixel: uint8 of the same shape.
+    """Images within `epsilon` levels of given ones in each pixel: uint8 of the same shape.
 
-    `images` is uint8 (N, 3, H, W), or a strategy of such; `epsilon` is a whole number, or a strategy. Changes
-    are all up or down, random signs, single pixels, or anything within; none leaves 0..255.
+    `images` is uint8 (N, 3, H, W), or a strategy of such; `epsilon` is an integer, or a strategy. Changes are
+    uniform, random signs, single pixels, or random levels; none leaves 0..255.
     """
     clean: Any = draw(images) if isinstance(images, st.SearchStrategy) else images
     limit = draw(epsilon) if isinstance(epsilon, st.SearchStrategy) else epsilon
     if not isinstance(clean, Tensor) or clean.dtype != torch.uint8 or clean.ndim != 4:
         kind = f"{clean.dtype} {tuple(clean.shape)}" if isinstance(clean, Tensor) else type(clean).__name__
-        raise RobustcheckError(f"perturbations are of uint8 images (N, 3, H, W), got {kind}")
+        raise RobustcheckError(f"images must be uint8 (N, 3, H, W), got {kind}")
     if not 0 <= limit <= 255:
-        raise RobustcheckError(f"epsilon is {limit}; it is a number of pixel levels, 0 to 255")
+        raise RobustcheckError(f"epsilon must be from 0 to 255 (pixel levels), got {limit}")
     change = draw(st.sampled_from(_CHANGES))(draw, tuple(clean.shape), limit)
     return (clean.to(torch.int16) + torch.from_numpy(change)).clamp(0, 255).to(torch.uint8)
 
 
 def views(*, steps: Sequence[str] | None = None, deepest: int = 3) -> st.SearchStrategy[View]:
-    """Views in the notation, of up to `deepest` steps inside one another: `x`, `Adv_5`, `JPG_50(Noise_2(Adv_1))`.
+    """Views in the notation, of up to `deepest` nested steps: `x`, `Adv_5`, `JPG_50(Noise_2(Adv_1))`.
 
-    They are made from what the notation declares of its steps, of those that take one view; `steps` names
-    some of them. `str(view)` is the text.
+    They are made from the registered steps that take one view, or those of them that `steps` names.
+    `str(view)` is the text.
     """
     simple = [name for name, step in STEPS.items() if step.kind != "selection" and not step.is_open]
     chosen = list(steps) if steps is not None else simple
     if not chosen or not set(chosen) <= set(simple):
-        raise RobustcheckError(f"steps are some of {', '.join(simple)}; got {', '.join(chosen) or 'none'}")
+        raise RobustcheckError(
+            f"steps must be some of {', '.join(simple)}; got {', '.join(chosen) or 'none'}"
+        )
     nested: st.SearchStrategy[View] = st.just(X)
     for _ in range(deepest):
         nested = st.one_of(st.just(X), st.builds(_applied, st.sampled_from(chosen).flatmap(_heads), nested))
@@ -103,7 +105,7 @@ def views(*, steps: Sequence[str] | None = None, deepest: int = 3) -> st.SearchS
 
 
 def _applied(head: str, source: View | None) -> View | None:
-    """The view of a step's text on another view; None where the notation takes options to contradict each other."""
+    """The view of a step's text on another view; None where the notation refuses the combination of options."""
     if source is None:
         return None
     try:
@@ -113,7 +115,7 @@ def _applied(head: str, source: View | None) -> View | None:
 
 
 def _heads(name: str) -> st.SearchStrategy[str]:
-    """A step's text, with an amount that it may have, and some of its options that are a choice of words."""
+    """A step's text, with an allowed amount and some of its options, those that are a choice of words."""
     step = STEPS[name]
     parts: list[st.SearchStrategy[str]] = [st.just(name)]
     if step.amount is not None:

@@ -107,17 +107,17 @@ def test_views_can_be_evaluated(toy_classifier, toy_images, view):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: epsilons(0, 3), "epsilons go from 0 to 3; give 1 <= low <= high <= 255"),
-        (lambda: views(steps=["JGP"]), "steps are some of Adv, .*; got JGP"),
-        (lambda: find(images(size=0), bool), "each number is at least 1"),
+        (lambda: epsilons(0, 3), "epsilons must satisfy 1 <= low <= high <= 255 .*, got low 0 and high 3"),
+        (lambda: views(steps=["JGP"]), "steps must be some of Adv, .*; got JGP"),
+        (lambda: find(images(size=0), bool), "size and count must be >= 1, got size 0 and count 1"),
         (
             lambda: find(perturbations(torch.zeros(1, 3, 4, 4), 2), bool),
-            r"of uint8 images .*, got torch.float32 \(1, 3",
+            r"images must be uint8 .*, got torch.float32 \(1, 3",
         ),
-        (lambda: find(perturbations([1], 2), bool), "of uint8 images .*, got list"),
+        (lambda: find(perturbations([1], 2), bool), "images must be uint8 .*, got list"),
         (
             lambda: find(perturbations(torch.zeros(1, 3, 4, 4, dtype=torch.uint8), 300), bool),
-            "epsilon is 300",
+            "epsilon must be from 0 to 255 .*, got 300",
         ),
     ],
 )
