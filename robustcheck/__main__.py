@@ -1,4 +1,7 @@
-"""`python -m robustcheck COMMAND`: what can be done without a model."""
+"""`python -m robustcheck COMMAND`: work on saved records, the record store and the docs, without a model.
+
+Imports inside functions keep the start of each command fast.
+"""
 
 from __future__ import annotations
 
@@ -73,19 +76,19 @@ def store(arguments: Sequence[str]) -> int:
 
 
 def _list_store(folder: Path, _limit: str) -> int:
-    from robustcheck.byte_size import write_size
+    from robustcheck.byte_size import format_size
     from robustcheck.store.maintenance import studies
 
     found = studies(folder)
     for study in found:
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(study.used))
-        _say(f"{study.digest[:12]}  {study.parts} parts, {write_size(study.size)}, last used {used}")
+        _say(f"{study.digest[:12]}  {study.parts} parts, {format_size(study.size)}, last used {used}")
         if not study.can_be_read:
             _say(f"  of record version {study.version}, which this robustcheck does not read")
         for name in ("model", "weights", "images", "precision", "device", "batch size", "seed"):
             _say(f"  {name:<11}{study.facts.get(name, 'unknown')}")
     parts, size = sum(study.parts for study in found), sum(study.size for study in found)
-    _say(f"{len(found)} studies, {parts} parts, {write_size(size)} in {folder}")
+    _say(f"{len(found)} studies, {parts} parts, {format_size(size)} in {folder}")
     return 0
 
 
@@ -104,15 +107,24 @@ def _verify_store(folder: Path, _limit: str) -> int:
 
 
 def _prune_store(folder: Path, limit: str) -> int:
-    from robustcheck.byte_size import read_size, write_size
+    from robustcheck.byte_size import format_size, parse_size
     from robustcheck.store.maintenance import prune
 
     try:
-        size = read_size(limit)
+        size = parse_size(limit)
     except ValueError as error:
         raise RobustcheckError(f"--limit={limit}: {error}") from None
     count, freed = prune(folder, size)
-    _say(f"{count} parts, {write_size(freed)}, taken away")
+    _say(f"{count} parts, {format_size(freed)}, taken away")
+    return 0
+
+
+def options(arguments: Sequence[str]) -> int:
+    """Print the page of options, docs/options.md."""
+    _parser("options").parse_args(arguments)
+    from robustcheck.options.page import render
+
+    sys.stdout.write(render())
     return 0
 
 
@@ -123,6 +135,7 @@ _STORE: Mapping[str, Callable[[Path, str], int]] = {
 }
 COMMANDS: Mapping[str, Callable[[Sequence[str]], int]] = {
     "compare": compare,
+    "options": options,
     "report": report,
     "store": store,
 }
@@ -130,7 +143,7 @@ COMMANDS: Mapping[str, Callable[[Sequence[str]], int]] = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit status, 2 where what was given is at fault."""
-    parser = argparse.ArgumentParser(prog="python -m robustcheck", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m robustcheck", description=__doc__.partition("\n")[0])
     parser.add_argument(
         "command", choices=sorted(COMMANDS), metavar="COMMAND", help=", ".join(sorted(COMMANDS))
     )

@@ -1,4 +1,4 @@
-"""How large files and folders are, as people write it: 500M, 1.5 GB."""
+"""Sizes of files and folders as text: 500M, 1.5 GB."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import re
 _UNITS = "KMGT"
 
 
-def read_size(text: str) -> int:
-    """Return how many bytes are meant; raises ValueError that says what is allowed.
+def parse_size(text: str) -> int:
+    """Return a number of bytes; raises ValueError that says what is allowed.
 
-    >>> read_size("1.5G"), read_size("200 kB"), read_size("2GiB")
+    >>> parse_size("1.5G"), parse_size("200 kB"), parse_size("2GiB")
     (1500000000, 200000, 2147483648)
     """
     read = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?) ?([KMGT])(i?)B?", text.strip(), re.IGNORECASE | re.ASCII)
     if read is None:
-        raise ValueError("it is a size with its unit, K, M, G or T, such as 500M or 1.5G")
+        raise ValueError(f"must be a size in K, M, G or T, such as 500M or 1.5G, got {text[:60]!r}")
     number, unit, is_binary = read.groups()
     return int(float(number) * (1024 if is_binary else 1000) ** (1 + _UNITS.index(unit.upper())))
 
 
-def write_size(count: float) -> str:
-    """Return a number of bytes as it is read.
+def format_size(count: float) -> str:
+    """Return a number of bytes as text.
 
-    >>> write_size(999), write_size(20_400), write_size(1_234_567)
+    >>> format_size(999), format_size(20_400), format_size(1_234_567)
     ('999 bytes', '20 kB', '1.2 MB')
     """
     if count < 1000:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from robustcheck.byte_size import read_size
+from robustcheck.byte_size import parse_size
 
 
 @pytest.mark.parametrize(
@@ -10,4 +10,4 @@ from robustcheck.byte_size import read_size
     [("16M", 16 * 10**6), ("1.5g", 1_500_000_000), ("20GiB", 20 * 2**30), ("2 TB", 2 * 10**12)],
 )
 def test_sizes_are_read(text, size):
-    assert read_size(text) == size
+    assert parse_size(text) == size

@@ -15,7 +15,6 @@ import robustcheck.report.formats.terminal
 import robustcheck.robustness  # noqa: F401
 from robustcheck import evaluate
 from robustcheck.notation import parse, temporary_steps
-from robustcheck.options.table import OPTIONS
 from robustcheck.specs import IMAGE_SOURCES, MODEL_SOURCES
 
 ROOT = Path(__file__).parents[1]
@@ -147,18 +146,6 @@ def test_every_source_of_a_spec_is_described(kind, sources):
     section = README.split(f"## {kind}")[1].split("\n## ")[0]
     for source in sources:
         assert f"`{source.prefix or source.example}" in section
-
-
-def test_every_option_is_listed_with_its_help():
-    for option in OPTIONS:
-        (row,) = [
-            line
-            for line in README.splitlines()
-            if line.startswith((f"| `{option.flag}`", f"| `{option.flag}="))
-        ]
-        assert option.help in row
-    listed = re.findall(r"^\| `(--robustcheck-[a-z-]+)", README, re.MULTILINE)
-    assert listed == [option.flag for option in OPTIONS]
 
 
 def test_every_view_that_is_written_can_be_read():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
+
+from robustcheck.system import usable_cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -17,8 +18,7 @@ _MOST_WORKERS = 32
 
 def in_threads(function: Callable[[Item], Result], items: Sequence[Item], *, ahead: int) -> Generator[Result]:
     """`map_ahead` with as many threads as this process may use cores."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = min(_MOST_WORKERS, cores)
+    workers = min(_MOST_WORKERS, usable_cores())
     return map_ahead(function, items, workers=workers, ahead=max(ahead, 2 * workers))
 
 

@@ -1,4 +1,4 @@
-"""What may stand behind the options, read: each raises ValueError that says what is allowed."""
+"""Types of options: each function returns a value of its text, or raises ValueError that says what is allowed."""
 
 from __future__ import annotations
 
@@ -6,67 +6,69 @@ from collections.abc import Callable
 from pathlib import Path
 
 from robustcheck.errors import unknown
-from robustcheck.options.workers import read_address
 
 _MOST_DIGITS = 18
 
 
-def whole(low: int) -> Callable[[str], int]:
-    """Return a reader of whole numbers from `low` up."""
+def integer(low: int) -> Callable[[str], int]:
+    """Return a parser of integers from `low` up."""
 
-    def read(text: str) -> int:
+    def parse(text: str) -> int:
         digits = text.strip()
         if not (digits.isascii() and digits.isdecimal()) or len(digits) > _MOST_DIGITS or int(digits) < low:
-            raise ValueError(f"it is a whole number from {low} up")
-        return int(text)
+            raise ValueError(f"must be an integer >= {low}, got {quoted(text)}")
+        return int(digits)
 
-    return read
+    return parse
 
 
 def batch_size(text: str) -> int | str:
-    """Return how many images the model gets at once, or "auto"."""
+    """Return a batch size, or "auto".
+
+    >>> batch_size("32"), batch_size("auto")
+    (32, 'auto')
+    """
     if text.strip() == "auto":
         return "auto"
     try:
-        return whole(1)(text)
+        return integer(1)(text)
     except ValueError:
-        raise ValueError("it is a whole number from 1 up, or auto") from None
+        raise ValueError(f"must be an integer >= 1, or auto, got {quoted(text)}") from None
 
 
-def share(text: str) -> float:
-    """Return a number between 0 and 1."""
+def probability(text: str) -> float:
+    """Return a number between 0 and 1, both excluded."""
     try:
         value = float(text)
     except ValueError:
         value = 0.0
     if not 0 < value < 1:
-        raise ValueError("it is a number between 0 and 1, such as 0.05")
+        raise ValueError(f"must be a number between 0 and 1, such as 0.05, got {quoted(text)}")
     return value
 
 
 def one_of(*words: str) -> Callable[[str], str]:
-    """Return a reader of some words."""
+    """Return a parser of some words."""
 
-    def read(text: str) -> str:
+    def parse(text: str) -> str:
         if text not in words:
             raise unknown("value", text, words)
         return text
 
-    return read
+    return parse
 
 
-def workers(text: str) -> str:
-    """Return who computes, once it is found to be readable."""
-    read_address(text)
-    return text
+def file_path(*suffixes: str) -> Callable[[str], Path]:
+    """Return a parser of paths of files with one of some suffixes."""
 
-
-def path(*suffixes: str) -> Callable[[str], Path]:
-    """Return a reader of paths of files with one of some endings."""
-
-    def read(text: str) -> Path:
+    def parse(text: str) -> Path:
         if Path(text).suffix.lower() not in suffixes:
-            raise ValueError(f"it is the path of a file that ends in {' or '.join(suffixes)}")
+            raise ValueError(f"must be a path that ends in {' or '.join(suffixes)}, got {quoted(text)}")
         return Path(text)
 
-    return read
+    return parse
+
+
+def quoted(text: str, most: int = 60) -> str:
+    """Return a text in quotes, cut to `most` characters."""
+    return repr(text if len(text) <= most else f"{text[:most]}...")

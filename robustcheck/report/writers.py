@@ -9,24 +9,19 @@ from __future__ import annotations
 
 import os
 import pkgutil
-import shlex
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robustcheck.atomic_io import write_whole
-from robustcheck.byte_size import write_size
+from robustcheck.byte_size import format_size
 from robustcheck.errors import RobustcheckError
 from robustcheck.options.table import OPTIONS, Settings
 from robustcheck.report import formats
 
 if TYPE_CHECKING:
     from robustcheck.report.run import FinishedRun
-
-
-_REPORTS = ("artifacts", "full-paths", "json", "records", "refresh", "report", "save", "store", "store-limit")
-"""Options that don't bear on numbers."""
 
 
 def check(settings: Settings) -> None:
@@ -73,7 +68,7 @@ def write(run: FinishedRun, settings: Settings) -> Iterator[str]:
         except RobustcheckError as error:
             raise RobustcheckError(f"--robustcheck-{module.NAME}: {error}") from None
         yield from (
-            f"{module.NAME} written to {file} ({write_size(file.stat().st_size)})" for file in written
+            f"{module.NAME} written to {file} ({format_size(file.stat().st_size)})" for file in written
         )
 
 
@@ -109,17 +104,6 @@ def tell_ci(
     except OSError as error:
         yield f"no summary was written: {error}"
     yield from error_commands(run.claims, root)
-
-
-def reproduce(nodeid: str, settings: Settings) -> str:
-    """Return the command that runs one test again, with the options of this run that bear on its numbers."""
-    given = []
-    for name in sorted(settings.on_command_line - set(_REPORTS)):
-        value = getattr(settings, name.replace("-", "_"))
-        given.append(f"--robustcheck-{name}" if value is True else f"--robustcheck-{name}={value}")
-    suite = nodeid.startswith("robustcheck/")  # a suite that ships has no file to name
-    chosen = ["-k", nodeid.rpartition("::")[2].partition("[")[0]] if suite else [nodeid]
-    return shlex.join(["pytest", *chosen, *given])
 
 
 def _asked_for(settings: Settings) -> Iterator[tuple[Any, Path]]:

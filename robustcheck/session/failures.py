@@ -1,92 +1,167 @@
-"""What a failing test says: the claim, its numbers and the images that count against it, and none of our frames."""
+"""What a failing test says: the claim, its numbers and the images that count against it, and none of our frames.
+
+Imports inside functions keep the start of a run lazy.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import shlex
+import sys
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import pytest
 
 from robustcheck.errors import ClaimFailed, RobustcheckError
-from robustcheck.session import Session
+from robustcheck.session.collection import uses_fixtures
+from robustcheck.session.session import Session
+
+if TYPE_CHECKING:
+    from robustcheck.claims import Subject, Verdict
+    from robustcheck.options.table import Settings
+    from robustcheck.robustness import Robustness
 
 _PACKAGE = Path(__file__).parents[1]
 _SUITES = _PACKAGE / "suites"
 
 
-class Unusable(pytest.fail.Exception):  # type: ignore[misc,name-defined] # an attribute of a function
-    """A fixture can't be had, by a mistake of the user's; the message is all there is to say."""
+class FixtureError(pytest.fail.Exception):  # type: ignore[misc,name-defined] # an attribute of a function
+    """A fixture has no value, by a mistake of the user's; the message is all there is to say."""
 
 
 @contextmanager
-def told_plainly() -> Generator[None]:
+def user_errors() -> Generator[None]:
     """Turn a user's mistake into its message alone."""
     try:
         yield
     except RobustcheckError as error:
-        raise Unusable(f"robustcheck: {error}", pytrace=False) from None
+        raise FixtureError(f"robustcheck: {error}", pytrace=False) from None
 
 
-def tell_once(session: Session, item: pytest.Item, report: pytest.TestReport, error: Unusable) -> None:
-    """Have a test be skipped, where another has failed by the same mistake."""
-    if error.msg in session.told:
-        report.outcome = "skipped"
-        report.longrepr = (str(item.path), 0, "Skipped: robustcheck: the first error says why")
-    session.told.add(error.msg)
+class FailureReports:
+    """A plugin of pytest, registered for each run, that explains failures."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._reported: set[str | None] = set()
+        """The errors of fixtures that were reported."""
+        self._explained: list[object] = []
+        """Verdicts that a failure's own message explains."""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Know which test a claim belongs to."""
+        self._session.current_test = item
+        return (yield)
+
+    def pytest_assertrepr_compare(self, left: object, right: object) -> list[str] | None:
+        """Explain a claim that did not hold."""
+        if "robustcheck.claims" not in sys.modules:
+            return None
+        from robustcheck.claims import Estimate, Ratio
+
+        entries = self._session.verdicts[self._session.current_test]
+        if not entries or not isinstance(left, Estimate | Ratio) | isinstance(right, Estimate | Ratio):
+            return None
+        *_, verdict = entries[-1]
+        self._explained.append(verdict)
+        return verdict.explain()
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Leave our own frames out of a user's mistake, and add to a failed claim the images that count against it.
+
+        An error that keeps many tests from running, such as an unknown model, is reported once; the others skip.
+        """
+        if call.excinfo is not None:
+            self._trim_traceback(call.excinfo)
+        report = yield
+        error = None if call.excinfo is None else call.excinfo.value
+        if isinstance(error, FixtureError):
+            self._report_setup_error_once(item, report, error)
+        if report.when == "call" and report.failed:
+            report.sections += self._sections(item)
+        if report.failed and report.when != "teardown" and uses_fixtures(item):
+            self._note_error(item, error)
+        return report
+
+    def _report_setup_error_once(
+        self, item: pytest.Item, report: pytest.TestReport, error: FixtureError
+    ) -> None:
+        """Skip a test if another has failed by the same mistake."""
+        if error.msg in self._reported:
+            report.outcome = "skipped"
+            report.longrepr = (
+                str(item.path),
+                0,
+                "Skipped: robustcheck: setup already failed, see the first error",
+            )
+        self._reported.add(error.msg)
+
+    def _sections(self, item: pytest.Item) -> Iterator[tuple[str, str]]:
+        """Yield, for each claim of a test that did not hold, what else there is to see."""
+        for robustness, subject, verdict in self._session.verdicts.get(item, ()):
+            if verdict.state != "holds":
+                from robustcheck.report.evidence import evidence
+
+                is_explained = any(verdict is other for other in self._explained)
+                lines = [*([] if is_explained else verdict.explain()), *evidence(subject, robustness)]
+                if self._session.settings.artifacts is not None:
+                    lines.append(self._write_artifacts(item, robustness, subject, verdict))
+                if lines:
+                    yield "robustcheck", "\n".join(lines)
+
+    def _write_artifacts(
+        self, item: pytest.Item, robustness: Robustness, subject: Subject, verdict: Verdict
+    ) -> str:
+        """Write the evidence of a claim that did not hold, and return a line that says where it is."""
+        from robustcheck.report.artifacts import leave
+
+        settings = self._session.settings
+        if settings.artifacts is None:
+            return ""
+        command = reproduce(item.nodeid, settings)
+        try:
+            return leave(
+                settings.artifacts, subject, verdict, robustness, nodeid=item.nodeid, command=command
+            )
+        except OSError as error:
+            return f"no evidence was written to {settings.artifacts}: {error}"
+
+    def _note_error(self, item: pytest.Item, error: BaseException | None) -> None:
+        """Add a test that failed without a claim that did not hold to the reports."""
+        if all(verdict.state == "holds" for *_, verdict in self._session.verdicts.get(item, ())):
+            from robustcheck.report.run import TestError
+
+            reported = TestError(item.nodeid, str(error) or type(error).__name__)
+            item.user_properties.append((TestError.PROPERTY, reported.to_json()))
+
+    def _trim_traceback(self, info: pytest.ExceptionInfo[BaseException]) -> None:
+        """Take our frames out of a traceback whose message is complete without them."""
+        if not _is_complete(info.value, info.tb):
+            return
+        self._explained.append(getattr(info.value, "verdict", None))
+        entry: TracebackType | None = info.tb
+        while entry is not None and entry.tb_next is not None:
+            if _is_ours(entry.tb_next) and not _is_ours(entry):
+                entry.tb_next = None
+            entry = entry.tb_next
 
 
-def explain_comparison(session: Session, left: object, right: object) -> list[str] | None:
-    """Return what to say of a comparison that did not hold; None where it is none of ours."""
-    from robustcheck.claims import Estimate, Ratio
-
-    entries = session.verdicts[session.current_test]
-    if not entries or not isinstance(left, Estimate | Ratio) | isinstance(right, Estimate | Ratio):
-        return None
-    *_, verdict = entries[-1]
-    session.explained.append(verdict)
-    return verdict.explain()
+def reproduce(nodeid: str, settings: Settings) -> str:
+    """Return the command that runs one test again, with the options of this run that affect its results."""
+    suite = nodeid.startswith("robustcheck/")  # a suite that ships has no file to name
+    chosen = ["-k", nodeid.rpartition("::")[2].partition("[")[0]] if suite else [nodeid]
+    return shlex.join(["pytest", *chosen, *settings.arguments()])
 
 
-def sections(session: Session, item: pytest.Item) -> list[tuple[str, str]]:
-    """Return, for each claim of a test that did not hold, what else there is to see."""
-    found = []
-    for robustness, subject, verdict in session.verdicts.get(item, ()):
-        if verdict.state != "holds":
-            from robustcheck.report.evidence import evidence
-
-            explained = any(verdict is other for other in session.explained)
-            lines = [*([] if explained else verdict.explain()), *evidence(subject, robustness)]
-            if session.settings.artifacts is not None:
-                lines.append(session.leave_artifacts(item, robustness, subject, verdict))
-            found.append(("robustcheck", "\n".join(lines)))
-    return [section for section in found if section[1]]
-
-
-def note_trouble(session: Session, item: pytest.Item, error: BaseException | None) -> None:
-    """Have a test that failed without a claim that did not hold appear in the reports."""
-    if all(verdict.state == "holds" for *_, verdict in session.verdicts.get(item, ())):
-        from robustcheck.report.run import TestError
-
-        reported = TestError(item.nodeid, str(error) or type(error).__name__)
-        item.user_properties.append((TestError.PROPERTY, reported.to_json()))
-
-
-def end_at_the_users_line(session: Session, info: pytest.ExceptionInfo[BaseException]) -> None:
-    """Take our frames out of a traceback whose message is complete without them."""
-    if not _says_all(info.value, info.tb):
-        return
-    session.explained.append(getattr(info.value, "verdict", None))
-    entry: TracebackType | None = info.tb
-    while entry is not None and entry.tb_next is not None:
-        if _is_ours(entry.tb_next) and not _is_ours(entry):
-            entry.tb_next = None
-        entry = entry.tb_next
-
-
-def _says_all(error: BaseException, entry: TracebackType | None) -> bool:
-    """Whether we raised it ourselves, of a user's mistake."""
+def _is_complete(error: BaseException, entry: TracebackType | None) -> bool:
+    """Whether we raised the error ourselves, about a user's mistake."""
     while entry is not None and entry.tb_next is not None:
         entry = entry.tb_next
     ours = entry is not None and _is_ours(entry)

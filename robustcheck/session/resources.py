@@ -120,10 +120,10 @@ class Resources:
         executor: Executor
         if settings.workers is not None:
             from robustcheck.executors.ray.executor import RayExecutor
-            from robustcheck.options.workers import read_address
+            from robustcheck.options.workers import parse_address
 
             executor = RayExecutor(
-                read_address(settings.workers),
+                parse_address(settings.workers),
                 settings.worker_options,
                 load=None if self._load is None else partial(self._load, device="cpu"),
                 say=self.messages.setdefault,
@@ -167,12 +167,12 @@ class Resources:
         self._cleanup.close()
 
     def _prune(self, store: RecordStore) -> None:
-        from robustcheck.byte_size import write_size
+        from robustcheck.byte_size import format_size
         from robustcheck.store.maintenance import prune
 
         count, freed = prune(store.folder, self.settings.store_limit)
         if count:
-            limit = write_size(self.settings.store_limit)
+            limit = format_size(self.settings.store_limit)
             self.messages[
-                f"the record store is kept to {limit}: {count} parts, {write_size(freed)}, taken away"
+                f"the record store is kept to {limit}: {count} parts, {format_size(freed)}, taken away"
             ] = None

@@ -1,9 +1,11 @@
-"""What tests reported, here or in workers of pytest-xdist, in the order of the tests."""
+"""What tests reported, here or in workers of pytest-xdist, in the order of the tests.
+
+Imports inside functions keep the start of a run lazy.
+"""
 
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -14,30 +16,32 @@ if TYPE_CHECKING:
 
 Reported = TypeVar("Reported")
 INTEGRITY = "test_trust_"
-"""How the names of a suite's integrity tests begin: where one fails, the numbers can't be trusted."""
+"""Prefix of a suite's integrity tests: if one fails, the numbers can't be trusted."""
 
 
-class Log:
-    """Claims, findings, checks and troubles, as the properties of tests' reports bring them."""
+class ResultLog:
+    """Claims, findings, checks and troubles, as the properties of tests' reports bring them; a plugin of pytest.
 
-    def __init__(self) -> None:
+    With `feeds_junit` these properties are then replaced by ones that people read in a JUnit file.
+    """
+
+    def __init__(self, *, feeds_junit: bool) -> None:
         self.claims: list[ReportedClaim] = []
         self.findings: list[Finding] = []
         self.checks: list[Check] = []
         self.troubles: list[TestError] = []
         self.failed_integrity: list[str] = []
-        self.on_properties: Callable[[pytest.TestReport], None] = lambda _report: None
-        """What else is to become of the properties of a test that has ended."""
         self.position: dict[str, int] = {}
-        """Where a test stands among those collected: from workers of pytest-xdist they come in any order."""
+        """The place of each test among those collected: workers of pytest-xdist report in any order."""
         self._positions: dict[int, int] = {}
         self._failed: set[str] = set()
         self._expected: set[str] = set()
         """The tests that failed as their mark says they would."""
+        self._feeds_junit = feeds_junit
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note the claims and findings that a test reported, in this process or in a worker."""
+        """Note the results that a test reported, in this process or in a worker."""
         if report.failed:
             self._failed.add(report.nodeid)
             if f"::{INTEGRITY}" in report.nodeid:
@@ -46,13 +50,16 @@ class Log:
             self._expected.add(report.nodeid)
         if report.when != "teardown":
             return
-        for name, text in report.user_properties:
-            if name.startswith("robustcheck_"):
-                self._take_in(name, str(text), report.nodeid)
-        self.on_properties(report)
+        own = [(name, str(text)) for name, text in report.user_properties if name.startswith("robustcheck_")]
+        for name, text in own:
+            self._note(name, text, report.nodeid)
+        if own and self._feeds_junit:
+            from robustcheck.report.formats.junit import readable
 
-    def _take_in(self, name: str, text: str, test: str) -> None:
-        """Note what a test's property reports, in the order of the tests."""
+            report.user_properties[:] = readable(report.user_properties)
+
+    def _note(self, name: str, text: str, test: str) -> None:
+        """Note the result that a test's property holds, in the order of the tests."""
         from robustcheck.report.run import Check, Finding, ReportedClaim, TestError
 
         if name == ReportedClaim.PROPERTY:

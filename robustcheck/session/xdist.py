@@ -1,7 +1,7 @@
-"""Workers of pytest-xdist: what the controller tells them, and how they share a machine.
+"""Workers of pytest-xdist: what the controller gives them, how they share a machine, and what they send back.
 
-All workers of a run know one folder of that run. In it are the locks by which each shard is computed by one of them,
-and the records where the user keeps none.
+All workers of a run know one folder of that run. It holds the locks by which each shard is computed by one of them,
+and the records if the user keeps none. Imports inside functions keep the start of a run lazy.
 """
 
 from __future__ import annotations
@@ -13,14 +13,21 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from robustcheck.system import usable_cores
+
+if TYPE_CHECKING:
+    from robustcheck.session.session import Session
+
+RESULTS = "robustcheck"
+"""The key under which a worker sends its results."""
 _KEY = "robustcheck_run"
 _FOLDER = pytest.StashKey[tuple[Path, float]]()
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
-"""Where a user says how many threads torch is to use."""
+"""Environment variables by which a user sets torch's number of threads."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,7 @@ class Worker:
 
     @classmethod
     def of(cls, config: pytest.Config) -> Worker | None:
-        """Return the worker that this process is; None where it is none, or on another machine than the controller."""
+        """Return the worker that this process is; None if it is none, or not on the controller's machine."""
         given = getattr(config, "workerinput", {})
         if _KEY not in given:
             return None
@@ -45,7 +52,7 @@ class Worker:
         return cls(number, given["workercount"], Path(folder), began)
 
     def device(self, asked: str) -> str:
-        """Return the device to use: of several GPUs, where none is named, the one whose turn it is."""
+        """Return the device to use: if none is named and there are several GPUs, they are taken in turn."""
         if asked != "auto":
             return asked
         import torch
@@ -54,22 +61,59 @@ class Worker:
         return f"cuda:{self.number % count}" if count > 1 else asked
 
     def share_cores(self) -> None:
-        """Have torch use this worker's share of the cores, unless it uses fewer or the environment says how many."""
+        """Let torch use this worker's share of the cores, unless it uses fewer or the environment sets a number."""
         import torch
 
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        share = max(1, cores // self.count)
+        share = max(1, usable_cores() // self.count)
         if not any(map(os.environ.get, THREADS)) and torch.get_num_threads() > share:
             torch.set_num_threads(share)
 
 
-def tell(node: Any, config: pytest.Config) -> None:
-    """Tell a worker that is about to start of the run's folder, which is made for the first, on this machine."""
-    if not node.gateway.spec.popen:
-        return
-    if _FOLDER not in config.stash:
-        folder = Path(tempfile.mkdtemp(prefix="robustcheck-"))
-        config.add_cleanup(partial(shutil.rmtree, folder, ignore_errors=True))
-        config.stash[_FOLDER] = folder, time.time()
-    folder, began = config.stash[_FOLDER]
-    node.workerinput[_KEY] = str(folder), began
+class Controller:
+    """A plugin of pytest, registered for each run: the hooks of pytest-xdist in the process that starts the workers."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Give a worker that is about to start the run's folder, if it is on this machine; made for the first."""
+        config = node.config
+        if not node.gateway.spec.popen:
+            return
+        if _FOLDER not in config.stash:
+            folder = Path(tempfile.mkdtemp(prefix="robustcheck-"))
+            config.add_cleanup(partial(shutil.rmtree, folder, ignore_errors=True))
+            config.stash[_FOLDER] = folder, time.time()
+        folder, began = config.stash[_FOLDER]
+        node.workerinput[_KEY] = str(folder), began
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
+        """Note the order of the tests, which is that of a serial run."""
+        self._session.log.position.update({test: at for at, test in enumerate(ids)})
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Add the results of a worker; one that died has sent none, and one that evaluated nothing has no studies."""
+        sent = getattr(node, "workeroutput", {}).get(RESULTS)
+        if sent is None:
+            return
+        if not sent["studies"]:
+            self._session.add_worker([], {}, sent["messages"])
+            return
+        from robustcheck.report.study import Study
+        from robustcheck.store.stats import Stored
+
+        studies = [Study.from_plain(plain) for plain in sent["studies"]]
+        stored = {name: Stored(*plain) for name, plain in sent["stored"].items()}
+        self._session.add_worker(studies, stored, sent["messages"])
+
+
+def to_plain(session: Session) -> dict[str, Any]:
+    """Return what a worker sends to the controller at its end: text, numbers and bytes."""
+    return {
+        "studies": [study.to_plain() for study in session.studies()],
+        "stored": {name: stored.to_plain() for name, stored in session.stored_by_view().items()},
+        "messages": [*session.resources.messages],
+    }

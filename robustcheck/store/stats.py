@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+
+from robustcheck.system import utc_time
 
 
 @dataclass(frozen=True)
@@ -45,4 +46,4 @@ def now() -> str:
 
 def written(seconds: float) -> str:
     """Return a time, in seconds since 1970, as in `Part.computed`."""
-    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return utc_time(seconds, "%Y-%m-%dT%H:%M:%S.%fZ")

@@ -63,7 +63,7 @@ def test_the_next_run_goes_on_from_there(run, how):
     if how != "exception":
         done = re.search(r"toy: stopped at (\d+) of 40 images of forty", first.stdout.str())
         assert 0 < int(done[1]) < 40
-        first.stdout.fnmatch_lines(["*/.pytest_cache/d/robustcheck: the same command goes on from there"])
+        first.stdout.fnmatch_lines(["*/.pytest_cache/d/robustcheck: run the same command again to continue"])
     second = run(how, 999)
     second.assert_outcomes(passed=1)
     assert table(second) == table(run(how, 999, "--robustcheck-store=off"))
@@ -73,7 +73,7 @@ def test_the_next_run_goes_on_from_there(run, how):
 
 def test_without_a_store_it_says_that_nothing_is_kept(run):
     run("ctrl-c", 20, "--robustcheck-store=off").stdout.fnmatch_lines(
-        ["toy: stopped at * of 40 images of forty", "*nothing of that is kept*"]
+        ["toy: stopped at * of 40 images of forty", "*nothing is kept, without a record store*"]
     )
 
 

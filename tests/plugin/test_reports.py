@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -115,11 +116,22 @@ def test_evidence_is_what_the_records_say(asked):
     assert (folder / "README.txt").read_text().splitlines()[-1].endswith("--robustcheck-seed=3")
 
 
+def test_command_of_the_evidence_runs_the_test_again(asked):
+    typed = ["--robustcheck-store-limit=20G", "--robustcheck-seed=3", "--robustcheck-alpha=5e-2"]
+    asked.runpytest("-k", "fails", "--robustcheck-artifacts=evidence", *typed)
+    (folder,) = (asked.path / "evidence").iterdir()
+    name, *arguments = shlex.split((folder / "README.txt").read_text().splitlines()[-1])
+    assert (name, arguments[1:]) == ("pytest", typed[1:])
+    result = asked.runpytest(*arguments)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["seed *3"])
+
+
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("--robustcheck-report=r.txt", "*it is the path of a file that ends in .html or .htm"),
-        ("--robustcheck-records=r.xlsx", "*ends in .csv or .parquet"),
+        ("--robustcheck-report=r.txt", "*must be a path that ends in .html or .htm, got 'r.txt'"),
+        ("--robustcheck-records=r.xlsx", "*must be a path that ends in .csv or .parquet, *"),
         ("--robustcheck-report=folder.html", "*is a folder; give the path of a file"),
         ("--robustcheck-artifacts=file", "*is a file; give a folder"),
     ],

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from robustcheck.errors import RobustcheckError
+from robustcheck.system import usable_cores
 
 CPU, GPU = "CPU", "GPU"
 _ANSWERS_IN = 5.0
@@ -50,7 +51,7 @@ def join(address: str | None) -> bool:
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        quiet |= {"include_dashboard": False, "num_cpus": _cores()}
+        quiet |= {"include_dashboard": False, "num_cpus": usable_cores()}
     with undisturbed():
         try:
             ray.init(address=address or "local", **quiet)
@@ -108,7 +109,3 @@ def _nobody(address: str | None, error: Exception) -> RobustcheckError:
         f"there is no Ray {where} ({type(error).__name__}: {why}): start one with `ray start --head` and name its address, "
         "--robustcheck-workers=ray:HOST:6379, or none to have one started here"
     )
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

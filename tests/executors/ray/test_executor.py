@@ -14,7 +14,7 @@ from robustcheck.evaluation import Evaluation, RunConfig
 from robustcheck.executors.ray.cluster import join, undisturbed
 from robustcheck.executors.ray.executor import RayExecutor
 from robustcheck.notation import register_defence, temporary_steps
-from robustcheck.options.workers import WorkerOptions, read_address, read_worker_options
+from robustcheck.options.workers import parse_address, parse_worker_options
 from robustcheck.records import COLUMNS
 from robustcheck.store.maintenance import parts_in
 from robustcheck.store.store import RecordStore
@@ -186,7 +186,7 @@ def test_what_the_store_has_is_taken_from_it(workers, classifier, images, store)
 @pytest.fixture
 def writing(workers, monkeypatch):
     """The workers, who write to the record store themselves."""
-    monkeypatch.setattr(workers, "options", read_worker_options("records:store"))
+    monkeypatch.setattr(workers, "options", parse_worker_options("records:store"))
     return workers
 
 
@@ -294,7 +294,7 @@ def test_stopping_early_leaves_the_rest_uncomputed(workers, classifier, store):
 
 def test_more_than_there_is_is_refused(cluster, classifier, images):
     for options, told in (("cpus:2", "workers of 2 CPUs"), ("gpus:1", "1 GPUs"), ("count:3", "3 workers")):
-        asking = RayExecutor(cluster.address, read_worker_options(options))
+        asking = RayExecutor(cluster.address, parse_worker_options(options))
         with pytest.raises(RobustcheckError, match=f"no room for .*{told}.*wait for ever"):
             run(classifier, images, asking)
         asking.close()  # which leaves to others what they started
@@ -323,18 +323,4 @@ def test_nobody_at_an_address(address, monkeypatch):
 @pytest.mark.parametrize("text", ["dask", "ray:", "ray://"])
 def test_addresses_that_are_none(text):
     with pytest.raises(RobustcheckError):
-        read_address(text)
-
-
-def test_worker_options():
-    asked = read_worker_options("cpus:2, gpus:0.5,count:3,images:pixels")
-    assert asked == WorkerOptions(count=3, cpus=2, gpus=0.5, images="pixels")
-    for text, told in (
-        ("cpu:2", "did you mean 'cpus'"),
-        ("cpus:0", "from 1 up"),
-        ("cpus", "from 1 up"),
-        ("gpus:1.5", "share of one"),
-        ("images:all", "paths, pixels"),
-    ):
-        with pytest.raises(RobustcheckError, match=told):
-            read_worker_options(text)
+        parse_address(text)

@@ -1,0 +1,80 @@
+"""What is collected beside a repository's own tests: suites that ship; and what collected tests will ask for.
+
+Imports inside functions keep the start of a run lazy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from robustcheck.benchmark.run import FIXTURE as BENCHMARK
+from robustcheck.session.session import Session
+from robustcheck.session.toml_items import ClaimItem
+from robustcheck.session.view_discovery import views_named_by
+
+if TYPE_CHECKING:
+    from robustcheck.notation import View
+
+_SUITES = Path(__file__).parents[1] / "suites"
+_NAMES_VIEWS = {
+    "robustness",
+    "robustcheck_model",
+    "robustcheck_images",
+    "robustcheck_classifier",
+    "fgs",
+    "jpeg",
+}
+_OURS = _NAMES_VIEWS | {BENCHMARK}  # a benchmark's views are measured, not claimed
+
+
+def uses_fixtures(item: pytest.Item) -> bool:
+    """Return whether a test uses a fixture of ours."""
+    return not _OURS.isdisjoint(getattr(item, "fixturenames", ()))
+
+
+class SuiteModule(pytest.Module):
+    """A test module that ships with robustcheck, under its own name instead of its path in some environment."""
+
+    @classmethod
+    def named(cls, name: str, session: pytest.Session) -> SuiteModule:
+        """Return the collector of a suite."""
+        stem = name.replace("-", "_")
+        pytest.register_assert_rewrite(f"robustcheck.suites.{stem}")
+        module: SuiteModule = cls.from_parent(
+            session, path=_SUITES / f"{stem}.py", nodeid=f"robustcheck/{name}"
+        )
+        return module
+
+
+class SuiteCollection:
+    """A plugin of pytest, registered for each run, that adds suites and plans the views of tests."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, session: pytest.Session, items: list[pytest.Item]) -> None:
+        """Add the suite that is asked for: by name, or by a model named in a run without a test that uses it."""
+        settings = self._session.settings
+        wanted = settings.suite
+        if wanted is None and "model" in settings.typed and not any(map(uses_fixtures, items)):
+            wanted = "jpeg-study"
+        if wanted is not None:
+            items.extend(session.genitems(SuiteModule.named(wanted, session)))
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Plan the views that the tests to be run name, so that they are evaluated together."""
+        if not session.config.option.collectonly:
+            for item in session.items:
+                self._session.planned.update(dict.fromkeys(_views_of(item)))
+
+
+def _views_of(item: pytest.Item) -> Iterable[View]:
+    if isinstance(item, ClaimItem):
+        return item.declared.claim.views
+    is_ours = not _NAMES_VIEWS.isdisjoint(getattr(item, "fixturenames", ()))
+    return views_named_by(item) if is_ours else ()

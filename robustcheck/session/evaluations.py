@@ -1,0 +1,160 @@
+"""The models, images and evaluations of a run: each is made once, for all tests that ask for it.
+
+Imports inside functions keep the start of a run lazy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from robustcheck.errors import RobustcheckError
+
+if TYPE_CHECKING:
+    from robustcheck.claims import Subject, Verdict
+    from robustcheck.images import ImageSet
+    from robustcheck.models import Classifier
+    from robustcheck.notation import View
+    from robustcheck.robustness import Robustness
+    from robustcheck.session.baselines import Baselines
+    from robustcheck.session.resources import Resources
+
+Progress = Callable[[int, int], None]
+NewProgress = Callable[[Callable[[], str]], Progress | None]
+"""Of a function that says what is under way, returns what shows progress."""
+
+
+class Evaluations:
+    """What the fixtures give, as the settings say."""
+
+    def __init__(
+        self,
+        resources: Resources,
+        baselines: Baselines,
+        *,
+        planned: Mapping[View, None],
+        new_progress: NewProgress,
+        on_verdict: Callable[[Robustness, Subject, Verdict], None],
+    ) -> None:
+        self._settings = resources.settings
+        self._resources = resources
+        self._baselines = baselines
+        self._planned = planned
+        self._new_progress = new_progress
+        self._on_verdict = on_verdict
+        self._own_fixtures: set[str] = set()
+        """The fixtures whose own bodies ran, rather than those that override them."""
+        self._classifiers: list[tuple[Any, Classifier]] = []
+        self._made: list[tuple[Any, Any, Robustness]] = []
+
+    def __iter__(self) -> Iterator[Robustness]:
+        """Yield each of the run's evaluations, in the order in which they were asked for."""
+        return (made for *_, made in self._made)
+
+    def load_model(self) -> Classifier:
+        """Return the classifier that the options name, or the sample."""
+        self._own_fixtures.add("robustcheck_model")
+        return self._resources.load_model()
+
+    def images_spec(self) -> str:
+        """Return the images that the options name, or the sample."""
+        self._own_fixtures.add("robustcheck_images")
+        return self._settings.images or "sample"
+
+    def as_classifier(self, model: Any) -> Classifier:
+        """Return the value of the fixture `robustcheck_model` as a Classifier."""
+        from robustcheck.models import as_classifier
+
+        self._require_used("robustcheck_model", "model", "weights")
+        for known, classifier in self._classifiers:
+            if known is model:
+                return classifier
+        classifier = as_classifier(model, name="robustcheck_model", device=self._resources.device)
+        self._classifiers.append((model, classifier))
+        return classifier
+
+    def robustness(self, classifier: Classifier, images: Any) -> Robustness:
+        """Return the facade for a classifier and images, the same for the same two."""
+        for known_classifier, known_images, made in self._made:
+            if known_classifier is classifier and known_images is images:
+                return made
+        made = self._make(classifier, self._open(classifier, images))
+        self._made.append((classifier, images, made))
+        return made
+
+    def interrupted(self) -> Iterator[str]:
+        """Yield, for each evaluation that was interrupted, how far it had come, and how to continue."""
+        for robustness in self:
+            done, count = robustness.standing
+            if done < count:
+                yield f"{robustness.classifier.name}: stopped at {done} of {count} images of {robustness.images.name}"
+                if self._resources.store is None:
+                    yield "  nothing is kept, without a record store (--robustcheck-store=DIR)"
+                else:
+                    yield f"  kept in {self._resources.store.folder}: run the same command again to continue"
+
+    def _require_used(self, fixture: str, *options: str) -> None:
+        """Raise if the command line names something that a fixture of the repository replaces."""
+        given = [f"--robustcheck-{option}" for option in options if option in self._settings.typed]
+        if given and fixture not in self._own_fixtures:
+            raise RobustcheckError(
+                f"{' and '.join(given)} would have no effect: the fixture {fixture} is overridden in a conftest.py. "
+                "Leave out the one or the other"
+            )
+
+    def _open(self, classifier: Classifier, images: Any) -> ImageSet:
+        from robustcheck.images import ImageSet, image_set_of, open_images
+
+        self._require_used("robustcheck_images", "images")
+        settings = self._settings
+        if isinstance(images, str | Path):
+            opened = open_images(
+                str(images),
+                size=classifier.preprocessing,
+                limit=settings.limit,
+                seed=settings.seed,
+                stratified=settings.stratify,
+            )
+        else:
+            is_set = isinstance(images, ImageSet)
+            name = "the fixture robustcheck_images"
+            opened = images if is_set else image_set_of(images, classifier.preprocessing, name=name)
+            if settings.limit is not None:
+                opened = opened.sample(settings.limit, seed=settings.seed, stratified=settings.stratify)
+        return opened.readable() if settings.bad_images == "skip" else opened
+
+    def _make(self, classifier: Classifier, images: ImageSet) -> Robustness:
+        import numpy as np
+
+        from robustcheck.claims import DecisionPolicy
+        from robustcheck.evaluation import Evaluation, RunConfig
+        from robustcheck.images import match_classes
+        from robustcheck.robustness import Robustness
+
+        images = match_classes(images, classifier)
+        settings, resources = self._settings, self._resources
+        evaluation = Evaluation(
+            classifier,
+            images,
+            RunConfig(
+                settings.seed,
+                resources.batch_size,
+                precision=settings.precision,
+                optimize=settings.optimize,
+            ),
+            order=np.random.default_rng(settings.seed).permutation(len(images)),
+            store=resources.store,
+            executor=resources.executor,
+            progress=self._new_progress(lambda: evaluation.underway),
+        )
+        made = Robustness(
+            evaluation,
+            policy=DecisionPolicy(
+                settings.stop_early, settings.alpha, settings.budget, settings.require_adaptive
+            ),
+            planned=self._planned,
+            baseline=self._baselines.compared,
+            on_verdict=lambda subject, verdict: self._on_verdict(made, subject, verdict),
+        )
+        return made

@@ -1,0 +1,129 @@
+"""The end of a run: baseline, reports, and the section on the terminal.
+
+Imports inside functions keep the start of a run lazy.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from robustcheck.errors import RobustcheckError
+from robustcheck.report import writers
+from robustcheck.session import xdist
+from robustcheck.session.evaluations import Progress
+from robustcheck.session.session import Session
+
+
+class Reporter:
+    """A plugin of pytest, registered for each run."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._lines: list[str] = []
+        """What became of the baseline and the reports."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """Save the baseline and write the reports that are asked for; a worker of pytest-xdist sends its results.
+
+        First of all, since the JUnit file, which gets numbers from here, is written by the same hook.
+        """
+        ours = self._session
+        ours.has_ended = exitstatus != pytest.ExitCode.INTERNAL_ERROR
+        output = getattr(session.config, "workeroutput", None)
+        if output is not None:
+            output[xdist.RESULTS] = xdist.to_plain(ours)
+            return
+        ours.is_interrupted = exitstatus in {pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR}
+        ours.close()
+        is_saved = ours.is_interrupted or ours.is_empty or self._save_baseline()
+        is_written = self._write_reports(_suite_properties(session.config))
+        if not (is_saved and is_written):
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print the table, the claims and the findings, before a plugin's own summary that may end in an error."""
+        if self._session.is_empty and not self._lines and not self._session.resources.messages:
+            return
+        terminalreporter.section("robustcheck")
+        for line in self._summary(_encoding(terminalreporter)):
+            terminalreporter.line(line)
+
+    def _summary(self, encoding: str) -> Iterator[str]:
+        session = self._session
+        if not session.is_empty:
+            from robustcheck.report.formats.terminal import render
+            from robustcheck.report.summary import summary_of
+
+            yield from render(summary_of(session.finished(), plots=False), encoding=encoding)
+        if session.is_interrupted:
+            yield from session.evaluations.interrupted()
+        if records := session.facts.records:
+            yield f"records: {records}"
+        yield from session.resources.messages
+        yield from self._lines
+
+    def _save_baseline(self) -> bool:
+        """Save the baseline that is asked for, if any, and return whether that went well."""
+        session = self._session
+        name = session.settings.save
+        if name is None:
+            return True
+        try:
+            path = session.baselines.save(name, session.finished())
+        except (RobustcheckError, OSError) as error:
+            self._lines.append(f"ERROR: the baseline {name} was not saved: {error}")
+            return False
+        self._lines.append(f"saved as {path.relative_to(session.root)}")
+        return True
+
+    def _write_reports(self, add_suite_property: Callable[[str, object], None] | None) -> bool:
+        """Write the reports that are asked for, and those of the CI system, and return whether that went well."""
+        session = self._session
+        asked, by_ci = writers.are_asked_for(session.settings), writers.is_read_by_ci(add_suite_property)
+        if session.is_empty and not session.log.troubles:
+            self._lines += ["no report was written: nothing was evaluated"] * asked
+            return True
+        if not asked and not by_ci:
+            return True
+        run = writers.shown(session.finished(), session.settings, session.root)
+        try:
+            self._lines += writers.write(run, session.settings)
+            if by_ci:
+                self._lines += writers.tell_ci(run, session.root, add_suite_property)
+        except RobustcheckError as error:
+            self._lines.append(f"ERROR: {error}")
+            return False
+        return True
+
+
+def new_progress(config: pytest.Config, detail: Callable[[], str]) -> Progress | None:
+    """Return what shows the progress of an evaluation; None in a worker of pytest-xdist, and with -q."""
+    reporter: Any = config.pluginmanager.getplugin("terminalreporter")
+    if reporter is None or config.get_verbosity() < 0:
+        return None
+    from robustcheck.report.progress import Progress as Shown
+
+    capture: Any = config.pluginmanager.getplugin("capturemanager")
+
+    def write(text: str) -> None:
+        with capture.global_and_fixture_disabled():
+            reporter.write(text, flush=True)
+
+    return Shown(write, rewrites=reporter.isatty and "CI" not in os.environ, detail=detail)
+
+
+def _suite_properties(config: pytest.Config) -> Callable[[str, object], None] | None:
+    """Return what adds a property to the suite of the JUnit file, if one is written."""
+    # The fixture record_testsuite_property does this, but in a controller of pytest-xdist there are no fixtures.
+    found = (getattr(plugin, "add_global_property", None) for plugin in config.pluginmanager.get_plugins())
+    return next(filter(None, found), None)
+
+
+def _encoding(terminalreporter: pytest.TerminalReporter) -> str:
+    return getattr(terminalreporter._tw._file, "encoding", None) or "ascii"  # noqa: SLF001 - there is no public way
