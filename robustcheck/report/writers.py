@@ -31,7 +31,7 @@ def check(settings: Settings) -> None:
             raise RobustcheckError(f"--robustcheck-{module.NAME}={path} is a folder; give the path of a file")
         getattr(module, "check", lambda _settings: None)(settings)
     if settings.store not in {None, "off"}:
-        from robustcheck.records.tables import require_pyarrow
+        from robustcheck.records.parquet import require_pyarrow
 
         require_pyarrow()
     if settings.artifacts is not None and settings.artifacts.is_file():

@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Any
 
 import numpy as np
 
 from robustcheck.errors import RobustcheckError
 from robustcheck.records import COLUMNS, Column, Rows, as_rows
-from robustcheck.records.tables import require_pyarrow
+from robustcheck.records.parquet import Table, Texts, from_parquet, to_parquet
+from robustcheck.records.table import ROW
 
 FORMAT = 1
 """The version of the records in a part, and of what they mean. One of another version is refused by name."""
-_KEY = b"robustcheck"
 
 
 class BadPart(RobustcheckError):  # noqa: N818 - it says what is bad
@@ -51,12 +50,14 @@ class Part:
 
     def to_bytes(self) -> bytes:
         """Return the part as a Parquet file; needs pyarrow."""
-        require_pyarrow()
-        from pyarrow import parquet
-
-        file = BytesIO()
-        parquet.write_table(_table(self), file, compression="zstd")
-        return file.getvalue()
+        views, count = list(self.columns), len(self.ids)
+        rows = np.concatenate(list(self.columns.values()))
+        columns: dict[str, Column | Texts] = {
+            "view": Texts(np.repeat(np.arange(len(views), dtype=np.int32), count), views),
+            "id": Texts(np.tile(np.arange(count, dtype=np.int32), len(views)), self.ids),
+            **{name: rows[name] for name in COLUMNS},
+        }
+        return to_parquet(columns, self.header)
 
     @classmethod
     def from_bytes(cls, data: bytes, name: str = "part") -> Part:
@@ -64,20 +65,15 @@ class Part:
 
         Raises `BadPart`, naming it by `name`, where it is damaged or of another version.
         """
-        require_pyarrow()
-        from pyarrow import ArrowException, parquet
-
         try:
-            table = parquet.ParquetFile(BytesIO(data)).read(use_threads=False)  # read_table imports pandas
-            header = json.loads(table.schema.metadata[_KEY])
-            written = header["format"]
-            if written == FORMAT:
-                part = _part(table, header)
-        except (OSError, ArrowException, KeyError, TypeError, ValueError) as error:
-            raise BadPart(f"{name} is damaged: {error!r}") from None
-        if written != FORMAT:
+            table = from_parquet(data)
+            written = table.header["format"]
+            part = _part(table) if written == FORMAT else None
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadPart(f"{name} is damaged: {error}") from None
+        if part is None:
             raise BadPart(f"{name} holds records of version {written}, and this robustcheck reads {FORMAT}")
-        if part.header["digest"] != header.get("digest"):
+        if part.header["digest"] != table.header.get("digest"):
             raise BadPart(f"{name} is damaged: its checksum is not that of what it holds")
         return part
 
@@ -94,67 +90,25 @@ class Part:
             "views": list(self.columns),
         }
         digest = hashlib.blake2b(json.dumps([header, self.ids]).encode(), digest_size=16)
-        for own in self.columns.values():
-            for name in COLUMNS:
-                digest.update(np.ascontiguousarray(own[name]).astype(_kind(name)).tobytes())
+        for rows in self.columns.values():
+            for column in COLUMNS:
+                digest.update(np.ascontiguousarray(rows[column]).tobytes())
         return {**header, "digest": digest.hexdigest()}
 
 
-def _kind(column: str) -> str:
-    return "<i8" if column == "prediction" else "<f8"
-
-
-def _table(part: Part) -> Any:
-    import pyarrow as pa
-
-    views, count = list(part.columns), len(part.ids)
-    rows = np.tile(np.arange(count, dtype=np.int32), len(views))
-    which = np.repeat(np.arange(len(views), dtype=np.int32), count)
-    columns = {
-        "view": pa.DictionaryArray.from_arrays(_numbers(which), _texts(views)),
-        "id": pa.DictionaryArray.from_arrays(_numbers(rows), _texts(part.ids)),
-    }
-    for name in COLUMNS:
-        columns[name] = _numbers(np.concatenate([own[name] for own in part.columns.values()]))
-    return pa.table(columns).replace_schema_metadata({_KEY: json.dumps(part.header)})
-
-
-def _numbers(values: Column) -> Any:
-    """Return an Arrow array of numbers; `pyarrow.array` would import pandas first, which takes a second."""
-    import pyarrow as pa
-
-    kind = pa.from_numpy_dtype(values.dtype)
-    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(np.ascontiguousarray(values))])
-
-
-def _values(array: Any, kind: str) -> Column:
-    """Return an Arrow array's numbers, without `to_numpy`, which would import pandas as well."""
-    import pyarrow as pa
-
-    if array.type != pa.from_numpy_dtype(np.dtype(kind)):
-        raise ValueError(f"a column is of type {array.type}")
-    return np.frombuffer(array.buffers()[1], kind, len(array), array.offset * np.dtype(kind).itemsize)
-
-
-def _texts(texts: Sequence[str]) -> Any:
-    import pyarrow as pa
-
-    encoded = [text.encode() for text in texts]
-    ends = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
-    buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))]
-    return pa.Array.from_buffers(pa.string(), len(encoded), buffers)
-
-
-def _part(table: Any, header: Mapping[str, Any]) -> Part:
+def _part(table: Table) -> Part:
+    header, ids = table.header, table.texts["id"]
     views, count = header["views"], header["images"]
-    if table.num_rows != len(views) * count:
-        raise ValueError(f"{table.num_rows} rows where {len(views)} views of {count} images belong")
-    if any(table.column(name).null_count for name in table.column_names):
-        raise ValueError("cells are empty")
-    read = {name: _values(table.column(name).combine_chunks(), _kind(name)) for name in COLUMNS}
-    ids = tuple(table.column("id").slice(0, count).to_pylist())
-    columns = {
-        view: as_rows({name: values[at * count : (at + 1) * count] for name, values in read.items()})
-        for at, view in enumerate(views)
-    }
-    return Part(header["study"], header["slot"], ids, columns, header["computed"], tuple(header["doubts"]))
+    columns = {name: table.numbers[name] for name in COLUMNS}
+    for name, values in columns.items():
+        if values.dtype != ROW[name] or len(values) != len(views) * count:
+            raise ValueError(f"the column {name} is not one of {count} images under {len(views)} views")
+    rows = as_rows(columns)
+    return Part(
+        header["study"],
+        header["slot"],
+        tuple(ids.known[code] for code in ids.codes[:count]),
+        {view: rows[at * count : (at + 1) * count] for at, view in enumerate(views)},
+        header["computed"],
+        tuple(header["doubts"]),
+    )

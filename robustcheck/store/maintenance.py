@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from robustcheck.records.tables import PARQUET
+from robustcheck.records.parquet import PARQUET
 from robustcheck.store.block import FORMAT, BadPart
 from robustcheck.store.store import FACTS, read_part
 

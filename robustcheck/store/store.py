@@ -35,7 +35,7 @@ from pathlib import Path
 
 from robustcheck.atomic_io import write_whole
 from robustcheck.errors import RobustcheckError, RobustnessWarning
-from robustcheck.records.tables import PARQUET, require_pyarrow
+from robustcheck.records.parquet import PARQUET, require_pyarrow
 from robustcheck.store.block import BadPart, Part
 
 FACTS = "study.json"

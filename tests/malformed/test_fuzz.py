@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 from robustcheck import Records, RobustcheckError
 from robustcheck.claims import parse_claim, read_claims
 from robustcheck.notation import X, parse
+from robustcheck.records import as_rows
 from robustcheck.records.baseline import FOLDER, Baseline, path_of
 from robustcheck.records.csv import dumps, loads
+from robustcheck.records.provenance import Provenance
 
 EXAMPLES = int(os.environ.get("ROBUSTCHECK_FUZZ", "2500"))
 FUZZ = settings(
@@ -173,16 +175,16 @@ def test_claim_files(tmp_path, text):
 
 
 def some_records():
-    columns = {
+    columns = as_rows({
         "prediction": np.array([0, 1, -1]), "correct": np.array([1.0, 0, np.nan]), "p_top": np.array([0.9, 0.5, np.nan]),
         "kept": np.array([1.0, 1, np.nan]), "linf": np.array([0.0, 0, np.nan]), "l2": np.array([0.0, 0, np.nan]),
-    }  # fmt: skip
+    })  # fmt: skip
     return Records(
         ("aa", "bb", ""),
         ("a.png", "b.png", "c,\n.png"),
         np.array([0, 0, 1]),
         {X: columns, parse("JPG"): columns},
-        {"model": "toy"},
+        Provenance.from_header({"model": "toy"}),
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from robustcheck.options.table import Settings
-from robustcheck.records.tables import PARQUET, require_pyarrow
+from robustcheck.records.parquet import PARQUET, require_pyarrow
 from robustcheck.records.tables import write as write_records
 from robustcheck.report.run import FinishedRun
 from robustcheck.report.summary import Summary
