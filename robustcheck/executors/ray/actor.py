@@ -1,4 +1,4 @@
-"""What runs in a worker of Ray: an evaluation that was sent there, shard by shard. It imports no Ray."""
+"""What runs in a worker of Ray: an actor that holds the model and measures chunks of shards. It imports no Ray."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import traceback
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,46 +18,36 @@ from robustcheck.evaluation.cache_keys import place_facts
 from robustcheck.evaluation.engine import Evaluation
 from robustcheck.evaluation.provenance import describe
 from robustcheck.evaluation.runner import RunConfig
-from robustcheck.evaluation.shards import Place, Shard
-from robustcheck.executors.ray.payload import Load, Sent, unpack
+from robustcheck.evaluation.shards import Place, Shard, ShardRecords
+from robustcheck.executors.ray.payload import Load, SentPixels, load_classifier, load_evaluation
 from robustcheck.images import ImageSet
 from robustcheck.models import Classifier
-from robustcheck.notation import parse
-from robustcheck.records import Rows
+from robustcheck.notation import View, parse
 
-OWN = ("device", "precision")
-"""What may be another on workers than in the process that asks them: it is said of theirs."""
-SHARED = ("pixels", "codec", "network", "versions", "weights", "source")
-"""What has to be the same."""
+MAY_DIFFER = ("device", "precision", "kind", "host")
+"""The parts of an identity that may be others on a worker than in the process that asks it."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a worker gave nothing."""
+    """Why a worker returned nothing."""
 
     message: str
-    where: str
+    host: str
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What was measured of a shard, on its way from a worker."""
+class ChunkResult:
+    """What a worker measured of a chunk."""
 
-    ids: tuple[str, ...]
-    columns: Mapping[str, Rows]
-    """By the view's canonical text, the rows of the table, one per image of the shard."""
-    kept: tuple[str, ...] = ()
-    """The views whose columns are in the record store instead, since the worker wrote them there."""
-    first_batch_warnings: tuple[str, ...] = ()
-    """What the first batch of all shows to be wrong with the model."""
-    warnings: tuple[str, ...] = ()
-    host: str = ""
-    kind: str = ""
-    """The kind of device, as in the keys of the record store."""
+    records: ShardRecords
+    """Those that it sends; `place` says where they were measured."""
+    stored: tuple[View, ...] = ()
+    """The views whose records it wrote to the record store instead."""
 
 
 def identity(classifier: Classifier, images: ImageSet, config: RunConfig) -> dict[str, str]:
-    """Return what the numbers of an evaluation depend on that its process and machine bring."""
+    """Return what records depend on that a process and its machine bring along."""
     facts = place_facts(classifier)
     lines = describe(
         classifier,
@@ -70,47 +59,54 @@ def identity(classifier: Classifier, images: ImageSet, config: RunConfig) -> dic
         optimize=config.optimize,
     ).header()
     return {
-        **{name: lines[name] for name in ("pixels", "codec", "network", "versions", *OWN)},
+        **{name: lines[name] for name in ("pixels", "codec", "network", "versions", "device", "precision")},
         "weights": classifier.fingerprint,
-        "kind": facts["device"],
         "source": facts["source"],
+        "kind": facts["device"],
+        "host": socket.gethostname(),
     }
 
 
-def place_of(told: Mapping[str, str]) -> Place:
-    """Return where a worker with some identity computes."""
-    return Place(told["host"], told["device"], told["precision"], told["kind"])
+def place_of(own: Mapping[str, str]) -> Place:
+    """Return where a worker of some identity computes."""
+    return Place(own["host"], own["device"], own["precision"], own["kind"])
 
 
 class Worker:
-    """Holds the model of one evaluation; a new one takes its place."""
+    """Holds a classifier, and one evaluation of it at a time. Ray makes it anew, with the same arguments, if it dies."""
 
-    def __init__(self, threads: int, device: str) -> None:
+    def __init__(self, classifier: bytes | Load, threads: int, device: str) -> None:
         torch.set_num_threads(threads)
-        self._where, self._device = socket.gethostname(), device
+        self._host = socket.gethostname()
+        self._identity: Mapping[str, str] = {}
         self._evaluation: Evaluation | None = None
-        self._sent: Sent | None = None
-        self._told: set[str] = set()
-
-    def where(self) -> str:
-        """Return the machine's name."""
-        return self._where
+        self._sent_pixels: SentPixels | None = None
+        self._classifier: Classifier | Failure
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they were given where the classifier comes from
+            try:
+                self._classifier = load_classifier(classifier, device)
+            except Exception as error:  # noqa: BLE001 - raised here, Ray would report a dead actor
+                self._classifier = self._failure(error)
 
     def pid(self) -> int:
         """Return the number of its process."""
         return os.getpid()
 
-    def set_up(self, classifier: bytes | Load, rest: bytes) -> Mapping[str, str] | Failure:
-        """Make the evaluation, and return its identity."""
-        self._evaluation = None  # its memory goes before the next comes
+    def prepare(self, evaluation: bytes) -> Mapping[str, str] | Failure:
+        """Hold another evaluation of the classifier, and return what its records depend on here."""
+        self._evaluation = None
+        if isinstance(self._classifier, Failure):
+            return self._classifier
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # they were given where the evaluation comes from
+            warnings.simplefilter("ignore")  # as above
             try:
-                made, self._sent = unpack(classifier, rest, self._device)
-                self._evaluation = made
-                return {**identity(made.classifier, made.images, made.config), "host": self._where}
-            except Exception as error:  # noqa: BLE001 - it is told where it can be read
+                made, self._sent_pixels = load_evaluation(self._classifier, evaluation)
+                self._identity = identity(made.classifier, made.images, made.config)
+            except Exception as error:  # noqa: BLE001 - reported where it can be read
                 return self._failure(error)
+        self._evaluation = made
+        return self._identity
 
     def compute(
         self,
@@ -118,63 +114,51 @@ class Worker:
         start: int,
         stop: int,
         pixels: npt.NDArray[np.uint8] | None,
-        study: str | None,
-    ) -> Measured | Failure:
-        """Return what is measured of a shard, whose images are `pixels` where they can't be read here.
+        config_digest: str | None,
+    ) -> ChunkResult | Failure | None:
+        """Measure the images from `start` to `stop`, which are `pixels` if they can't be read here.
 
-        What can be kept is written to the record store, where this evaluation is of the `study` that is asked for.
+        They are written to the record store if the evaluation has the `config_digest` that is asked for. Returns None
+        if there is no evaluation: the process is a new one.
         """
-        evaluation = self._evaluation
-        if evaluation is None:
-            return Failure("it has no evaluation", self._where)
-        if pixels is not None:
-            assert self._sent is not None  # noqa: S101 - pixels are sent where the images were made for it
-            self._sent.pixels = dict(zip(evaluation.order[start:stop].tolist(), pixels, strict=True))
+        if self._evaluation is None:
+            return None
+        if pixels is not None and self._sent_pixels is not None:
+            rows = self._evaluation.order[start:stop].tolist()
+            self._sent_pixels.by_position = dict(zip(rows, pixels, strict=True))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they are sent
             try:
-                return self._measured(evaluation, views, Shard(start, stop), study)
-            except Exception as error:  # noqa: BLE001 - see above
+                return self._measure(self._evaluation, views, Shard(start, stop), config_digest)
+            except Exception as error:  # noqa: BLE001 - as above
                 return self._failure(error)
 
-    def _measured(
-        self, evaluation: Evaluation, views: Sequence[str], shard: Shard, study: str | None
-    ) -> Measured:
-        checkpoint = evaluation.checkpoint
-        records = evaluation.workload.compute(shard, map(parse, views))
+    def _measure(
+        self, evaluation: Evaluation, views: Sequence[str], chunk: Shard, config_digest: str | None
+    ) -> ChunkResult:
+        measured = evaluation.workload.compute(chunk, map(parse, views))
         records = replace(
-            records, first_batch_warnings=records.first_batch_warnings if shard.start == 0 else ()
-        )
-        measured = Measured(
-            ids=records.ids,
-            columns={str(view): own for view, own in records.columns.items()},
-            first_batch_warnings=records.first_batch_warnings,
+            measured,
+            is_stored=True,
+            first_batch_warnings=measured.first_batch_warnings if chunk.start == 0 else (),
             warnings=evaluation.diagnostics.others,
-            host=self._where,
-            kind=place_facts(evaluation.classifier)["device"],
+            place=place_of(self._identity),
         )
-        if study is None or checkpoint.config_digest != study:
-            return measured
+        checkpoint = evaluation.checkpoint
+        if config_digest is None or checkpoint.config_digest != config_digest:
+            return ChunkResult(records)
         try:
             checkpoint.commit(checkpoint.block(records))
         except RobustcheckError as error:
-            told = f"{error} (on the worker {self._where}): its records are sent"
-            return replace(measured, warnings=(*measured.warnings, told))
-        kept = tuple(str(view) for view in records.columns if checkpoint.view_key(view) is not None)
-        return replace(
-            measured,
-            columns={view: own for view, own in measured.columns.items() if view not in kept},
-            kept=kept,
-        )
+            problem = f"{error} (on the worker {self._host}): its records are sent"
+            return ChunkResult(replace(records, warnings=(*records.warnings, problem)))
+        stored = tuple(view for view in records.columns if checkpoint.view_key(view) is not None)
+        sent = {view: columns for view, columns in records.columns.items() if view not in stored}
+        return ChunkResult(replace(records, columns=sent), stored)
 
     def _failure(self, error: Exception) -> Failure:
         if isinstance(error, RobustcheckError):
-            return Failure(str(error), self._where)
+            return Failure(str(error), self._host)
         frames = traceback.extract_tb(error.__traceback__)
         at = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-        return Failure(f"{type(error).__name__}: {error}{at}", self._where)
-
-
-def actor_options(cpus: int, gpus: float) -> dict[str, Any]:
-    """Return what Ray is told of a worker: what it needs, and that it is not made anew behind our back."""
-    return {"num_cpus": cpus, "num_gpus": gpus, "max_restarts": 0, "max_task_retries": 0}
+        return Failure(f"{type(error).__name__}: {error}{at}", self._host)

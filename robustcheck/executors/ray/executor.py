@@ -1,9 +1,11 @@
 """Shards computed by workers of Ray, on this machine or on a cluster.
 
-A worker is an actor that holds the model. It has at most two pieces of work at a time, so that the next is there when
-one is done; what it measures is sent back, and this process alone writes to the record store, each shard once. Or, by
-`records:store`, it writes whole shards to a store on a shared folder, from which this process takes them. The work of a
-worker that is lost is given to others, and a new worker is started where there is room for one.
+A worker is an actor that loads the model when it is made, and again when Ray restarts it. It has at most two chunks of
+a shard at a time, so that the next is there when one is done. What it measures is sent back, and this process alone
+writes to the record store, each shard once; or, with `records:store`, it writes whole shards to a store on a shared
+folder, from which this process reads them. The chunks of a worker that died are given to others. Ray's own retries of
+tasks (`max_task_retries`) are not used: a node that is lost uses them up before Ray has noticed, without any image
+having been computed, so that they can't tell images that kill a process from a machine that went away.
 
 On paper, for 50 million images under 20 views on 100 GPUs, the first bottleneck is this process: it holds 48 bytes a
 record (48 GB), and takes in some 20 shards of 512 images a second (45 ms each, of which 28 ms are the commit), which is
@@ -16,43 +18,46 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, NoReturn
 
 from robustcheck.errors import RobustcheckError
 from robustcheck.evaluation.executor import Workload
 from robustcheck.evaluation.shards import Place, Shard, ShardRecords, ShardTask
-from robustcheck.executors.ray.actor import OWN, Failure, Measured, identity, place_of
-from robustcheck.executors.ray.chunks import PIECES, Job
+from robustcheck.executors.ray.actor import MAY_DIFFER, ChunkResult, Failure, identity, place_of
 from robustcheck.executors.ray.cluster import import_ray, join
-from robustcheck.executors.ray.payload import Load, pack, pixels_of
-from robustcheck.executors.ray.pool import Crew, Member, Task
-from robustcheck.executors.ray.remote import records_of
+from robustcheck.executors.ray.payload import Load, pixels_of, serialize_classifier, serialize_evaluation
+from robustcheck.executors.ray.pool import ActorHandle, ActorPool
+from robustcheck.executors.ray.scheduler import CHUNKS, ShardScheduler
+from robustcheck.models import Classifier
 from robustcheck.options.workers import WorkerOptions
+from robustcheck.text import first_line
 
 _AT_ONCE = 2
-"""Pieces that a worker has."""
-_MOST_LOSSES = 3
-"""A piece that so many workers were lost with is not given to another."""
+"""Chunks that a worker has."""
 
 
-@dataclass(frozen=True)
-class Shipped:
-    """An evaluation in Ray's object store, from where workers have it."""
+@dataclass
+class _Prepared:
+    """An evaluation that workers hold."""
 
-    classifier: Any
-    rest: Any
+    data: Any
+    """The reference from which they make it."""
     sends_pixels: bool
-    since: str | None
-    """That of the record store to which workers write; None where they send records."""
+    store_since: str | None
+    """The `since` of the record store to which they write; None if they send records."""
+    identity: Mapping[str, str] | None = None
+    """That of the first worker that is ready."""
+    kinds: set[str] = field(default_factory=set)
 
 
 class RayExecutor:
     """The workers of one pytest run, started when they are first needed; see `robustcheck.evaluation.executor`.
 
-    `load` loads the classifier by its spec, for one that can't be pickled. `say` is told, in a line, what a user
-    should know. A shared folder shows what another machine wrote `visible_within` so many seconds.
+    `load` loads the classifier by its spec, for one that can't be pickled. `say` is called with each line that a user
+    should read. Images on which `max_losses` workers died end the run. A shared folder shows what another machine wrote
+    within `visible_within` seconds.
     """
 
     def __init__(
@@ -62,253 +67,253 @@ class RayExecutor:
         *,
         load: Load | None = None,
         say: Callable[[str], object] = print,
+        max_losses: int = 3,
         visible_within: float = 30.0,
     ) -> None:
         self.address, self.options = address, options or WorkerOptions()
-        self.load, self.say, self.visible_within = load, say, visible_within
-        self._crew: Crew | None = None
+        self.load, self.say, self.max_losses, self.visible_within = load, say, max_losses, visible_within
         self._joined = False
         """Whether Ray was started or joined by this."""
-        self._job: Job | None = None
-        self._shipments: dict[Workload, Shipped] = {}
-        self._identities: dict[Workload, Mapping[str, str]] = {}
-        self._failed_starts = 0
+        self._pool: ActorPool | None = None
+        self._classifier: Classifier | None = None
+        """The one that the actors of the pool hold."""
+        self._prepared: dict[Workload, _Prepared] = {}
+        self._scheduler: ShardScheduler | None = None
+        """The evaluation whose records are asked for."""
 
-    # ------------------------------------------------------------------------------------- what is asked
+    @property
+    def handles(self) -> list[ActorHandle]:
+        """The actors that there are, ready or not."""
+        return [] if self._pool is None else self._pool.handles
+
+    # ------------------------------------------------------------------------------------- the protocol
 
     def prepare(self, work: Workload) -> Place | None:
-        """Return where the workers are; None on this machine, where nothing need be started to know the device."""
+        """Return where the workers are; None on this machine, where they need not be started to know the device."""
         if self.address is None and self.options.gpus is None:
             return None
-        return self._start(work)
+        self._start(work)
+        while (first := self._prepared[work].identity) is None:
+            self._turn(work)
+        return place_of(first)
 
     def run(
         self, work: Workload, tasks: Iterable[ShardTask], ahead: Iterable[ShardTask]
     ) -> Generator[ShardRecords, None, None]:
         """Yield the records of some tasks, whole shards in order; others are computed meanwhile."""
-        if self._job is None or self._job.work is not work:
+        if self._scheduler is None or self._scheduler.work is not work:
             self.cancel_pending()
-            self._job = Job(work, 1 if self.options.records == "store" else PIECES)
-        job, tasks = self._job, [*tasks]
-        job.upcoming = chain(tasks, ahead)
+            self._scheduler = ShardScheduler(work, chunks=1 if self.options.records == "store" else CHUNKS)
+        scheduler, tasks = self._scheduler, [*tasks]
+        scheduler.upcoming = chain(tasks, ahead)
         for task in tasks:
             left: ShardTask | None = task
-            if not job.has(task.shard):
+            if not scheduler.has(task.shard):
                 loaded, left = work.load(replace(task, stop=task.shard.stop))
                 yield from loaded
             if left:
-                yield from (fetched := self._fetched(work, left))
-                left = _without(left, fetched)
+                yield from (computed := self._compute(scheduler, left))
+                left = _without(left, computed)
             if left:  # it was given out ahead, without what the store had of it
                 loaded, left = work.load(left)
                 yield from loaded
-            if left:  # which was of no use
-                yield from self._fetched(work, left)
-
-    def _fetched(self, work: Workload, task: ShardTask) -> list[ShardRecords]:
-        """Return the records of a task's shard, under its views or those under which it was given out before."""
-        place, job = self._start(work), self._job
-        assert job is not None  # noqa: S101 - `run` has made it
-        job.want(task.shard, task.views)
-        while not job.is_there(task.shard):
-            self._give_out(job)
-            self._turn(work)
-        self._give_out(job)
-        return records_of(work, task.shard, job.take(task.shard), place, self.visible_within)
-
-    def _start(self, work: Workload) -> Place:
-        """Have workers that hold an evaluation; raises `RobustcheckError` where there is no room for any."""
-        if work not in self._identities:
-            if self._crew is None:
-                self._joined = join(self.address)
-                self._crew = Crew(self.options, work.runner.classifier.device)
-                self._crew.check_room()
-            self._shipments[work] = self._ship(work)
-            while work not in self._identities:
-                self._turn(work)
-        return place_of(self._identities[work])
+            if left:  # which did not agree with the model
+                yield from self._compute(scheduler, left)
 
     def cancel_pending(self) -> None:
-        """Take back what no worker has begun; what one is at is committed when it is there."""
-        for member in self.members:
-            for ref in [ref for ref, task in member.flights.items() if task is not None][1:]:
+        """Take back what no worker has begun; what one is computing is committed when it comes."""
+        for handle in self.handles:
+            for ref in [ref for ref, chunk in handle.pending.items() if chunk is not None][1:]:
                 import_ray().cancel(ref)
 
     def close(self) -> None:
-        """Keep what is there, end the workers, and Ray where it was started or joined here."""
-        if self._crew is not None:
+        """Commit what has come, end the workers, and Ray if it was started or joined here."""
+        if self._pool is not None:
             with suppress(RobustcheckError, import_ray().exceptions.RayError):
-                while self._arrive_any(0):
+                while self._receive(0):
                     pass
-            self._crew.dismiss_all()
+        self._close_pool()
         if self._joined:
             import_ray().shutdown()
-        self._crew, self._joined, self._job = None, False, None
-        self._shipments.clear()
-        self._identities.clear()
+        self._joined = False
 
-    @property
-    def members(self) -> list[Member]:
-        """Those who are there, or about to be."""
-        return [] if self._crew is None else self._crew.members
+    # ---------------------------------------------------------------------------------------- starting
 
-    # ------------------------------------------------------------------------------------------ the work
+    def _start(self, work: Workload) -> None:
+        """Have workers asked to hold an evaluation; raises `RobustcheckError` if there is no room for any."""
+        if work in self._prepared:
+            return
+        ray, classifier = import_ray(), work.runner.classifier
+        if self._classifier is not classifier:
+            self._close_pool()
+            self._joined |= join(self.address)
+            data = ray.put(serialize_classifier(classifier, ray.cloudpickle, self.load))
+            restarts = self.max_losses - 1
+            self._pool = ActorPool(self.options, classifier.device, data, restarts=restarts)
+            self._classifier = classifier
+        evaluation, sends_pixels = serialize_evaluation(work, self.options, ray.cloudpickle)
+        store = work.checkpoint.store if self.options.records == "store" else None
+        since = None if store is None else store.since
+        self._prepared[work] = _Prepared(ray.put(evaluation), sends_pixels, since)
 
-    def _ship(self, work: Workload) -> Shipped:
-        ray, store = import_ray(), work.checkpoint.store
-        shipment = pack(work, self.options, ray.cloudpickle, self.load)
-        sent = (
-            shipped.classifier
-            for other, shipped in self._shipments.items()
-            if other.runner.classifier is work.runner.classifier
-        )
-        return Shipped(
-            next(sent, None) or ray.put(shipment.classifier),
-            ray.put(shipment.rest),
-            shipment.sends_pixels,
-            store.since if store is not None and self.options.records == "store" else None,
-        )
+    def _close_pool(self) -> None:
+        if self._pool is not None:
+            self._pool.close()
+        self._pool = self._classifier = self._scheduler = None
+        self._prepared.clear()
 
     def _turn(self, work: Workload) -> None:
-        """Have workers hold an evaluation, and take in what comes, after a second at the latest."""
-        assert self._crew is not None  # noqa: S101 - it was prepared
-        self._crew.fill()
-        for member in self.members:
-            is_free = (member.is_ready or member.work is None) and not member.flights
-            if member.work is not work and is_free:
-                member.work, member.is_ready = work, False
-                shipped = self._shipments[work]
-                member.flights[member.actor.set_up.remote(shipped.classifier, shipped.rest)] = None
-        if not any(member.flights for member in self.members):
-            time.sleep(0.1)
-        else:
-            self._arrive_any(1.0)
-        held = [member.work for member in self.members]
-        for other in [other for other in self._shipments if other is not work and other not in held]:
-            del self._shipments[other]  # which holds its model
-            self._identities.pop(other, None)
+        """Have workers hold an evaluation, and receive what comes within a second."""
+        assert self._pool is not None  # noqa: S101 - it was started
+        self._pool.fill()
+        for handle in self.handles:
+            if handle.work is not work and not handle.pending:
+                handle.work, handle.is_ready = work, False
+                handle.pending[handle.actor.prepare.remote(self._prepared[work].data)] = None
+        if not self._receive(1.0):
+            time.sleep(0.1)  # if nothing is pending
 
-    def _give_out(self, job: Job) -> None:
+    # --------------------------------------------------------------------------------------- computing
+
+    def _compute(self, scheduler: ShardScheduler, task: ShardTask) -> list[ShardRecords]:
+        """Return the records of a task's shard, under its views or those under which it was given out before."""
+        self._start(scheduler.work)
+        scheduler.request(task.shard, task.views)
+        while not scheduler.is_complete(task.shard):
+            self._give_out(scheduler)
+            self._turn(scheduler.work)
+        self._give_out(scheduler)
+        return scheduler.take(task.shard, visible_within=self.visible_within)
+
+    def _give_out(self, scheduler: ShardScheduler) -> None:
         for count in range(_AT_ONCE):  # the first to all before the second to any
-            for member in self.members:
-                if member.work is job.work and member.is_ready and len(member.flights) == count:
-                    piece = job.next_piece()
-                    if piece is None:
+            for handle in self.handles:
+                if handle.work is scheduler.work and handle.is_ready and len(handle.pending) == count:
+                    chunk = scheduler.next_chunk()
+                    if chunk is None:
                         return
-                    self._send(member, job, piece)
+                    self._send(handle, scheduler, chunk)
 
-    def _send(self, member: Member, job: Job, piece: Shard) -> None:
-        shipped, checkpoint = self._shipments[job.work], job.work.checkpoint
-        rows = job.work.order[piece.start : piece.stop]
-        pixels = pixels_of(job.work.images, rows) if shipped.sends_pixels else None
-        views = [str(view) for view in job.views_of(piece)]
-        is_theirs = checkpoint.store is not None and checkpoint.store.since == shipped.since
-        study = checkpoint.config_digest if is_theirs else None
-        asked = member.actor.compute.remote(views, piece.start, piece.stop, pixels, study)
-        member.flights[asked] = (job, piece)
+    def _send(self, handle: ActorHandle, scheduler: ShardScheduler, chunk: Shard) -> None:
+        work = scheduler.work
+        prepared, checkpoint = self._prepared[work], work.checkpoint
+        pixels = (
+            pixels_of(work.images, work.order[chunk.start : chunk.stop]) if prepared.sends_pixels else None
+        )
+        views = [str(view) for view in scheduler.views_of(chunk)]
+        is_shared = checkpoint.store is not None and checkpoint.store.since == prepared.store_since
+        digest = checkpoint.config_digest if is_shared else None
+        ref = handle.actor.compute.remote(views, chunk.start, chunk.stop, pixels, digest)
+        handle.pending[ref] = chunk
 
-    # ------------------------------------------------------------------------------------ what comes back
+    # --------------------------------------------------------------------------------------- receiving
 
-    def _arrive_any(self, timeout: float) -> bool:
-        whose = {ref: member for member in self.members for ref in member.flights}
-        done = import_ray().wait([*whose], num_returns=1, timeout=timeout)[0] if whose else []
+    def _receive(self, timeout: float) -> bool:
+        """Take the first result that comes in time; return whether there was one."""
+        owners = {ref: handle for handle in self.handles for ref in handle.pending}
+        done = import_ray().wait([*owners], num_returns=1, timeout=timeout)[0] if owners else []
         for ref in done:
-            self._arrive(whose[ref], ref)
+            self._take(owners[ref], ref)
         return bool(done)
 
-    def _arrive(self, member: Member, ref: Any) -> None:
+    def _take(self, handle: ActorHandle, ref: Any) -> None:
         errors = import_ray().exceptions
         try:
             result = import_ray().get(ref)
         except errors.TaskCancelledError:
-            result = None
+            self._put_back(handle, [handle.pending.pop(ref)])
+            return
         except errors.RayTaskError as error:
             raise RobustcheckError(f"a worker of Ray failed: {error.cause or error}") from None
         except errors.RayError as error:
-            self._lose(member, error)
+            self._on_death(handle, ref, error)
             return
-        task = member.flights.pop(ref)
+        chunk = handle.pending.pop(ref)
+        if chunk is None:
+            self._on_prepared(handle, result)
+        elif result is None:  # Ray has restarted it without anything having been lost
+            self._put_back(handle, [chunk, *handle.reset()])
+        elif scheduler := self._scheduler_of(handle):
+            self._on_result(scheduler, chunk, result)
+
+    def _on_result(self, scheduler: ShardScheduler, chunk: Shard, result: ChunkResult | Failure) -> None:
         if isinstance(result, Failure):
-            self._fail(member, task, result)
-        elif task is None:
-            self._welcome(member, result)
-        elif result is None:
-            task[0].put_back([task[1]])
-        else:
-            self._take_in(*task, result)
-
-    def _take_in(self, job: Job, piece: Shard, measured: Measured) -> None:
-        """Have a job take in a piece; what is wrong with one that nobody asks for any more is nobody's."""
+            self._fail(f"{result.message}\n(reported by a worker of Ray on {result.host})")
         try:
-            job.add(piece, measured)
+            scheduler.add(chunk, result)
         except RobustcheckError as error:
-            if job is self._job:
-                self._give_up(str(error))
+            self._fail(str(error))
 
-    def _fail(self, member: Member, task: Task | None, failure: Failure) -> None:
-        """Raise what a worker says went wrong, unless nobody asks for it any more."""
-        is_wanted = task[0] is self._job if task else member.work in self._shipments
-        if task is None:
-            member.work = None
-        if is_wanted:
-            self._give_up(f"{failure.message}\n(told by a worker of Ray on {failure.where})")
+    def _scheduler_of(self, handle: ActorHandle) -> ShardScheduler | None:
+        """Return the scheduler of a worker's chunks; None if nobody asks for them any more."""
+        scheduler = self._scheduler
+        return scheduler if scheduler is not None and scheduler.work is handle.work else None
 
-    def _welcome(self, member: Member, told: Mapping[str, str]) -> None:
-        """Give work to a worker that is ready, once it is found to be like this process, and like the others."""
-        work = member.work
+    def _put_back(self, handle: ActorHandle, chunks: Iterable[Shard | None]) -> None:
+        if scheduler := self._scheduler_of(handle):
+            scheduler.put_back([chunk for chunk in chunks if chunk is not None])
+
+    def _on_prepared(self, handle: ActorHandle, own: Mapping[str, str] | Failure) -> None:
+        """Give work to a worker from now on, if its records are those that this process would compute."""
+        work = handle.work
         assert work is not None  # noqa: S101 - it was asked to hold it
-        own = identity(work.runner.classifier, work.images, work.runner.config)
-        for name in told.keys() - {*OWN, "kind", "host"}:
-            if told[name] != own[name]:
+        if isinstance(own, Failure):
+            handle.work = None
+            self._fail(f"{own.message}\n(reported by a worker of Ray on {own.host})")
+        here = identity(work.runner.classifier, work.images, work.runner.config)
+        for name in own.keys() - {*MAY_DIFFER}:
+            if own[name] != here[name]:
                 raise RobustcheckError(
-                    f"{name}: {told[name]} on a worker of Ray, and {own[name]} here: their numbers can't stand in one table; "
-                    "install the same there, and see that it loads the same weights"
+                    f"{name}: {own[name]} on a worker of Ray, and {here[name]} here: results from mismatched workers cannot be "
+                    "combined; install the same versions there, and see that it loads the same weights"
                 )
-        first = self._identities.setdefault(work, told)
-        if first["kind"] != told["kind"]:
+        prepared = self._prepared[work]
+        prepared.identity = prepared.identity or own
+        first = prepared.identity["kind"]
+        if own["kind"] not in {first, *prepared.kinds}:
             self.say(
-                f"workers of Ray differ ({first['kind']}; {told['kind']}): numbers may differ in the last digits from those "
-                "of workers that are alike, and what the second measure is not kept in the record store"
+                f"workers of Ray differ ({first}; {own['kind']}): numbers may differ in the last digits from those of "
+                "workers that are alike, and what the second measure is not kept in the record store"
             )
-        member.is_ready = True
-        self._failed_starts = 0
+        prepared.kinds.add(own["kind"])
+        handle.is_ready = handle.was_ready = True
 
-    def _lose(self, member: Member, error: Exception) -> None:
-        """Give the work of a worker that is lost to others."""
-        assert self._crew is not None  # noqa: S101 - it had a member
-        self._crew.dismiss(member)
-        if not member.is_ready:
-            self._failed_starts += 1
-            if self._failed_starts >= _MOST_LOSSES:
-                raise RobustcheckError(f"workers of Ray are lost as they start: {str(error).strip()}")
-        why = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        then = "what it had was given to others" if member.tasks else "it had nothing to do yet"
-        self.say(f"a worker of Ray was lost ({why[:150]}); {then}")
-        for job, piece in reversed(member.tasks):
-            job.put_back([piece])
-        if member.tasks:
-            self._blame(*member.tasks[0])
+    def _on_death(self, handle: ActorHandle, ref: Any, error: Exception) -> None:
+        """Give the chunks of a worker that died to others; Ray restarts it, or it is replaced."""
+        assert self._pool is not None  # noqa: S101 - it has a handle
+        scheduler, was_preparing = self._scheduler_of(handle), handle.pending[ref] is None
+        chunks = handle.reset()
+        is_final = isinstance(error, import_ray().exceptions.ActorDiedError) and was_preparing
+        if is_final:
+            self._pool.remove(handle)
+            if not handle.was_ready:
+                raise RobustcheckError(f"workers of Ray die as they start: {str(error).strip()}")
+        if not chunks:
+            return
+        self.say(f"a worker of Ray died ({first_line(error, 150)}); its images were given to others")
+        if scheduler is not None:
+            scheduler.put_back(chunks)
+            scheduler.failures[chunks[0].start] += 1
+            if scheduler.failures[chunks[0].start] >= self.max_losses:
+                self._fail_on_images(scheduler.work, chunks[0])
 
-    def _blame(self, job: Job, piece: Shard) -> None:
-        """Count the loss of a worker against what it was at, unless nobody asks for that any more."""
-        job.losses[piece.start] += 1
-        if job is self._job and job.losses[piece.start] >= _MOST_LOSSES:
-            names = [job.work.images.names[row] for row in job.work.order[piece.start : piece.stop]]
-            self._give_up(
-                f"{_MOST_LOSSES} workers of Ray were lost while they were at the images {names[0]} to {names[-1]} "
-                f"({len(names)} of them, from {piece.start} in the order): something in them, or their size in memory, ends the "
-                "process. Leave Ray out to see how; a smaller --robustcheck-batch-size needs less memory"
-            )
+    def _fail_on_images(self, work: Workload, chunk: Shard) -> NoReturn:
+        names = [work.images.names[row] for row in work.order[chunk.start : chunk.stop]]
+        self._fail(
+            f"{self.max_losses} workers of Ray died while they computed the images {names[0]} to {names[-1]} "
+            f"({len(names)} of them, from {chunk.start} in the order): something in them, or their size in memory, ends the "
+            "process. Leave Ray out to see how; a smaller --robustcheck-batch-size needs less memory"
+        )
 
-    def _give_up(self, why: str) -> NoReturn:
-        """End the job: what has not begun is taken back, and what comes of the rest is nobody's."""
+    def _fail(self, message: str) -> NoReturn:
+        """End what is computed: what has not begun is taken back, and other results of it are ignored."""
         self.cancel_pending()
-        self._job = None
-        raise RobustcheckError(why)
+        self._scheduler = None
+        raise RobustcheckError(message)
 
 
-def _without(task: ShardTask, fetched: Iterable[ShardRecords]) -> ShardTask | None:
+def _without(task: ShardTask, computed: Iterable[ShardRecords]) -> ShardTask | None:
     """Return what is left of a task whose whole shard was measured under some views."""
-    there = {view for records in fetched for view in records.columns}
+    there = {view for records in computed for view in records.columns}
     missing = {view: start for view, start in task.missing.items() if view not in there}
     return replace(task, missing=missing, batches=()) if missing else None

@@ -1,18 +1,19 @@
-"""What a worker makes its evaluation of: classifier, images, the repository's own steps and options, as bytes.
+"""What is sent to workers, as bytes: the classifier once, and of each evaluation the images, steps and options.
 
-The classifier is written as `torch.save` does, by cloudpickle, so that it comes to the worker's device. Code that is
-no installed package (a `conftest.py`, modules beside it) goes with it, since a worker could not import it. A network
-that can't be pickled is loaded there by its spec.
+The classifier is written as `torch.save` does, by cloudpickle, so that it is loaded to the worker's device. Code that
+is not in an installed package (a `conftest.py`, modules beside it) is sent along, since a worker could not import it. A
+network that can't be pickled is loaded there by its spec.
 
-Images that come from files go as paths; others, and those too by choice, are decoded here and sent shard by shard.
+Images from files are sent as paths; others, and with `images:pixels` these too, are decoded here and sent chunk by chunk.
 """
 
 from __future__ import annotations
 
+import pickle
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -38,78 +39,72 @@ Load = Callable[[], Classifier]
 _INSTALLED = {"site-packages", "dist-packages", f"python{sys.version_info[0]}.{sys.version_info[1]}"}
 
 
-class Sent:
-    """Pixels of the shard that a worker has at the moment."""
+class SentPixels:
+    """The pixels of the chunk that a worker has at the moment; a source of images."""
 
     def __init__(self) -> None:
-        self.pixels: dict[int, Pixels] = {}
+        self.by_position: dict[int, Pixels] = {}
 
     def __call__(self, position: int) -> Pixels:
         """The image at a position."""
-        return self.pixels[position]
+        return self.by_position[position]
 
 
-@dataclass(frozen=True)
-class Shipment:
-    """An evaluation on its way."""
+def serialize_classifier(classifier: Classifier, pickler: Any, load: Load | None) -> bytes | Load:
+    """Return a classifier as a file of `torch.save`; if it can't be pickled, `load`, which loads it by its spec.
 
-    classifier: bytes | Load
-    rest: bytes
-    sends_pixels: bool
-
-
-def pack(work: Workload, options: WorkerOptions, pickler: ModuleType, load: Load | None) -> Shipment:
-    """Return what a worker makes an evaluation of; `pickler` is cloudpickle, `load` loads the classifier by its spec.
-
-    Raises `RobustcheckError` for a classifier that can't be had elsewhere.
+    `pickler` is cloudpickle. Raises `RobustcheckError` for a classifier that can be had neither way.
     """
-    with _by_value(pickler):
-        classifier: bytes | Load
-        try:
-            classifier = saved(work.runner.classifier, pickler)
-        except Exception as error:  # noqa: BLE001 - pickling fails in every way there is
-            if load is None:
-                raise RobustcheckError(
-                    f"{work.runner.classifier.name} can't be sent to workers ({type(error).__name__}: {error}): make it of "
-                    "what can be pickled, or name it by a spec, --robustcheck-model=package.module:callable"
-                ) from None
-            classifier = load
-        images, sent = _images(work.images, options)
-        steps = {name: step for name, step in STEPS.items() if step.function is not None}
-        config = replace(work.runner.config, shard_size=work.shards.size)
-        kept = work.checkpoint.store
-        store = None if kept is None or options.records == "sent" else kept.absolute()
-        try:
-            rest = pickler.dumps((steps, images, sent, config, work.order, store))
-        except Exception as error:  # noqa: BLE001 - see above
-            raise RobustcheckError(
-                f"the steps of the repository or its images can't be sent to workers ({type(error).__name__}: {error}): "
-                "make them of what can be pickled; images go decoded with --robustcheck-worker-options=images:pixels"
-            ) from None
-    return Shipment(classifier, rest, sends_pixels=sent is not None)
-
-
-def saved(classifier: Classifier, pickler: ModuleType) -> bytes:
-    """Return a classifier as a file of `torch.save`."""
     file = BytesIO()
-    torch.save(classifier, file, pickle_module=pickler, pickle_protocol=5)
+    try:
+        with _by_value(pickler):
+            torch.save(classifier, file, pickle_module=pickler, pickle_protocol=5)
+    except Exception as error:  # noqa: BLE001 - pickling fails in every way there is
+        if load is None:
+            raise RobustcheckError(
+                f"{classifier.name} can't be sent to workers ({type(error).__name__}: {error}): make it of what can be "
+                "pickled, or name it by a spec, --robustcheck-model=package.module:callable"
+            ) from None
+        return load
     return file.getvalue()
 
 
-def unpack(classifier: bytes | Load, rest: bytes, device: str) -> tuple[Evaluation, Sent | None]:
-    """Return an evaluation in the process of a worker, with the repository's steps declared, and where pixels go."""
-    import pickle
+def serialize_evaluation(work: Workload, options: WorkerOptions, pickler: Any) -> tuple[bytes, bool]:
+    """Return all of an evaluation but its classifier, and whether pixels are to be sent with each chunk.
 
-    if callable(classifier):
-        loaded = classifier()
+    Raises `RobustcheckError` for images or steps of the repository that can't be pickled.
+    """
+    images, sent = _images(work.images, options)
+    steps = {name: step for name, step in STEPS.items() if step.function is not None}
+    config = replace(work.runner.config, shard_size=work.shards.size)
+    store = work.checkpoint.store
+    shared = None if store is None or options.records == "sent" else store.absolute()
+    try:
+        with _by_value(pickler):
+            data = pickler.dumps((steps, images, sent, config, work.order, shared))
+    except Exception as error:  # noqa: BLE001 - as above
+        raise RobustcheckError(
+            f"the steps of the repository or its images can't be sent to workers ({type(error).__name__}: {error}): "
+            "make them of what can be pickled; images go decoded with --robustcheck-worker-options=images:pixels"
+        ) from None
+    return data, sent is not None
+
+
+def load_classifier(data: bytes | Load, device: str) -> Classifier:
+    """Return a classifier in the process of a worker, on its device."""
+    if callable(data):
+        classifier = data()
     else:
         # What is in it was pickled by the process that started this one.
-        loaded = torch.load(BytesIO(classifier), map_location=device, weights_only=False)
-    if loaded.device != torch.device(device):
-        loaded = loaded.to(device)
-    steps, images, sent, config, order, store = pickle.loads(rest)  # noqa: S301 - so was this
+        classifier = torch.load(BytesIO(data), map_location=device, weights_only=False)
+    return classifier if classifier.device == torch.device(device) else classifier.to(device)
+
+
+def load_evaluation(classifier: Classifier, data: bytes) -> tuple[Evaluation, SentPixels | None]:
+    """Return an evaluation in the process of a worker, with the repository's steps declared, and where pixels go."""
+    steps, images, sent, config, order, store = pickle.loads(data)  # noqa: S301 - as above
     STEPS.update(steps)
-    return Evaluation(loaded, images, config, order=order, store=store), sent
+    return Evaluation(classifier, images, config, order=order, store=store), sent
 
 
 def pixels_of(images: ImageSet, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
@@ -119,9 +114,9 @@ def pixels_of(images: ImageSet, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.u
     return pixels
 
 
-def _images(images: ImageSet, options: WorkerOptions) -> tuple[ImageSet, Sent | None]:
+def _images(images: ImageSet, options: WorkerOptions) -> tuple[ImageSet, SentPixels | None]:
     sends_pixels = options.images == "pixels" or (options.images is None and not images.source.is_on_disk)
-    sent = Sent() if sends_pixels else None
+    sent = SentPixels() if sends_pixels else None
     made = ImageSet(
         sent or images.source,
         names=images.names,

@@ -1,4 +1,4 @@
-"""The workers of Ray themselves: as many as there is room for, hired and dismissed as nodes come and go."""
+"""The actors of Ray that hold one classifier: created as nodes have room, restarted by Ray itself."""
 
 from __future__ import annotations
 
@@ -12,104 +12,103 @@ import torch
 from robustcheck.errors import RobustcheckError
 from robustcheck.evaluation.executor import Workload
 from robustcheck.evaluation.shards import Shard
-from robustcheck.executors.ray.actor import Worker, actor_options
-from robustcheck.executors.ray.chunks import Job
+from robustcheck.executors.ray.actor import Worker
 from robustcheck.executors.ray.cluster import CPU, GPU, has_free, import_ray, room_for
 from robustcheck.options.workers import WorkerOptions
 
 _LOOK_EVERY = 2.0
-"""Seconds after which is looked for nodes that came or went."""
+"""Seconds between two looks for nodes that joined or left."""
 _PATIENCE = 60.0
-"""Seconds without any worker that could work."""
-
-Task = tuple[Job, Shard]
+"""Seconds to wait for a worker while there is no room for any."""
 
 
 @dataclass(eq=False)
-class Member:
-    """One worker."""
+class ActorHandle:
+    """One actor, and what it was asked for."""
 
     actor: Any
     work: Workload | None = None
-    """The one that it holds, or is about to."""
+    """The evaluation that it holds, or was asked to hold."""
     is_ready: bool = False
-    flights: dict[Any, Task | None] = field(default_factory=dict)
-    """What it was asked for, in order, by what stands for the result: a piece of a job, or to make ready."""
+    """Whether it has said that it holds it."""
+    was_ready: bool = False
+    """Whether it ever was ready."""
+    pending: dict[Any, Shard | None] = field(default_factory=dict)
+    """By reference to the result, in order: a chunk of `work`, or None for the request to hold it."""
 
     @property
-    def tasks(self) -> list[Task]:
-        """The pieces that it has, the first of which it is at."""
-        return [task for task in self.flights.values() if task is not None]
+    def chunks(self) -> list[Shard]:
+        """The chunks that it was given, the first of which it is computing."""
+        return [chunk for chunk in self.pending.values() if chunk is not None]
+
+    def reset(self) -> list[Shard]:
+        """Forget what it was asked for, since its process is lost, and return the chunks that it had."""
+        chunks = self.chunks
+        self.pending.clear()
+        self.work, self.is_ready = None, False
+        return chunks
 
 
-class Crew:
-    """The workers of one run, all alike."""
+class ActorPool:
+    """The actors of one classifier, all alike: as many as there is room for, or as `options.count` asks for.
 
-    def __init__(self, options: WorkerOptions, device: torch.device) -> None:
-        gpus = options.gpus
-        if gpus is None:
-            gpus = float(device.type == "cuda")
+    `classifier` is the reference from which each is made and, `restarts` times, made anew by Ray.
+    """
+
+    def __init__(
+        self, options: WorkerOptions, device: torch.device, classifier: Any, *, restarts: int
+    ) -> None:
+        gpus = float(device.type == "cuda") if options.gpus is None else options.gpus
         self.options, self.needs = options, {CPU: float(options.cpus), GPU: gpus}
-        self.members: list[Member] = []
-        self._device = "cuda" if gpus else "cpu" if device.type == "cuda" else str(device)
-        self._looked, self._worked = 0.0, time.monotonic()
-
-    def check_room(self) -> None:
-        """Raise `RobustcheckError` where there is no room for the workers that were asked for, or for any."""
-        room, there = room_for(self.needs)
-        count = self.options.count
-        if room and (count is None or count <= room):
-            return
-        asked = f"{self.needs[CPU]:g} CPUs and {self.needs[GPU]:g} GPUs"
-        many = "" if count is None else f"{count} "
-        raise RobustcheckError(
-            f"there is no room for {many}workers of {asked} each, and Ray would wait for ever: its nodes have {there}, "
-            f"which is room for {room}. Ask for fewer or smaller ones: --robustcheck-worker-options=cpus:1,gpus:0"
-        )
+        self.handles: list[ActorHandle] = []
+        worker_device = "cuda" if gpus else "cpu" if device.type == "cuda" else str(device)
+        self._arguments = (classifier, options.cpus, worker_device)
+        self._ray_options = {"num_cpus": options.cpus, "num_gpus": gpus, "max_restarts": restarts}
+        self._looked = 0.0
+        self._check_room()
+        self._has_begun = has_free(self.needs)
+        """Whether Ray could start the first at once; where it could, a worker that is not ready is loading its model."""
+        self._last_ready = time.monotonic()
 
     def fill(self) -> None:
-        """Have as many workers as there is room for, and no more; raises `RobustcheckError` where there long were none."""
-        if time.monotonic() - self._looked < _LOOK_EVERY:
+        """Create actors for which there is room; raises `RobustcheckError` if there was none for long."""
+        now = time.monotonic()
+        if now - self._looked < _LOOK_EVERY:
             return
-        self._looked = time.monotonic()
-        room, there = room_for(self.needs)
-        for member in [member for member in self.members if not member.is_ready]:
-            if len(self.members) > room:
-                self.dismiss(member)
-        while len(self.members) < min(room, self.options.count or room):
-            self.members.append(self._hired())
-        self._check_patience(there)
+        self._looked = now
+        room, nodes = room_for(self.needs)
+        while len(self.handles) < min(room, self.options.count or room):
+            actor = import_ray().remote(Worker).options(**self._ray_options).remote(*self._arguments)
+            self.handles.append(ActorHandle(actor))
+        if any(handle.is_ready for handle in self.handles) or (room and self._has_begun):
+            self._last_ready = now
+        elif now - self._last_ready > _PATIENCE:
+            raise RobustcheckError(
+                f"for {_PATIENCE:g} s no worker of Ray could start: its nodes have {nodes}, and others may be using them; "
+                "what was measured is kept if there is a record store"
+            )
 
-    def dismiss(self, member: Member) -> None:
-        """End a worker, and look soon for a place for another."""
-        self.members.remove(member)
+    def remove(self, handle: ActorHandle) -> None:
+        """End an actor; the next `fill` creates another if there is room."""
+        self.handles.remove(handle)
         self._looked = 0.0
         ray = import_ray()
         with suppress(ray.exceptions.RayError):
-            ray.kill(member.actor)
+            ray.kill(handle.actor)
 
-    def dismiss_all(self) -> None:
-        """End all workers."""
-        for member in [*self.members]:
-            self.dismiss(member)
+    def close(self) -> None:
+        """End all actors."""
+        for handle in [*self.handles]:
+            self.remove(handle)
 
-    def _hired(self) -> Member:
-        hiring = import_ray().remote(Worker).options(**actor_options(self.options.cpus, self.needs[GPU]))
-        return Member(hiring.remote(self.options.cpus, self._device))
-
-    def _check_patience(self, there: str) -> None:
-        is_about_to = self.members and has_free(self.needs)
-        if any(member.is_ready for member in self.members) or is_about_to:
-            self._worked = time.monotonic()
-        elif time.monotonic() - self._worked > _PATIENCE and not self._has_begun():
-            raise RobustcheckError(
-                f"for {_PATIENCE:g} s there was no worker of Ray that could work: its nodes have {there}, and others may be "
-                "using them; what was measured until now is kept where there is a record store"
-            )
-
-    def _has_begun(self) -> bool:
-        """Return whether any worker has a process, in which it may be loading its model."""
-        ray = import_ray()
-        alive = [member.actor.where.remote() for member in self.members]
-        done, _ = ray.wait(alive, timeout=0.5) if alive else ([], [])
-        return bool(done)
+    def _check_room(self) -> None:
+        room, nodes = room_for(self.needs)
+        count = self.options.count
+        if room and (count is None or count <= room):
+            return
+        each = f"{self.needs[CPU]:g} CPUs and {self.needs[GPU]:g} GPUs"
+        many = "" if count is None else f"{count} "
+        raise RobustcheckError(
+            f"there is no room for {many}workers of {each} each, and Ray would wait for ever: its nodes have {nodes}, "
+            f"which is room for {room}. Ask for fewer or smaller ones: --robustcheck-worker-options=cpus:1,gpus:0"
+        )

@@ -6,7 +6,13 @@ import torch
 
 from robustcheck import Classifier, ImageSet, RobustcheckError, open_images
 from robustcheck.evaluation import Evaluation, RunConfig
-from robustcheck.executors.ray.payload import pack, pixels_of, unpack
+from robustcheck.executors.ray.payload import (
+    load_classifier,
+    load_evaluation,
+    pixels_of,
+    serialize_classifier,
+    serialize_evaluation,
+)
 from robustcheck.options.workers import WorkerOptions
 
 cloudpickle = pytest.importorskip("ray.cloudpickle", reason="the extra `ray` is not installed")
@@ -39,8 +45,9 @@ def folder(tmp_path):
 
 
 def sent(evaluation, options=None, load=None):
-    shipment = pack(evaluation.workload, options or WorkerOptions(), cloudpickle, load)
-    return unpack(shipment.classifier, shipment.rest, "cpu")
+    classifier = load_classifier(serialize_classifier(evaluation.classifier, cloudpickle, load), "cpu")
+    data, _ = serialize_evaluation(evaluation.workload, options or WorkerOptions(), cloudpickle)
+    return load_evaluation(classifier, data)
 
 
 def test_it_is_the_same_evaluation(classifier, toy_images):
@@ -63,7 +70,7 @@ def test_images_of_files_go_as_paths_and_others_as_pixels(classifier, folder, to
         evaluation = Evaluation(classifier, images)
         there, pixels = sent(evaluation, options)
         rows = np.array([2, 0])
-        pixels.pixels = dict(zip(rows.tolist(), pixels_of(images, rows), strict=True))
+        pixels.by_position = dict(zip(rows.tolist(), pixels_of(images, rows), strict=True))
         (batch,) = there.images.batches(2, rows)
         assert batch.ids == (images.ids[2], images.ids[0])
 
