@@ -96,7 +96,7 @@ class Robustness:
     @property
     def standing(self) -> tuple[int, int]:
         """The number of images evaluated under all views that were asked for, and the size of the set."""
-        return self._evaluation.standing, len(self.images)
+        return self._evaluation.completed, len(self.images)
 
     @property
     def stored(self) -> Mapping[str, Stored]:
@@ -247,7 +247,7 @@ class EvaluatedMeasurements:
 
     def run(self, views: Iterable[View]) -> None:
         """Evaluate views on all images, with the planned ones that can be; the others fail the tests that need them."""
-        feasible = [view for view in self.planned if self._evaluation.refusal(view) is None]
+        feasible = [view for view in self.planned if self._evaluation.unsupported_reason(view) is None]
         self._evaluation.run((*feasible, *views))
 
     def sample(self, terms: Sequence[Term]) -> Columns:

@@ -13,7 +13,7 @@ from robustcheck.attacks.batch import AttackFunction
 from robustcheck.attacks.gradient_ascent import Norm, steepest
 from robustcheck.attacks.seeds import image_seeds
 from robustcheck.evaluation.plan import CLEAN_GRADIENT, GradientOf
-from robustcheck.evaluation.prepared_model import Running
+from robustcheck.evaluation.prepared_model import PreparedModel
 from robustcheck.notation import View, X, load
 from robustcheck.transforms.through import through_defence
 from robustcheck.transforms.transform import TransformCall, TransformFunction
@@ -38,7 +38,7 @@ class BatchState:
 
     def __init__(
         self,
-        model: Running,
+        model: PreparedModel,
         clean: CleanBatch,
         *,
         seed: int,

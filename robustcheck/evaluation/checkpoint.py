@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -70,8 +71,8 @@ class RecordCheckpoint:
         self._known_facts: Mapping[str, str] = {}
         self._view_keys: dict[View, str | None] = {}
         self._found: tuple[Shard, list[Part]] | None = None
-        self._unsaved: dict[View, int] = {}
-        """The position from which on a view's records are in the table and not in the store."""
+        self._unsaved: defaultdict[Shard, dict[View, None]] = defaultdict(dict)
+        """By shard, the views of which the table has records that the store lacks."""
 
     # ------------------------------------------------------------------------------------------------------ keys
 
@@ -203,38 +204,35 @@ class RecordCheckpoint:
 
     def keep(self, records: ShardRecords) -> None:
         """Write the first records of a shard to the store; where that fails, warn, and continue without a store."""
+        if self.store is None:
+            return
         block = self.block(records)
         try:
             if block.columns:
                 self.commit(block)
         except RobustcheckError as error:
-            if self.store is not None:
-                self.store.say(f"{error}. The run goes on without the record store")
+            self.store.say(f"{error}. The run goes on without the record store")
             self.store = None
 
-    def note_computed(self, views: Iterable[View], start: int) -> None:
-        """Note that the table has records from a position on that the store lacks."""
-        for view in views:
-            self._unsaved.setdefault(view, start)
+    def note_computed(self, views: Iterable[View], shard: Shard) -> None:
+        """Note that the table has records of a shard that the store lacks."""
+        if self.store is not None:
+            self._unsaved[shard].update(dict.fromkeys(views))
 
-    def save(self, first_batch_warnings: Iterable[str]) -> None:
-        """Write what was computed since the last time, shard by shard."""
-        warnings = tuple(first_batch_warnings)
-        while self._unsaved and self.store is not None:
-            shard = self._shards.at(min(self._unsaved.values()))
-            views = [view for view, start in self._unsaved.items() if start < shard.stop]
-            ends = {view: min(self._table.done(view), shard.stop) for view in views}
-            for stop in sorted({*ends.values()} - {shard.start}):
-                columns = {
-                    view: self._table.cut(view, shard.start, stop) for view in views if ends[view] == stop
+    def save(self, first_batch_warnings: Sequence[str], shard: Shard | None = None) -> None:
+        """Write what was computed of a shard, or of all, and is not in the store."""
+        for each in [*self._unsaved] if shard is None else [shard]:
+            stops = {view: self._table.missing(view, each) for view in self._unsaved.pop(each, ())}
+            for stop in sorted({*stops.values()} - {each.start}):
+                rows = {
+                    view: self._table.cut(view, each.start, stop)
+                    for view, own in stops.items()
+                    if own == stop
                 }
-                ids = tuple(self._table.ids_at(shard.start, stop))
-                self.keep(ShardRecords(shard.start, ids, columns, first_batch_warnings=warnings))
-            for view in views:
-                self._unsaved[view] = shard.stop
-                if self._table.done(view) <= shard.stop:
-                    del self._unsaved[view]
-        self._unsaved.clear()
+                ids = tuple(self._table.ids_at(each.start, stop))
+                self.keep(
+                    ShardRecords(each.start, ids, rows, first_batch_warnings=tuple(first_batch_warnings))
+                )
 
 
 def _cut(view: View, key: str, block: Part, rows: slice, first: int) -> ShardRecords:

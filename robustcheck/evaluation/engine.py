@@ -155,7 +155,7 @@ class Evaluation:
         return self.table.done(view)
 
     @property
-    def standing(self) -> int:
+    def completed(self) -> int:
         """The number of leading images on which every requested view is done."""
         return min((self.done(view) for view in self.table.views), default=0)
 
@@ -189,7 +189,7 @@ class Evaluation:
             for view in self.table.views
         }
 
-    def refusal(self, view: View) -> RobustcheckError | None:
+    def unsupported_reason(self, view: View) -> RobustcheckError | None:
         """Return why a view can't be evaluated here (a missing library, model or labels), or None."""
         if view not in self._unsupported:
             try:
@@ -212,8 +212,8 @@ class Evaluation:
         if self.images.has_labels and (self.images.labels >= 0).any():
             self.images.check_labels(self.classifier.probe())
         for view in trees:
-            if refusal := self.refusal(view):
-                raise refusal
+            if reason := self.unsupported_reason(view):
+                raise reason
         goal = len(self.images) if count is None else min(count, len(self.images))
         self.table.add(trees)
         self._asked = trees, of or goal
@@ -243,7 +243,7 @@ class Evaluation:
         self.checkpoint.commit(block)
 
     def _compute(self, views: tuple[View, ...], goal: int) -> None:
-        """Merge what the executor yields of the first `goal` images of the order."""
+        """Have the first `goal` images of the order computed, and merge what the executor yields."""
         if place := self.executor.prepare(self.workload):
             self._place = place
             self.checkpoint.assume_device(place.kind)
@@ -252,6 +252,8 @@ class Evaluation:
         for start in sorted(start for start in self._early if start < end):
             for records in self._early.pop(start):
                 self._merge(records)
+        if self._evaluated >= goal:
+            return
         tasks, ahead = self._tasks(views, self._evaluated, goal), self._tasks(views, end, self._asked[1])
         with closing(self.executor.run(self.workload, tasks, ahead)) as results:
             for records in results:
@@ -283,9 +285,9 @@ class Evaluation:
         for warning in records.warnings:
             self.diagnostics.warn(warning)
         if not records.is_stored:
-            self.checkpoint.note_computed(new, records.start)
+            self.checkpoint.note_computed(new, shard)
         if records.stop == shard.stop:
-            self.checkpoint.save(self.diagnostics.of_first_batch)
+            self.checkpoint.save(self.diagnostics.of_first_batch, shard)
         if self.progress is not None and self._evaluated > before:
             self.progress(min(self._evaluated, self._asked[1]), self._asked[1])
 
@@ -307,8 +309,8 @@ class Evaluation:
         Nothing is recorded, and the classifier sees no more than making them takes.
         """
         tree = parse(view)
-        if refusal := self.refusal(tree):
-            raise refusal
+        if reason := self.unsupported_reason(tree):
+            raise reason
         return self._runner.images_of(tree, batch)
 
     # --------------------------------------------------------------------------------------------------------------

@@ -1,7 +1,9 @@
-"""How a classifier runs: which network does its work, and in what arithmetic."""
+"""How a classifier runs: which network does its work, in what arithmetic, and on how many images at once."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,10 +11,20 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - what everybody calls it
 from torch import Tensor
 
+from robustcheck.attacks import loss_gradient
 from robustcheck.errors import RobustcheckError, unknown
 from robustcheck.models import Classifier, Precision
 from robustcheck.models.host_memory import keep_freed_memory
 
+CPU_BATCH, CUDA_BATCH = 8, 128
+"""The size of batches where it is not measured."""
+_CPU_SIZES, _CUDA_SIZES = (2, 4, 8, 16, 32, 64), (16, 32, 64, 128, 256, 512, 1024)
+_FORWARD = 7
+"""How often the paper's table classifies an image for each gradient."""
+_ROUNDS = 2
+_WORTH_IT = 1.03
+"""A larger batch has to be faster by so much."""
+_FALLS_OFF = 0.9
 OPTIMIZE = {
     "none": "as it is",
     "fold": "batch normalisation folded into convolutions, where it can be",
@@ -22,7 +34,7 @@ OPTIMIZE = {
 
 
 @dataclass(frozen=True)
-class Running:
+class PreparedModel:
     """A classifier made ready to run."""
 
     attacked: Classifier
@@ -34,12 +46,12 @@ class Running:
     """Whether a batch is filled up to its full size, since another size would be compiled anew."""
 
     @classmethod
-    def plain(cls, classifier: Classifier) -> Running:
+    def plain(cls, classifier: Classifier) -> PreparedModel:
         """Return a classifier as it is."""
         return cls(classifier, classifier, Precision("fp32", classifier.device))
 
     @classmethod
-    def prepared(cls, classifier: Classifier, *, precision: str, optimize: str) -> Running:
+    def prepared(cls, classifier: Classifier, *, precision: str, optimize: str) -> PreparedModel:
         """Return a classifier made ready by what the options say.
 
         `optimize` is "none" (the network as it is), "fold" (batch normalisations folded into convolutions) or
@@ -96,3 +108,68 @@ def _compiled(classifier: Classifier) -> Classifier:
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or ["no message"])[0][:200]
+
+
+@dataclass(frozen=True)
+class BatchSizes:
+    """Images of the paper's table a second, by the size of the batch."""
+
+    rates: dict[int, float]
+
+    @property
+    def best(self) -> int:
+        """The smallest size that is nearly as fast as any."""
+        fastest = max(self.rates.values())
+        return next(size for size, rate in sorted(self.rates.items()) if rate * _WORTH_IT >= fastest)
+
+    def __str__(self) -> str:
+        rates = ", ".join(f"{size}: {rate:.3g}" for size, rate in sorted(self.rates.items()))
+        return f"{self.best}, the fastest here (images/s of the model alone at {rates})"
+
+
+def default_batch_size(device: torch.device) -> int:
+    """Return the size that is taken where none is asked for."""
+    return CUDA_BATCH if device.type == "cuda" else CPU_BATCH
+
+
+def measure_batch_sizes(
+    model: PreparedModel, *, clock: Callable[[], float] = time.perf_counter
+) -> BatchSizes:
+    """Time the model's calls for the paper's table at one size after the other, as long as larger ones pay.
+
+    It stops where the device is out of memory and where a size is slower than the best by a tenth.
+    """
+    device = model.attacked.device
+    rates: dict[int, float] = {}
+    for size in _CUDA_SIZES if device.type == "cuda" else _CPU_SIZES:
+        try:
+            rates[size] = size / min(_seconds(model, size, clock))
+        except torch.OutOfMemoryError:
+            if not rates:
+                raise
+            break
+        if rates[size] < _FALLS_OFF * max(rates.values()):
+            break
+    return BatchSizes(rates)
+
+
+def _seconds(model: PreparedModel, size: int, clock: Callable[[], float]) -> Iterator[float]:
+    """Yield the seconds of a gradient and of seven classifications of a batch, after one round that warms up."""
+    device = model.attacked.device
+    images = torch.full((size, 3, *model.attacked.input_size), 127, dtype=torch.uint8, device=device)
+    for number in range(_ROUNDS + 1):
+        start = clock()
+        loss_gradient(model.attacked, images)
+        middle = _after(device, clock)
+        with torch.inference_mode():
+            model.logits(images, size)
+        end = _after(device, clock)
+        if number:
+            yield middle - start + _FORWARD * (end - middle)
+
+
+def _after(device: torch.device, clock: Callable[[], float]) -> float:
+    """Return the time once the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return clock()

@@ -18,12 +18,11 @@ from torch import Tensor
 from robustcheck.attacks import HasLogits, transfer_from
 from robustcheck.attacks.gradient import not_finite
 from robustcheck.errors import RobustcheckError
-from robustcheck.evaluation.batch_size import default_batch_size, measure_batch_sizes
 from robustcheck.evaluation.batch_state import BatchState, CleanBatch
 from robustcheck.evaluation.diagnostics import Diagnostics
 from robustcheck.evaluation.measures import measure
 from robustcheck.evaluation.plan import Plan, make_plan
-from robustcheck.evaluation.prepared_model import Running
+from robustcheck.evaluation.prepared_model import PreparedModel, default_batch_size, measure_batch_sizes
 from robustcheck.images import Batch
 from robustcheck.models import Classifier, load_model, send
 from robustcheck.notation import View, X
@@ -76,9 +75,9 @@ class BatchRunner:
         self._other_models: dict[str, HasLogits] = {}
 
     @cached_property
-    def running(self) -> Running:
+    def model(self) -> PreparedModel:
         """The classifier made ready to run."""
-        return Running.prepared(
+        return PreparedModel.prepared(
             self.classifier, precision=self.config.precision, optimize=self.config.optimize
         )
 
@@ -124,21 +123,21 @@ class BatchRunner:
         plan = make_plan(views)
         for batch in batches:
             for part in _split(batch, self._limit):
-                with self.running.precision.arithmetic():
+                with self.model.precision.arithmetic():
                     run = self._run(plan, part, None)
                 yield from _samples(plan, part, run)
 
     def images_of(self, view: View, batch: Batch) -> Tensor:
         """Return a batch under a view: uint8 (n, 3, H, W) on the classifier's device."""
-        with self.running.precision.arithmetic():
+        with self.model.precision.arithmetic():
             run = self._made(make_plan((X, view)), batch, None)
         self._check_gradients(batch.names, *run.finite_gradients)
         return run.images[view]
 
     def _batch_size(self, asked: int | str | None) -> int:
         if asked == "auto":
-            with self.running.precision.arithmetic():
-                found = measure_batch_sizes(self.running)
+            with self.model.precision.arithmetic():
+                found = measure_batch_sizes(self.model)
             self.batch_size_note = str(found)
             return found.best
         return int(asked or default_batch_size(self.classifier.device))
@@ -178,7 +177,7 @@ class BatchRunner:
             )
 
     def _sent(self, plan: Plan, batch: Batch, top_labels: Tensor | None, diagnose: bool) -> PendingBatch:
-        with self.running.precision.arithmetic():
+        with self.model.precision.arithmetic():
             run = self._run(plan, batch, top_labels)
             with torch.inference_mode():
                 values = torch.stack([measure(run, view) for view in plan.views])  # (views, rows, n)
@@ -204,7 +203,7 @@ class BatchRunner:
             None if top_labels is None else send(top_labels, device),
         )
         run = BatchState(
-            self.running,
+            self.model,
             clean,
             seed=self.config.seed,
             codec=self.config.codec,

@@ -144,8 +144,8 @@ def transfer_is_not_stronger_than_white_box(subject: Subject) -> str:
     if subject.transfer is None:
         raise Skipped("no other model is named that knows the same classes (--robustcheck-transfer=SPEC)")
     weaker = View("Adv", SMALL, (("from", subject.transfer),), subject.view(SMALL).sources)
-    if refusal := subject.evaluation.refusal(weaker):
-        raise Skipped(str(refusal))
+    if reason := subject.evaluation.unsupported_reason(weaker):
+        raise Skipped(str(reason))
     return _in_order(subject, weaker, View("Adv", SMALL, (), weaker.sources))
 
 

@@ -12,7 +12,7 @@ from robustcheck import RobustcheckError, evaluate
 from robustcheck.attacks.external.adapter import ExternalAttack
 from robustcheck.attacks.external.protocol import AttackResult
 from robustcheck.evaluation.batch_state import BatchState, CleanBatch
-from robustcheck.evaluation.prepared_model import Running
+from robustcheck.evaluation.prepared_model import PreparedModel
 from robustcheck.notation import load, parse
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -119,7 +119,7 @@ def attacked(classifier, images, run):
     )
     count = len(images)
     batch = BatchState(
-        Running.plain(classifier),
+        PreparedModel.plain(classifier),
         CleanBatch(images, ("a",) * count, torch.zeros(count).long(), torch.zeros(count).long()),
         seed=0,
         codec="auto",

@@ -8,7 +8,7 @@ from robustcheck import Classifier, ImageSet, RobustcheckError, evaluate
 from robustcheck.attacks import fgs, pgd
 from robustcheck.evaluation import Evaluation
 from robustcheck.evaluation.batch_state import BatchState, CleanBatch
-from robustcheck.evaluation.prepared_model import Running
+from robustcheck.evaluation.prepared_model import PreparedModel
 from robustcheck.models import registry as loading
 from robustcheck.notation import parse
 
@@ -107,7 +107,7 @@ def test_worst_takes_of_each_image_the_view_that_hurts_most(toy_classifier, toy_
 def test_an_image_that_is_lost_is_worse_than_one_that_is_less_probable(toy_classifier):
     clean = torch.zeros((1, 3, 16, 16), dtype=torch.uint8)
     run = BatchState(
-        Running.plain(toy_classifier),
+        PreparedModel.plain(toy_classifier),
         CleanBatch(clean, ("a",), torch.tensor([0]), torch.tensor([0])),
         seed=0,
         codec="auto",
@@ -229,10 +229,10 @@ def test_model_that_can_t_be_loaded_names_the_view(toy_classifier, toy_images):
         evaluate(toy_classifier, toy_images, ["Adv_1[from=resnt50]"])
 
 
-def test_refusal_is_known_without_evaluating(toy_classifier, toy_images):
+def test_why_a_view_is_unsupported_is_known_without_evaluating(toy_classifier, toy_images):
     evaluation = Evaluation(toy_classifier, toy_images)
-    assert evaluation.refusal(parse("Adv_1")) is None
-    assert "no class 4" in str(evaluation.refusal(parse("Adv_1[target=4]")))
+    assert evaluation.unsupported_reason(parse("Adv_1")) is None
+    assert "no class 4" in str(evaluation.unsupported_reason(parse("Adv_1[target=4]")))
 
 
 class Rooted(torch.nn.Module):
