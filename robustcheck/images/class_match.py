@@ -1,4 +1,4 @@
-"""The classes of images put to those of a classifier: by WordNet id or name where both are known, else by order."""
+"""Matching the classes of images to a classifier's: by WordNet id or name if both are known, else by order."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _WNID = re.compile(r"n\d{8}")
 
 
 def match_classes(images: ImageSet, classifier: Classifier) -> ImageSet:
-    """The images with labels in the classifier's numbering.
+    """Return the images with labels in the classifier's numbering.
 
-    By WNID where the images' classes are such and the classifier knows the 1000 of ImageNet; by name where it
-    knows all of them; else by order, with a RobustnessWarning where that may be wrong. RobustcheckError where
-    some names are the classifier's and some are not. How it was done is told by `images.describe`.
+    By WNID if the images' classes are WNIDs and the classifier knows ImageNet's 1000; by name if it knows all
+    of them; else by order, with a RobustnessWarning if that may be wrong. RobustcheckError if only some names
+    are the classifier's. `images.describe` reports the way.
     """
     names = images.class_names
     if names is None:
@@ -41,16 +41,16 @@ def match_classes(images: ImageSet, classifier: Classifier) -> ImageSet:
             places = _places([_word(name) for name in names], words, images, classifier)
             return _relabelled(images, places, classifier, "classes by name")
         if len(names) == count:
-            _warn_of_order(images, classifier, f"{len(found)} of the names agree")
+            _warn_of_order(images, classifier, f"only {len(found)} of the class names agree")
     if len(names) != count:
         _warn_of_order(
-            images, classifier, f"{images.name} has {len(names)} classes and {classifier.name} knows {count}"
+            images, classifier, f"{images.name} has {len(names)} classes and {classifier.name} has {count}"
         )
     return images.with_note("classes by order")
 
 
 def _wnids(known: Sequence[str] | None, count: int) -> Sequence[str] | None:
-    """The classifier's WNIDs; of one that says nothing of its 1000 classes, those that such networks have."""
+    """Return the classifier's WNIDs; without class names, the usual ones if it has 1000 classes."""
     if known is None:
         return sorted_wnids() if count == CLASSES else None
     return known if all(map(_WNID.fullmatch, known)) else wnids_of(known)
@@ -60,16 +60,16 @@ def _places(
     names: Sequence[str], known: Sequence[str], images: ImageSet, classifier: Classifier
 ) -> list[int]:
     place = {name: index for index, name in enumerate(known)}
-    strange = [name for name in names if known.count(name) != 1]
-    if strange and strange[0] in place:
+    unmatched = [name for name in names if known.count(name) != 1]
+    if unmatched and unmatched[0] in place:
         raise RobustcheckError(
-            f"{classifier.name} has several classes called {strange[0]!r}, and {images.name} one: name the folders by "
+            f"{classifier.name} has several classes called {unmatched[0]!r}, and {images.name} has one: name the folders by "
             "WordNet id (n01440764, ...), or number the labels yourself in a manifest"
         )
-    if strange:
+    if unmatched:
         raise RobustcheckError(
-            f"{len(strange)} of the {len(names)} classes of {images.name} are none of {classifier.name}'s, and the others "
-            f"are: {unknown('class', strange[0], known)}. Rename or take out those folders"
+            f"{len(unmatched)} of the {len(names)} classes of {images.name} are not among {classifier.name}'s, and the others "
+            f"are: {unknown('class', unmatched[0], known)}. Rename or remove those folders"
         )
     return [place[name] for name in names]
 
@@ -86,13 +86,12 @@ def _warn_of_order(images: ImageSet, classifier: Classifier, why: str) -> None:
     known = classifier.class_names or ()
     pairs = ", ".join(f"{mine!r} as {theirs!r}" for mine, theirs in list(zip(names, known, strict=False))[:3])
     warnings.warn(
-        f"{why}: folder by folder, in the order of their names, they are taken for the first of them"
-        + (f" ({pairs}, ...)" if pairs else ""),
+        f"{why}: folders are matched to classes by order" + (f" ({pairs}, ...)" if pairs else ""),
         RobustnessWarning,
         stacklevel=4,
     )
 
 
 def _word(name: str) -> str:
-    """A class name without what people write differently: case, underscores, further synonyms."""
+    """Return a class name without case, underscores and further synonyms."""
     return re.sub(r"[\s_-]+", " ", name.partition(",")[0]).strip().lower()

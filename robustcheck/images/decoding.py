@@ -24,33 +24,33 @@ Pixels: TypeAlias = NDArray[np.uint8]  # (3, H, W), RGB, 0..255
 _ORIENTATION = 0x0112  # of EXIF
 _ONE_AT_A_TIME = RLock()  # for the filters of warnings, which all threads share
 _OS_ERRORS = {
-    errno.ENOENT: "is not there, or is a link to nothing",
-    errno.ELOOP: "is a link that leads in a circle",
-    errno.EACCES: "may not be read by this user",
+    errno.ENOENT: "does not exist, or is a broken link",
+    errno.ELOOP: "is a link to itself",
+    errno.EACCES: "can't be read by this user: check its permissions",
     errno.EISDIR: "is a folder",
 }
 
 
-class BadImage(RobustcheckError):  # noqa: N818 - what it is, like ClaimFailed
-    """An image that can't be used: `name` is what a person calls it, `reason` says what is wrong with it."""
+class BadImage(RobustcheckError):  # noqa: N818 - like ClaimFailed
+    """An image that can't be used; `name` is for a person to find it by, `reason` completes a sentence about it."""
 
     def __init__(self, name: str, reason: str) -> None:
         self.name, self.reason = name, reason
         self.position = -1  # in the set that reads it
         super().__init__(
-            f"image {name!r} {reason}; repair it or take it out, or leave such images out and have them counted: "
+            f"image {name!r} {reason}. Repair or remove it, or skip and count such images: "
             "--robustcheck-bad-images=skip"
         )
 
 
 def decode(source: Path | bytes, preprocessing: Preprocessing, name: str | None = None) -> Pixels:
-    """The image in a file or its bytes, resized and cropped by `preprocessing`: what torchvision and timm make of it.
+    """Decode an image file or its bytes, and resize and crop it by `preprocessing`, as torchvision and timm do.
 
-    A photograph is turned as its EXIF says, which those libraries leave to their users. Of an animation the
-    first frame is taken; transparency is dropped, as `convert("RGB")` does; 16-bit grey of PNG is scaled to 8.
+    A photograph is rotated by its EXIF orientation, which those libraries leave to their users. An animation
+    gives its first frame; transparency is dropped, as by `convert("RGB")`; 16-bit grey PNG is scaled to 8 bits.
 
     Raises BadImage naming the file if it can't be read or decoded, is a decompression bomb, or has samples
-    whose range isn't known.
+    of unknown range.
     """
     shown = name or printable(str(source))
     try:
@@ -69,10 +69,10 @@ def _opened(source: Path | bytes, name: str) -> Image.Image:
             _refuse_bomb(image, name)
             rgb = _as_rgb(image, name)
             is_png = image.format == "PNG"
-        if is_png:  # decoding takes no notice of its checksums
+        if is_png:  # decoding does not check its checksums
             with Image.open(file) as image:
                 image.verify()
-    except Warning:  # by a run whose warnings are errors; Pillow warns of what does not touch the pixels
+    except Warning:  # if warnings are errors; Pillow's do not concern the pixels
         with _ONE_AT_A_TIME, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return _opened(source, name)
@@ -81,7 +81,7 @@ def _opened(source: Path | bytes, name: str) -> Image.Image:
 
 
 def fit(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
-    """An RGB image resized and cropped by `preprocessing`, as uint8 (3, H, W)."""
+    """Resize and crop an RGB image by `preprocessing`, to uint8 (3, H, W)."""
     size = [preprocessing.resize] if isinstance(preprocessing.resize, int) else list(preprocessing.resize)
     way = transforms.InterpolationMode(preprocessing.interpolation)
     picture = (
@@ -93,7 +93,7 @@ def fit(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
 
 
 def printable(name: str) -> str:
-    """A file's name with escapes for bytes that are no text."""
+    """Return a file's name with escapes for bytes that are not text."""
     return name if name.isascii() else os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
@@ -108,17 +108,17 @@ def _refuse_bomb(image: Image.Image, name: str) -> None:
 
 
 def _as_rgb(image: Image.Image, name: str) -> Image.Image:
-    turned = _is_turned(image)
-    rgb = _without_depth(image, name) if image.mode.startswith(("I", "F")) else _eight_bits(image)
-    if turned:
+    rotated = _is_rotated(image)
+    rgb = _from_16_bits(image, name) if image.mode.startswith(("I", "F")) else _eight_bits(image)
+    if rotated:
         rgb = ImageOps.exif_transpose(rgb)
     return rgb
 
 
-def _is_turned(image: Image.Image) -> bool:
+def _is_rotated(image: Image.Image) -> bool:
     try:
         return bool(image.getexif().get(_ORIENTATION, 1) != 1)
-    except Exception:  # noqa: BLE001 - broken EXIF says nothing, and the picture may be whole
+    except Exception:  # noqa: BLE001 - broken EXIF has no orientation, and the pixels may be good
         return False
 
 
@@ -128,12 +128,12 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _without_depth(image: Image.Image, name: str) -> Image.Image:
+def _from_16_bits(image: Image.Image, name: str) -> Image.Image:
     if image.format != "PNG" or image.mode == "F":
         raise BadImage(
             name,
-            f"has more than 8 bits a sample (Pillow's mode {image.mode!r} in {image.format}), and nothing says what its "
-            "white is; save it with 8 bits, or as 16-bit PNG",
+            f"has more than 8 bits a sample (Pillow's mode {image.mode!r} in {image.format}) of unknown range: save it "
+            "with 8 bits, or as 16-bit PNG",
         )
     sixteen = np.asarray(image).astype(np.uint32)
     eight = Image.fromarray(((sixteen * 255 + 32767) // 65535).astype(np.uint8)).convert("RGB")
@@ -150,7 +150,7 @@ def _reason(source: Path | bytes, error: Exception) -> str:
     if start.startswith(b"version https://git-lfs"):
         return "is a pointer of Git LFS, not the image: run git lfs pull"
     if start.lstrip()[:1] in (b"<", b"{") and b"svg" not in start.lower():
-        return f"is text, not an image: it begins with {start[:16]!r} (an error page that was saved under this name?)"
+        return f"is text, not an image: it begins with {start[:16]!r} (an error page saved under this name?)"
     if isinstance(error, UnidentifiedImageError):
         return f"cannot be decoded: Pillow finds no image in it (it begins with {start[:8]!r})"
     return f"cannot be decoded ({type(error).__name__}: {first_line(error)})"

@@ -1,4 +1,4 @@
-"""Work done ahead of its consumer, by threads, with a bound on how far ahead."""
+"""Work done in threads ahead of its consumer, with a bound on how far ahead."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOST_WORKERS = 32
 
 
 def in_threads(function: Callable[[Item], Result], items: Sequence[Item], *, ahead: int) -> Generator[Result]:
-    """`map_ahead` with as many threads as this process may use cores."""
+    """Run `map_ahead` with as many threads as this process may use cores."""
     workers = min(_MOST_WORKERS, usable_cores())
     return map_ahead(function, items, workers=workers, ahead=max(ahead, 2 * workers))
 
@@ -25,9 +25,9 @@ def in_threads(function: Callable[[Item], Result], items: Sequence[Item], *, ahe
 def map_ahead(
     function: Callable[[Item], Result], items: Iterable[Item], *, workers: int, ahead: int
 ) -> Generator[Result]:
-    """Results of `function` in the order of `items`, at most `ahead` of them begun and not yet taken.
+    """Yield results of `function` in the order of `items`, at most `ahead` of them started and not yet consumed.
 
-    An iterator that is closed early, or whose consumer is interrupted, waits only for calls that have begun.
+    An iterator that is closed early, or whose consumer is interrupted, waits only for calls that have started.
     """
     pool = ThreadPoolExecutor(workers, thread_name_prefix="robustcheck-images")
     remaining = iter(items)

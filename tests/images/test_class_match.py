@@ -97,23 +97,27 @@ def test_order_counts_where_a_side_has_no_names_and_that_is_said(classifier):
 @pytest.mark.parametrize(
     ("mine", "theirs", "why"),
     [
-        (["cat", "dog"], ["bird", "fish", "worm"], "set has 2 classes and net knows 3"),
-        (["cat", "dog"], ["bird", "fish"], "0 of the names agree"),
-        (["crane", "kite2"], ["crane", "crane"], "0 of the names agree"),
+        (["cat", "dog"], ["bird", "fish", "worm"], "set has 2 classes and net has 3"),
+        (["cat", "dog"], ["bird", "fish"], "only 0 of the class names agree"),
+        (["crane", "kite2"], ["crane", "crane"], "only 0 of the class names agree"),
     ],
 )
 def test_order_against_other_names_warns(classifier, mine, theirs, why):
-    with pytest.warns(RobustnessWarning, match=rf"{why}: folder by folder, .*'{mine[0]}' as '{theirs[0]}'"):
+    with pytest.warns(
+        RobustnessWarning,
+        match=rf"{why}: folders are matched to classes by order .*'{mine[0]}' as '{theirs[0]}'",
+    ):
         assert match_classes(images(mine), classifier(theirs)).labels.tolist() == [0, 1]
 
 
 def test_names_of_which_some_are_the_classifiers_are_refused(classifier):
     with pytest.raises(
-        RobustcheckError, match=r"1 of the 3 classes of set are none of net's, .*'catt': did you mean 'cat'"
+        RobustcheckError, match=r"1 of the 3 classes of set are not among net's, .*'catt': did you mean 'cat'"
     ):
         match_classes(images(["catt", "dog", "cow"]), classifier(["cat", "dog", "cow", "bird"]))
     with pytest.raises(
-        RobustcheckError, match=r"net has several classes called 'cardigan', and set one: name the folders"
+        RobustcheckError,
+        match=r"net has several classes called 'cardigan', and set has one: name the folders",
     ):
         match_classes(images(["cardigan", "tench"]), classifier(IMAGENET))
     with pytest.raises(RobustcheckError, match=r"unknown class 'n00000001'"):

@@ -178,7 +178,7 @@ def models(folder: Path) -> Iterator[Case]:
         ),
         "pixels": (lambda x: x, "(2, 3, 8, 8)", "(2, classes)"),
         "predictions": (lambda x: x.mean((2, 3)).argmax(1), "int64", "(2, classes)"),
-        "one class": (lambda x: x.mean((1, 2, 3))[:, None], "1 class", "two"),
+        "one class": (lambda x: x.mean((1, 2, 3))[:, None], "at least 2 classes", "got 1"),
         "one row": (lambda x: x.mean((2, 3))[:1], "(1, 3)", "(2, classes)"),
         "NaN": (lambda x: x.mean((2, 3)) * torch.nan, "2 of 2 images", "weights and normalisation"),
         "infinity": (lambda x: x.mean((2, 3)) + torch.inf, "2 of 2 images", "weights and normalisation"),
@@ -391,14 +391,19 @@ def images(folder: Path) -> Iterator[Case]:
         )
     rule = Preprocessing.for_size(8)
     objects: dict[str, tuple[Any, str, str]] = {
-        "floats that are no levels": ([np.full((3, 8, 8), 3.7)], "[0] is float64 from 3.7 to 3.7", "0..255"),
-        "NaN": ([np.full((3, 8, 8), np.nan)], "[0] is float64 from nan to nan", "0..255"),
-        "four channels": ([np.zeros((4, 9, 9), np.uint8)], "[0] has shape (4, 9, 9)", "(3, H, W)"),
-        "a batch in an item": ([np.zeros((2, 3, 9, 9), np.uint8)], "[0] has shape (2, 3, 9, 9)", "(3, H, W)"),
-        "no pixels": ([np.zeros((3, 0, 9), np.uint8)], "[0] has shape (3, 0, 9)", "(3, H, W)"),
-        "16 bits": ([np.zeros((3, 9, 9), np.uint16)], "[0] is uint16", "0..255"),
-        "words": (["a.png", "b.png"], "[0] holds a str", "PIL image"),
-        "numbers": ([1, 2, 3], "[0] holds a", "PIL image"),
+        "floats that are no levels": (
+            [np.full((3, 8, 8), 3.7)],
+            "[0]",
+            "got float64 from 3.7 to 3.7",
+            "0..255",
+        ),
+        "NaN": ([np.full((3, 8, 8), np.nan)], "[0]", "got float64 from nan to nan", "0..255"),
+        "four channels": ([np.zeros((4, 9, 9), np.uint8)], "[0]", "got (4, 9, 9)", "(3, H, W)"),
+        "a batch in an item": ([np.zeros((2, 3, 9, 9), np.uint8)], "[0]", "got (2, 3, 9, 9)", "(3, H, W)"),
+        "no pixels": ([np.zeros((3, 0, 9), np.uint8)], "[0]", "got (3, 0, 9)", "(3, H, W)"),
+        "16 bits": ([np.zeros((3, 9, 9), np.uint16)], "[0]", "got uint16", "0..255"),
+        "words": (["a.png", "b.png"], "[0]", "got str", "PIL image"),
+        "numbers": ([1, 2, 3], "[0]", "got int", "PIL image"),
         "a dictionary of lists": (
             {"image": [1], "label": [0]},
             "dict",
@@ -470,11 +475,11 @@ def labels(folder: Path) -> Iterator[Case]:
     )
     tables: dict[str, tuple[str, tuple[str, ...]]] = {
         "nothing": ("", ("path,label",)), "a header alone": ("path,label\n", ("line",)), "no paths": ("a,b\n1,2\n", ("a, b", "?path=COLUMN")),
-        "a short row": ("path,label\na.png\n", ("line 2", "1 cells", "path, label")),
-        "a long row": ("path,label\na.png,1,2\n", ("line 2", "3 cells", "path, label")),
+        "a short row": ("path,label\na.png\n", ("line 2", "2 cells", "got 1", "path, label")),
+        "a long row": ("path,label\na.png,1,2\n", ("line 2", "2 cells", "got 3", "path, label")),
         "a name among numbers": ("path,label\na.png,1\nb.png,cat\n", ("line 3", "'cat'", "class indices", "class names")),
         **{wrong: (f"path,label\na.png,{wrong}\n", ("line 2", f"'{wrong}'", "-1 for none")) for wrong in ("-2", "1.5", "1e99", "nan")},
-        "no path in a row": ("path,label\n,1\n", ("line 2", "''", "path of an image")),
+        "no path in a row": ("path,label\n,1\n", ("line 2", "''", "from the table")),
         "an open quote": ('path,label\n"a.png,1\n', ("end of data", "CSV")),
     }  # fmt: skip
     for index, (name, (text, says)) in enumerate(tables.items()):
@@ -507,11 +512,11 @@ def image_specs(folder: Path) -> Iterator[Case]:
     (folder / "latin.csv").write_bytes("path\ncafé".encode("latin-1"))
     (folder / "bad.parquet").write_bytes(b"PAR1")
     specs: dict[str, list[str | tuple[str, str]]] = {  # by what is allowed instead
-        "imagenet:ROOT, hf:DATASET": ["nowhere", "a\0b"], "folder, or sample": ["x" * 5000], "manifest": [f"{folder}/file.png"], ".jpeg": [f"{folder}/empty"],
+        "imagenet:ROOT, hf:DATASET": ["nowhere", "a\0b"], "folder, or sample": ["x" * 5000], "table (.csv": [f"{folder}/file.png"], ".jpeg": [f"{folder}/empty"],
         "(a)": [f"{folder}/hole"], "class": [("", ".")], "imagenet:/data/imagenet": ["imagenet:", "imagenet:nowhere"], "n01440764": [(f"imagenet:{folder}", str(folder))],
         "imagenet:...": ["imagnet:x"], "hf:cifar10": ["hf:", "hf::test"], "EmptyDatasetError": [f"hf:{folder}/empty"],
         "empty:test": [f"hf:{folder}/empty:test?image=a"], "config, image, label, streaming": [("hf:x?nothing=1", "'nothing'")], "value": [("hf:x?image=", "x?image=")],
-        "write sample": ["sample:2"], "path": ["nowhere.csv", "nowhere.parquet"], "UTF-8": [f"{folder}/latin.csv"],
+        "must be sample": ["sample:2"], "path": ["nowhere.csv", "nowhere.parquet"], "UTF-8": [f"{folder}/latin.csv"],
         "Parquet": [f"{folder}/bad.parquet"], "path=": [f"{folder}/latin.csv?path"],
     }  # fmt: skip
     for spec, got, allowed in rows(specs):

@@ -1,4 +1,4 @@
-"""Which columns of a table hold the images and their labels: those that are named, else those of usual names."""
+"""The columns of a table that hold the images and their labels: as named, else by usual names."""
 
 from __future__ import annotations
 
@@ -12,25 +12,27 @@ LABELS = ("label", "labels", "class", "target", "fine_label", "cls", "y", "categ
 
 
 @dataclass(frozen=True)
-class Spec:
-    """What names a table: its place, and settings after a question mark, as in `val.csv?path=file&label=y`."""
+class TableSpec:
+    """A table's location, and settings after a question mark, as in `val.csv?path=file&label=y`."""
 
     place: str
     settings: Mapping[str, str]
 
     @classmethod
-    def read(cls, text: str, allowed: Sequence[str]) -> Spec:
-        """Take a spec apart; RobustcheckError for a setting that is not `allowed` or has no value."""
+    def read(cls, text: str, allowed: Sequence[str]) -> TableSpec:
+        """Parse a spec; RobustcheckError for a setting that is not `allowed` or has no value."""
         place, mark, query = text.partition("?")
         settings = dict(parse_qsl(query, keep_blank_values=True))
         for key, value in settings.items():
             if key not in allowed:
                 raise unknown(f"setting of images {text!r},", key, allowed)
             if not value:
-                raise RobustcheckError(f"images {text!r}: {key}= is empty; give a value or leave it out")
+                raise RobustcheckError(
+                    f"images {text!r}: {key}= must have a value, got none: give one or remove it"
+                )
         if mark and not settings:
             raise RobustcheckError(
-                f"images {text!r}: nothing after the question mark; allowed: {', '.join(allowed)}"
+                f"images {text!r}: settings must follow the question mark, got none: allowed are {', '.join(allowed)}"
             )
         return cls(place, settings)
 
@@ -38,9 +40,9 @@ class Spec:
 def column(
     wanted: str | None, usual: Sequence[str], there: Sequence[str], *, what: str, where: str
 ) -> str | None:
-    """The column that holds `what`; None where none is named and none has a usual name.
+    """Return the column that holds `what`; None if none is named and none has a usual name.
 
-    RobustcheckError for a named column that is not there.
+    RobustcheckError for a named column that does not exist.
     """
     if wanted is not None:
         if wanted not in there:
@@ -51,11 +53,11 @@ def column(
 
 
 def as_labels(values: Sequence[object], where: Sequence[str]) -> tuple[list[int], list[str] | None]:
-    """Class indices of a column of labels, and the names of the classes where it holds names.
+    """Return the class indices of a column of labels, and the names of the classes if it holds names.
 
-    Whole numbers are indices; an empty cell, None or -1 is no label; other text is a class, numbered in the
-    order of the names. `where` says of each value where it stands. RobustcheckError for numbers below -1 or
-    with a fraction, and for numbers among names.
+    Integers are indices; an empty cell, None or -1 is no label; other text is a class name, numbered in sorted
+    order. `where` locates each value for errors. RobustcheckError for numbers below -1 or with a fraction, and
+    for numbers among names.
     """
     texts = ["" if value is None or value != value else str(value).strip() for value in values]  # noqa: PLR0124 - NaN
     numeric = [index for index, text in enumerate(texts) if _is_number(text)]
@@ -63,8 +65,8 @@ def as_labels(values: Sequence[object], where: Sequence[str]) -> tuple[list[int]
     if numeric and len(numeric) != len(filled):
         named = next(index for index in filled if not _is_number(texts[index]))
         raise RobustcheckError(
-            f"{where[named]}: label {texts[named]!r} is a name, and {texts[numeric[0]]!r} in {where[numeric[0]]} a number; "
-            "give class indices throughout, or class names"
+            f"labels must be all class indices or all class names, got {texts[named]!r} in {where[named]} and "
+            f"{texts[numeric[0]]!r} in {where[numeric[0]]}"
         )
     if not numeric:
         names = sorted({texts[index] for index in filled})
@@ -75,7 +77,7 @@ def as_labels(values: Sequence[object], where: Sequence[str]) -> tuple[list[int]
         number = float(text or -1)
         if number < -1 or number % 1 or number > 2**31:
             raise RobustcheckError(
-                f"{place_of}: label {text!r} is no class index: whole numbers from 0, or -1 for none"
+                f"{place_of}: label must be a class index, an integer >= 0, or -1 for none, got {text!r}"
             )
         labels.append(int(number))
     return labels, None

@@ -24,34 +24,34 @@ _OTHER_IMAGES = frozenset(".arw .avif .cr2 .dng .heic .heif .jp2 .jxl .nef .psd 
 
 
 def open_folder(location: str, preprocessing: Preprocessing, _draw: Draw | None = None) -> ImageSet:
-    """The images in a folder.
+    """Open the images in a folder.
 
-    Where sub-folders hold images, each sub-folder is a class, numbered in the order of their names, and its
-    images are all those below it. Else the images in the folder itself make a set without labels. Hidden
-    files and folders are passed over, as are files whose extension is none of an image's. No file is opened.
+    If sub-folders hold images, each sub-folder is a class, numbered in sorted order of their names, with all
+    images below it. Else the images in the folder itself make a set without labels. Hidden files and folders
+    are skipped, and so are files without an image's extension. No file is opened.
     """
     root = str(Path(location).expanduser())
     _check(location, root)
     listing = Listing()
     loose, folders = listing.of(root)
     classes = [list(listing.below(root, folder)) for folder in folders]
-    listing.say_what_is_passed_over(root)
+    listing.warn_of_unsupported(root)
     if not any(classes):
         if not loose:
             raise RobustcheckError(
-                f"no images in {root}: neither in it nor in its sub-folders is a file with one of the extensions "
+                f"no images in {root} or its sub-folders: image files have one of the extensions "
                 f"{' '.join(sorted(EXTENSIONS))}"
             )
         return image_set(root, loose, preprocessing)
     empty = [folder for folder, paths in zip(folders, classes, strict=True) if not paths]
     if empty:
         raise RobustcheckError(
-            f"{root} has folders without images ({printable(listed(empty, 10))}), and a class is numbered by its "
-            "place among the folders: take out what is no class, or give each class an image"
+            f"{root} has folders without images ({printable(listed(empty, 10))}), and classes are numbered by "
+            "folder: remove what is not a class, or give each class an image"
         )
     if loose:
         warnings.warn(
-            f"{root} has class folders, so {len(loose)} image(s) beside them are left out, such as {printable(loose[0])!r}",
+            f"{root} has class folders, so {len(loose)} image(s) beside them are skipped, such as {printable(loose[0])!r}",
             RobustnessWarning,
             stacklevel=3,
         )
@@ -73,7 +73,7 @@ def image_set(
     class_names: Sequence[str] | None = None,
     name: str | None = None,
 ) -> ImageSet:
-    """The set of the images at paths from a folder."""
+    """Return the set of the images at paths from a folder."""
     return ImageSet(
         Source.of_files(root, paths, preprocessing),
         names=[printable(path) for path in paths],
@@ -84,19 +84,19 @@ def image_set(
 
 
 class Listing:
-    """Folders as they are listed, in the order of names, and what was passed over on the way."""
+    """Lists folders in sorted order, and remembers the files of unsupported formats."""
 
     def __init__(self) -> None:
-        self._passed_over: dict[str, str] = {}
+        self._unsupported: dict[str, str] = {}
 
     def of(self, folder: str) -> tuple[list[str], list[str]]:
-        """The names of the images and of the folders in a folder; no file is opened."""
+        """Return the names of the images and of the folders in a folder; no file is opened."""
         try:
             with os.scandir(folder) as entries:
                 shown = [(entry.name, _is_folder(entry)) for entry in entries if entry.name[0] != "."]
         except OSError as error:
             raise RobustcheckError(
-                f"folder {printable(folder)!r} cannot be listed: {error.strerror}; look at its permissions, or name "
+                f"folder {printable(folder)!r} cannot be listed: {error.strerror}; check its permissions, or name "
                 "another"
             ) from error
         shown.sort()
@@ -106,14 +106,14 @@ class Listing:
             if not is_folder and extension in EXTENSIONS:
                 images.append(name)
             elif not is_folder and extension in _OTHER_IMAGES:
-                self._passed_over[name] = extension
+                self._unsupported[name] = extension
         return images, [name for name, is_folder in shown if is_folder]
 
     def below(self, root: str, folder: str) -> Iterator[str]:
-        """Paths from the root of all images below a folder, in order.
+        """Yield paths from the root of all images below a folder, in order.
 
-        A folder that is reached again by a link is left out, and so is one that a link leads up to: what is
-        below the root belongs to other classes.
+        A folder that is reached again by a link is skipped, and so is a link to a folder above: what is below
+        the root belongs to other classes.
         """
         above = Path(root).resolve()
         seen = {(status.st_dev, status.st_ino) for status in map(os.stat, (above, *above.parents))}
@@ -128,13 +128,13 @@ class Listing:
             yield from (f"{current}/{name}" for name in images)
             waiting.extend(f"{current}/{name}" for name in reversed(folders))
 
-    def say_what_is_passed_over(self, root: str) -> None:
-        """Warn of images in formats that are not read."""
-        if self._passed_over:
-            name = next(iter(self._passed_over))
+    def warn_of_unsupported(self, root: str) -> None:
+        """Warn of images in formats that are not supported."""
+        if self._unsupported:
+            name = next(iter(self._unsupported))
             warnings.warn(
-                f"{printable(root)}: {len(self._passed_over)} file(s) of a format that is not read are left out, such as "
-                f"{printable(name)!r} ({' '.join(sorted(set(self._passed_over.values())))}); save them as PNG or JPEG",
+                f"{printable(root)}: {len(self._unsupported)} file(s) of an unsupported format are skipped, such as "
+                f"{printable(name)!r} ({' '.join(sorted(set(self._unsupported.values())))}); save them as PNG or JPEG",
                 RobustnessWarning,
                 stacklevel=4,
             )
@@ -143,7 +143,7 @@ class Listing:
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link in a circle: if it is called an image, reading it will say so
+    except OSError:  # a link to itself: if it is named as an image, reading it raises
         return False
 
 
@@ -155,11 +155,11 @@ def _check(location: str, root: str) -> None:
         is_there = path.exists()
     except (OSError, ValueError) as error:  # too long a name, a zero byte in it
         raise RobustcheckError(
-            f"images {location[:200]!r} is no path: {error}; give a folder, or sample"
+            f"images must be a path, got {location[:200]!r}: {error}; give a folder, or sample"
         ) from None
     if is_there:
         raise RobustcheckError(
-            f"images {root!r} is a file; give the folder that holds the images, or a manifest (.csv, .tsv, .parquet)"
+            f"images must be a folder or a table (.csv, .tsv, .parquet), got the file {root!r}"
         )
     near = get_close_matches(location.partition(":")[0].lower(), prefixes(IMAGE_SOURCES), n=1)
     meant = f"did you mean {near[0]}:...? " if near and ":" in location else ""

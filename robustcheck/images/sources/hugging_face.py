@@ -1,4 +1,4 @@
-"""Datasets of the Hugging Face hub, or in its formats in a local folder, by the library datasets."""
+"""Datasets of the Hugging Face hub or in a local folder, by the library datasets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from robustcheck.errors import RobustcheckError, unknown
 from robustcheck.images.decoding import BadImage, Pixels, decode
 from robustcheck.images.image_set import ImageSet
-from robustcheck.images.sources.columns import LABELS, Spec, as_labels, column
+from robustcheck.images.sources.columns import LABELS, TableSpec, as_labels, column
 from robustcheck.images.subset import Draw, draw_uniform
 from robustcheck.models.checkpoints.download_errors import unreachable
 from robustcheck.models.preprocessing import Preprocessing
@@ -27,20 +27,20 @@ _BUFFER = 1000
 
 
 def open_dataset(argument: str, preprocessing: Preprocessing, draw: Draw | None = None) -> ImageSet:
-    """The images in `DATASET[:SPLIT][?image=COLUMN&label=COLUMN&config=NAME&streaming=yes]`.
+    """Open the images in `DATASET[:SPLIT][?image=COLUMN&label=COLUMN&config=NAME&streaming=yes]`.
 
-    Without a split it is the validation split, else test, else train, and reports say which. A stream is
-    shuffled by shards and in a buffer, and the first examples that `draw` asks for are kept, encoded, in memory.
-    RobustcheckError for a dataset that can't be had, and for columns that aren't there.
+    The default split is validation, else test, else train, and reports say which. A stream is shuffled by
+    shards and in a buffer, and the first examples that `draw` asks for are kept, encoded, in memory.
+    RobustcheckError for a dataset that can't be loaded, and for columns that don't exist.
     """
-    spec = Spec.read(argument, _SETTINGS)
+    spec = TableSpec.read(argument, _SETTINGS)
     place, split = _place_and_split(spec.place)
     library = _import_datasets()
     streaming = _is_yes(spec.settings.get("streaming", "no"), argument)
     if streaming and draw is None:
         raise RobustcheckError(
-            f"images 'hf:{argument}' are streamed, and a stream is kept in memory as far as it is read: add "
-            "--robustcheck-limit=N, or leave out streaming=yes"
+            f"images 'hf:{argument}' are streamed, and what is read of a stream is kept in memory: add "
+            "--robustcheck-limit=N, or remove streaming=yes"
         )
     with _user_errors(argument, place), _quiet(library):
         dataset, split = _loaded(library, place, split, spec.settings.get("config"), streaming)
@@ -59,7 +59,7 @@ def open_dataset(argument: str, preprocessing: Preprocessing, draw: Draw | None 
             examples, note = dataset, ""
         labels = None if label_in is None else _labels(dataset, examples, label_in)
     if not len(examples):
-        raise RobustcheckError(f"images {name!r} hold nothing; name another split")
+        raise RobustcheckError(f"images {name!r} must hold examples, got none: name another split")
     made = _image_set(
         examples, image_in, preprocessing, labels=labels, feature=features.get(label_in or ""), name=name
     )
@@ -85,7 +85,7 @@ def _image_set(
 
 @dataclass(frozen=True)
 class _Examples:
-    """The images of a dataset, each read when it is asked for by its position."""
+    """Reads and decodes the image of an example, by position."""
 
     examples: Any
     column: str
@@ -97,7 +97,7 @@ class _Examples:
         with self.lock:
             image = self.examples[position][self.column]
         if image is None or not (image.get("bytes") or image.get("path")):
-            raise BadImage(self.names[position], "is empty: the dataset has none there")
+            raise BadImage(self.names[position], "is missing: the dataset has no image there")
         return decode(image["bytes"] or Path(image["path"]), self.preprocessing, self.names[position])
 
 
@@ -132,7 +132,9 @@ def _split(there: list[str], wanted: str | None, place: str) -> str:
     return next((name for name in _SPLITS if name in there), there[0])
 
 
-def _columns(library: Any, features: dict[str, Any], spec: Spec, argument: str) -> tuple[str, str | None]:
+def _columns(
+    library: Any, features: dict[str, Any], spec: TableSpec, argument: str
+) -> tuple[str, str | None]:
     where = f"hf:{argument}"
     pictures = [name for name, feature in features.items() if isinstance(feature, library.Image)]
     image_in = column(
@@ -157,13 +159,15 @@ def _place_and_split(text: str) -> tuple[str, str | None]:
     if not colon or "/" in split or "\\" in split:
         place, split = text, ""
     if not place.strip():
-        raise RobustcheckError(f"images 'hf:{text}' name no dataset, as hf:cifar10:test or hf:FOLDER do")
+        raise RobustcheckError(
+            f"images must name a dataset, as in hf:cifar10:test or hf:FOLDER, got 'hf:{text}'"
+        )
     return place, split or None
 
 
 def _is_yes(text: str, argument: str) -> bool:
     if text.lower() not in {"yes", "no", "true", "false", "1", "0"}:
-        raise RobustcheckError(f"images 'hf:{argument}': streaming is yes or no, got {text!r}")
+        raise RobustcheckError(f"images 'hf:{argument}': streaming must be yes or no, got {text!r}")
     return text.lower() in {"yes", "true", "1"}
 
 
@@ -183,7 +187,7 @@ def _import_datasets() -> Any:
 
 @contextmanager
 def _quiet(library: Any) -> Iterator[None]:
-    """Without the library's progress bars and remarks among a test run's lines."""
+    """Silence the library's progress bars and messages."""
     were_on, level = library.is_progress_bar_enabled(), library.logging.get_verbosity()
     library.disable_progress_bars()
     library.logging.set_verbosity_error()
@@ -208,7 +212,7 @@ def _user_errors(argument: str, place: str) -> Iterator[None]:
         if not Path(place).expanduser().is_dir() and (reason := unreachable(error)) is not None:
             raise RobustcheckError(
                 f"images 'hf:{argument}' could not be fetched from the Hugging Face hub ({reason}), and there is no folder "
-                f"of that name. On a machine that reaches the hub: hf download {place} --repo-type dataset --local-dir "
+                f"of that name. On a machine with access to the hub: hf download {place} --repo-type dataset --local-dir "
                 "FOLDER; then here --robustcheck-images=hf:FOLDER"
             ) from error
         raise RobustcheckError(

@@ -1,4 +1,4 @@
-"""ILSVRC 2012's validation images as people keep them: in folders by WordNet id, or all in one with the ground truth."""
+"""ILSVRC 2012's validation images: in folders by WordNet id, or all in one folder with the ground truth."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _NUMBERED = re.compile(r"ILSVRC2012_val_(\d{8})\.jpe?g", re.IGNORECASE)
 
 
 def open_imagenet(location: str, preprocessing: Preprocessing, _draw: Draw | None = None) -> ImageSet:
-    """The validation images below `location`, labelled by class of sorted WNIDs, as networks number them.
+    """Open the validation images below `location`, labelled by class of sorted WNIDs, as networks number them.
 
-    Either torchvision's layout, a folder for each WNID (some of them will do) in `val` or in the root itself,
-    or all images in one folder with the devkit's ILSVRC2012_validation_ground_truth.txt beside it.
-    RobustcheckError for anything else, with where it was looked.
+    Either torchvision's layout, a folder for each WNID (a part of them is enough) in `val` or in the root
+    itself, or all images in one folder with the devkit's ILSVRC2012_validation_ground_truth.txt beside it.
+    RobustcheckError for anything else, with the places that were searched.
     """
     root = Path(location).expanduser()
     if not location or not root.is_dir():
         raise RobustcheckError(
-            f"images 'imagenet:{location}': there is no such folder (looked from {Path.cwd()}); give the one that holds "
+            f"images 'imagenet:{location}': no such folder (in {Path.cwd()}); give the one that holds "
             "val, as in imagenet:/data/imagenet"
         )
     for folder in _FOLDERS:
@@ -41,7 +41,7 @@ def open_imagenet(location: str, preprocessing: Preprocessing, _draw: Draw | Non
                 return _by_wnid(root / folder, folders, preprocessing)
     raise RobustcheckError(
         f"{root} does not hold ImageNet's validation images: looked in {', '.join(_FOLDERS)} for folders named by WordNet "
-        "id (n01440764, ...) and for files ILSVRC2012_val_00000001.JPEG; a folder of other images is named without "
+        "id (n01440764, ...) and for files ILSVRC2012_val_00000001.JPEG; for a folder of other images leave out "
         "imagenet:"
     )
 
@@ -51,7 +51,7 @@ def _by_wnid(folder: Path, wnids: list[str], preprocessing: Preprocessing) -> Im
     strange = [name for name in wnids if name not in place]
     if strange:
         raise RobustcheckError(
-            f"{folder}: {len(strange)} of {len(wnids)} folders are no classes of ILSVRC 2012: "
+            f"{folder}: {len(strange)} of {len(wnids)} folders are not classes of ILSVRC 2012: "
             f"{unknown('WordNet id', strange[0], place)}"
         )
     listing = Listing()
@@ -67,17 +67,17 @@ def _by_wnid(folder: Path, wnids: list[str], preprocessing: Preprocessing) -> Im
 def _flat(root: Path, folder: Path, images: list[str], preprocessing: Preprocessing) -> ImageSet:
     truth = _truth(root, folder)
     numbers = {name: int(found[1]) for name in images if (found := _NUMBERED.fullmatch(name))}
-    strange = [name for name in images if name not in numbers]
-    if strange:
+    unknown_names = [name for name in images if name not in numbers]
+    if unknown_names:
         raise RobustcheckError(
-            f"{folder} holds {len(strange)} images that the ground truth can't label, such as {printable(strange[0])!r}: "
-            "those of the challenge are called ILSVRC2012_val_00000001.JPEG and so on"
+            f"{folder} holds {len(unknown_names)} images that the ground truth has no label for, such as {printable(unknown_names[0])!r}: "
+            "the challenge's are called ILSVRC2012_val_00000001.JPEG and so on"
         )
     classes, labels = class_of_challenge_id(), []
     for name, number in numbers.items():
         if not 1 <= number <= len(truth):
             raise RobustcheckError(
-                f"{name} has no line in the ground truth, which has {len(truth)}; is it cut off? Copy it again"
+                f"{name} must have a line in the ground truth, which has {len(truth)}: if it is truncated, copy it again"
             )
         labels.append(int(classes[truth[number - 1] - 1]))
     return image_set(
@@ -86,19 +86,19 @@ def _flat(root: Path, folder: Path, images: list[str], preprocessing: Preprocess
 
 
 def _truth(root: Path, folder: Path) -> list[int]:
-    """The ILSVRC2012_ID, 1 to 1000, of each validation image."""
+    """Return the ILSVRC2012_ID, 1 to 1000, of each validation image."""
     places = [base / inner / _TRUTH for base in (root, folder, root.parent) for inner in _TRUTH_FOLDERS]
     path = next((place for place in places if place.is_file()), None)
     if path is None:
         raise RobustcheckError(
-            f"{folder} holds ImageNet's validation images in one folder, and their labels are missing: put {_TRUTH} of "
+            f"{folder} holds ImageNet's validation images in one folder, without their labels: put {_TRUTH} of "
             f"the development kit into {root} (looked also in {', '.join(_TRUTH_FOLDERS[1:])} below it)"
         )
     numbers = []
     for line, text in enumerate(path.read_text("ascii", errors="replace").splitlines(), 1):
         if not text.strip().isdecimal() or not 1 <= int(text) <= len(sorted_wnids()):
             raise RobustcheckError(
-                f"{path}, line {line}: a class is a number from 1 to 1000, got {text[:40]!r}"
+                f"{path}, line {line}: a class must be an integer from 1 to 1000, got {text[:40]!r}"
             )
         numbers.append(int(text))
     return numbers

@@ -11,7 +11,7 @@ from robustcheck.errors import RobustcheckError
 from robustcheck.images.decoding import printable
 from robustcheck.images.image_set import ImageSet
 from robustcheck.images.source import Source
-from robustcheck.images.sources.columns import LABELS, Spec, as_labels, column
+from robustcheck.images.sources.columns import LABELS, TableSpec, as_labels, column
 from robustcheck.images.subset import Draw
 from robustcheck.models.preprocessing import Preprocessing
 from robustcheck.text import first_line, listed
@@ -21,18 +21,16 @@ _SETTINGS = ("path", "label")
 
 
 def open_manifest(location: str, preprocessing: Preprocessing, _draw: Draw | None = None) -> ImageSet:
-    """The images that a table lists, in its order; paths in it are meant from its own folder.
+    """Open the images that a table lists, in its order; paths in it are relative to its own folder.
 
     Columns are found by usual names (path, file, image; label, class, target) or named: `val.csv?path=file`.
-    Labels are class indices or class names. RobustcheckError names the file and the line of what is wrong; a
-    path that leads nowhere is a bad image, as in a folder.
+    Labels are class indices or class names. RobustcheckError names the file and the line of an error; a path
+    to nothing is a bad image, as in a folder.
     """
-    spec = Spec.read(location, _SETTINGS)
+    spec = TableSpec.read(location, _SETTINGS)
     path = Path(spec.place).expanduser()
     if not path.is_file():
-        raise RobustcheckError(
-            f"images {location!r}: there is no file {path} (looked from {Path.cwd()}); check the path"
-        )
+        raise RobustcheckError(f"images {location!r}: no file {path} (in {Path.cwd()}); check the path")
     header, rows, lines = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_text(path)
     paths_in = column(spec.settings.get("path"), _PATHS, header, what="path", where=str(path))
     if paths_in is None:
@@ -42,9 +40,7 @@ def open_manifest(location: str, preprocessing: Preprocessing, _draw: Draw | Non
         )
     labels_in = column(spec.settings.get("label"), LABELS, header, what="label", where=str(path))
     if not rows:
-        raise RobustcheckError(
-            f"{path} lists no images: there is nothing below its header; add a line for each"
-        )
+        raise RobustcheckError(f"{path} must list images, got only a header: add a line for each image")
     where = [f"{path}, line {line}" for line in lines]
     paths = _paths([row[header.index(paths_in)] for row in rows], where)
     labels, names = ([-1] * len(rows), None)
@@ -63,13 +59,13 @@ def _paths(values: Sequence[object], where: Sequence[str]) -> list[str]:
     for value, place in zip(values, where, strict=True):
         if not isinstance(value, str) or not value.strip() or "\0" in value:
             raise RobustcheckError(
-                f"{place}: the path is {value!r}; give the path of an image, from the table's folder"
+                f"{place}: path must be that of an image, from the table's folder, got {value!r}"
             )
     return [str(value) for value in values]
 
 
 def _read_text(path: Path) -> tuple[list[str], list[list[Any]], list[int]]:
-    """The header, the rows, and the line of each."""
+    """Return the header, the rows, and the line of each."""
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -77,7 +73,7 @@ def _read_text(path: Path) -> tuple[list[str], list[list[Any]], list[int]]:
             read = [(row, reader.line_num) for row in reader if row]
     except UnicodeDecodeError as error:
         raise RobustcheckError(
-            f"{path} is no UTF-8 text: byte {error.object[error.start]:#x} at {error.start}; save it as UTF-8"
+            f"{path} must be UTF-8 text, got byte {error.object[error.start]:#x} at {error.start}; save it as UTF-8"
         ) from None
     except (csv.Error, OSError) as error:
         raise RobustcheckError(f"{path} can't be read as a table: {error}; save it again as CSV") from None
@@ -87,7 +83,7 @@ def _read_text(path: Path) -> tuple[list[str], list[list[Any]], list[int]]:
     for row, line in read[1:]:
         if len(row) != len(header):
             raise RobustcheckError(
-                f"{path}, line {line}: {len(row)} cells, and the header has {len(header)} ({listed(header, 6)}); quote "
+                f"{path}, line {line} must have {len(header)} cells ({listed(header, 6)}), got {len(row)}: quote "
                 "cells that contain the delimiter"
             )
     return header, [row for row, _ in read[1:]], [line for _, line in read[1:]]

@@ -1,4 +1,4 @@
-"""Twenty labelled ImageNet photographs, read from the installed package foolbox."""
+"""Twenty labelled ImageNet photographs from the installed package foolbox."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from robustcheck.models.preprocessing import Preprocessing
 
 
 def open_sample(argument: str, preprocessing: Preprocessing, _draw: Draw | None = None) -> ImageSet:
-    """Files `imagenet_NN_LABEL.jpg`; labels are indices into the sorted WNIDs, as for torchvision and timm."""
+    """Open the files `imagenet_NN_LABEL.jpg`; labels are indices into the sorted WNIDs, as for torchvision and timm."""
     if argument:
-        raise RobustcheckError(f"images 'sample:{argument}': there is one set of sample images; write sample")
+        raise RobustcheckError(
+            f"images must be sample, got 'sample:{argument}': there is one set of sample images"
+        )
     spec = find_spec("foolbox")  # finds it without importing it
     paths = [
         path

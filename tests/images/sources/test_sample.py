@@ -39,7 +39,7 @@ def test_the_sample_networks_know_nine_in_ten(spec):
 
 
 def test_what_there_is_not_of_the_sample(uninstall):
-    with pytest.raises(RobustcheckError, match="there is one set of sample images; write sample"):
+    with pytest.raises(RobustcheckError, match="images must be sample, got 'sample:imagenet'"):
         open_images("sample:imagenet", size=32)
     uninstall("foolbox")
     with pytest.raises(

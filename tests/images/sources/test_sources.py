@@ -56,7 +56,7 @@ def test_imagenet_in_one_folder_with_the_devkits_ground_truth(write_image, tmp_p
         ([], "does not hold ImageNet's validation images: looked in val, "),
         (
             ["val/ILSVRC2012_val_00000001.JPEG"],
-            "labels are missing: put ILSVRC2012_validation_ground_truth.txt",
+            "without their labels: put ILSVRC2012_validation_ground_truth.txt",
         ),
         (
             ["val/n01440764/a.jpg", "val/n01440765/a.jpg"],
@@ -64,15 +64,15 @@ def test_imagenet_in_one_folder_with_the_devkits_ground_truth(write_image, tmp_p
         ),
         (
             ["val/ILSVRC2012_val_00000009.JPEG", "truth:1"],
-            "00000009.JPEG has no line in the ground truth, which has 1",
+            "00000009.JPEG must have a line in the ground truth, which has 1",
         ),
         (
             ["val/ILSVRC2012_val_00000001.JPEG", "truth:1\n0"],
-            "truth.txt, line 2: a class is a number from 1 to 1000, got '0'",
+            "truth.txt, line 2: a class must be an integer from 1 to 1000, got '0'",
         ),
         (
             ["val/ILSVRC2012_val_00000001.JPEG", "val/b.jpg", "truth:1"],
-            "1 images that the ground truth can't label, such as 'b",
+            "1 images that the ground truth has no label for, such as 'b",
         ),
     ],
 )
@@ -88,7 +88,7 @@ def test_what_is_not_imagenet_says_what_is_missing(write_image, tmp_path, files,
 
 def test_a_root_that_is_not_there_is_named():
     for location in ("nowhere", ""):
-        with pytest.raises(RobustcheckError, match=f"images 'imagenet:{location}': there is no such folder"):
+        with pytest.raises(RobustcheckError, match=f"images 'imagenet:{location}': no such folder"):
             open_images(f"imagenet:{location}", size=8)
     with pytest.raises(RobustcheckError, match=r"did you mean imagenet:\.\.\.\?"):
         open_images("imagnet:nowhere", size=8)
@@ -144,7 +144,7 @@ def test_parquet_is_read(listed, tmp_path):
     with pytest.raises(RobustcheckError, match=r"b.parquet can't be read as Parquet: "):
         open_images(tmp_path / "b.parquet", size=8)
     parquet.write_table(pyarrow.table({"path": ["a", None]}), tmp_path / "c.parquet")
-    with pytest.raises(RobustcheckError, match=r"c.parquet, line 2: the path is None"):
+    with pytest.raises(RobustcheckError, match=r"c.parquet, line 2: path must be .*, got None"):
         open_images(tmp_path / "c.parquet", size=8)
 
 
@@ -152,20 +152,29 @@ def test_parquet_is_read(listed, tmp_path):
     ("text", "message"),
     [
         ("", "is empty: give a header"),
-        ("path,label\n", "lists no images: there is nothing below its header"),
+        ("path,label\n", "must list images, got only a header"),
         (
             "where,label\na.png,1\n",
             "has no column of paths: its columns are where, label; call one path, or name it: ",
         ),
-        ("path,label\na.png,1\nb.png\n", "list.csv, line 3: 1 cells, and the header has 2 (path, label)"),
-        ("path,label\na.png,1\nb.png,dog\n", "line 3: label 'dog' is a name, and '1' in "),
+        ("path,label\na.png,1\nb.png\n", "list.csv, line 3 must have 2 cells (path, label), got 1"),
+        (
+            "path,label\na.png,1\nb.png,dog\n",
+            "labels must be all class indices or all class names, got 'dog' in ",
+        ),
         (
             "path,label\na.png,1\nb.png,-2\n",
-            "line 3: label '-2' is no class index: whole numbers from 0, or -1",
+            "line 3: label must be a class index, an integer >= 0, or -1 for none, got '-2'",
         ),
-        ("path,label\na.png,1.5\n", "line 2: label '1.5' is no class index"),
-        ("path,label\na.png,inf\n", "line 2: label 'inf' is no class index"),
-        ("path,label\n,1\n", "line 2: the path is ''; give the path of an image"),
+        (
+            "path,label\na.png,1.5\n",
+            "line 2: label must be a class index, an integer >= 0, or -1 for none, got '1.5'",
+        ),
+        (
+            "path,label\na.png,inf\n",
+            "line 2: label must be a class index, an integer >= 0, or -1 for none, got 'inf'",
+        ),
+        ("path,label\n,1\n", "line 2: path must be that of an image, from the table's folder, got ''"),
         ('path,label\n"a.png,1\n', "can't be read as a table: "),
     ],
 )
@@ -182,19 +191,21 @@ def test_columns_and_settings_that_are_not_there_are_named(listed):
         open_images(f"{path}?label=lable", size=8)
     with pytest.raises(RobustcheckError, match=r"unknown setting of images .*, 'pth': did you mean 'path'"):
         open_images(f"{path}?pth=x", size=8)
-    with pytest.raises(RobustcheckError, match=r"there is no file nowhere.csv"):
+    with pytest.raises(RobustcheckError, match=r"no file nowhere.csv"):
         open_images("nowhere.csv", size=8)
 
 
 def test_a_table_in_another_encoding_is_refused(tmp_path):
     (tmp_path / "a.csv").write_bytes("path\ncafé.png".encode("latin-1"))
-    with pytest.raises(RobustcheckError, match=r"a.csv is no UTF-8 text: byte 0xe9 at 8; save it as UTF-8"):
+    with pytest.raises(
+        RobustcheckError, match=r"a.csv must be UTF-8 text, got byte 0xe9 at 8; save it as UTF-8"
+    ):
         open_images(tmp_path / "a.csv", size=8)
 
 
 def test_a_path_in_a_table_that_leads_nowhere_is_a_bad_image(listed):
     images = open_images(listed("path\nin/a.png\ngone.png\n"), size=8)
-    with pytest.raises(RobustcheckError, match=r"image '.*gone.png' is not there"):
+    with pytest.raises(RobustcheckError, match=r"image '.*gone.png' does not exist"):
         pixels_of(images)
     assert images.readable().names == ("in/a.png",)
 
@@ -265,7 +276,8 @@ def test_a_picture_that_a_dataset_lacks_or_that_is_damaged_is_a_bad_image(librar
     images = open_images(f"hf:{tmp_path}/set", size=8)
     assert images.class_names == ("a", "b")
     with pytest.raises(
-        RobustcheckError, match=r"2 of 3 images .* are bad: .*example 1 cannot be decoded.*example 2 is empty"
+        RobustcheckError,
+        match=r"2 of 3 images .* are bad: .*example 1 cannot be decoded.*example 2 is missing",
     ):
         pixels_of(images)
     assert len(images.readable()) == 1
@@ -277,10 +289,10 @@ def test_a_picture_that_a_dataset_lacks_or_that_is_damaged_is_a_bad_image(librar
         ("{set}:tset", "unknown split of .*, 'tset'|unknown split of .* 'tset': did you mean 'test'"),
         ("{set}?image=label", "unknown column of .* for the image, 'label'"),
         ("{set}?label=lable", "unknown column of .* for the label, 'lable': did you mean 'label'"),
-        ("{set}?streaming=maybe", "streaming is yes or no, got 'maybe'"),
+        ("{set}?streaming=maybe", "streaming must be yes or no, got 'maybe'"),
         ("{set}?streaming=yes", "add --robustcheck-limit=N"),
         ("{set}?imge=x", "unknown setting of images .* 'imge': did you mean 'image'"),
-        (":test", "name no dataset, as hf:cifar10:test"),
+        (":test", "images must name a dataset, as in hf:cifar10:test"),
         ("{empty}", r"can't be loaded by the library datasets \(\w+: "),
     ],
 )
@@ -399,23 +411,26 @@ def test_names_serve_as_labels():
     [
         (
             [(normalize(to_tensor(PICTURES[0]), (0.5,) * 3, (0.5,) * 3), 1)],
-            "are no pixel levels: leave out the normalisation",
+            "must be pixel levels, .*: remove normalisation",
         ),
-        ([(PICTURES[0], 1, 2)], r"theirs\[0\] is a tuple of 3; give \(image, label\)"),
-        ([(PICTURES[0], [1, 2])], r"theirs\[0\]: the label is a list"),
-        ([(PICTURES[0], torch.tensor([0, 1]))], r"theirs\[0\]: the label has shape \(2,\)"),
-        ([{"picture_data": 1}], r"theirs\[0\] is a dictionary with picture_data; call the image image"),
-        ([np.zeros((4, 9, 9), np.uint8)], r"theirs\[0\] has shape \(4, 9, 9\); give \(3, H, W\)"),
-        ([np.zeros((3, 9, 9), np.int64)], r"theirs\[0\] is int64; give uint8 in 0..255"),
-        ([np.full((3, 9, 9), 1.5)], "from 1.5 to 1.5, which are no pixel levels"),
-        ([np.full((3, 9, 9), np.nan)], "which are no pixel levels"),
+        ([(PICTURES[0], 1, 2)], r"theirs\[0\] must be \(image, label\), got a tuple of 3"),
+        ([(PICTURES[0], [1, 2])], r"theirs\[0\]: the label must be a class index or a class name, got list"),
+        (
+            [(PICTURES[0], torch.tensor([0, 1]))],
+            r"theirs\[0\]: the label must be one class index, got shape \(2,\)",
+        ),
+        ([{"picture_data": 1}], r"theirs\[0\] must have the keys image and label, got picture_data"),
+        ([np.zeros((4, 9, 9), np.uint8)], r"theirs\[0\] must have shape \(3, H, W\), .*, got \(4, 9, 9\)"),
+        ([np.zeros((3, 9, 9), np.int64)], r"theirs\[0\] must be uint8 in 0..255, got int64"),
+        ([np.full((3, 9, 9), 1.5)], "must be pixel levels, got float64 from 1.5 to 1.5"),
+        ([np.full((3, 9, 9), np.nan)], "must be pixel levels"),
         (
             [(PICTURES[0], 1), (PICTURES[1], "dog")],
-            r"theirs\[1\]: label 'dog' is a name, and '1' in theirs\[0\]",
+            r"got 'dog' in theirs\[1\] and '1' in theirs\[0\]",
         ),
-        ([(PICTURES[0], -5)], r"theirs\[0\]: label '-5' is no class index"),
-        ({"a": 1}, "theirs returned dict; it is to return a folder"),
-        (7, "theirs returned int"),
+        ([(PICTURES[0], -5)], r"theirs\[0\]: label must be a class index, .*, got '-5'"),
+        ({"a": 1}, "theirs must return a folder, .*, got dict"),
+        (7, "theirs must return a folder, .*, got int"),
         ((1 / 0 for _ in range(3)), "theirs, item 0: the iterable failed with ZeroDivisionError"),
     ],
 )
@@ -439,7 +454,7 @@ def test_a_dataset_that_fails_on_an_item_has_a_bad_image_there():
 
     images = image_set_of(Failing(make), RULE, name="theirs")
     with pytest.raises(
-        RobustcheckError, match=r"image 'theirs\[2\]' could not be had from its dataset \(OSError: disk"
+        RobustcheckError, match=r"image 'theirs\[2\]' could not be read from its dataset \(OSError: disk"
     ):
         pixels_of(images)
     assert images.readable().labels.tolist() == [0, 1, 3]
