@@ -36,6 +36,15 @@ def too_few_to_tell(count: int, classes: int) -> bool:
 
 
 def chance_warning(records: Records, classes: int | None) -> str | None:
+    """Return why clean accuracy is not far enough above chance to say anything, and what to look at, or None."""
+    finding = chance_finding(records, classes)
+    return finding and (
+        f"{finding}. No other number here means anything before that is mended: look at the weights, the order of the "
+        "classes, the labels and the normalisation."
+    )
+
+
+def chance_finding(records: Records, classes: int | None) -> str | None:
     """Return why clean accuracy is not far enough above chance to say anything, or None.
 
     A model that guesses can't be robust or not; most often labels, class order or normalisation are wrong.
@@ -56,8 +65,7 @@ def chance_warning(records: Records, classes: int | None) -> str | None:
     place = "at chance" if chance > 0.05 else "hardly above chance"
     return (
         f"clean accuracy is {place}: {correct} of {count} images right, where guessing among {classes} "
-        f"classes gives {count / classes:.2g}. No other number here means anything before that is mended: look "
-        "at the weights, the order of the classes, the labels and the normalisation."
+        f"classes gives {count / classes:.2g}"
     )
 
 

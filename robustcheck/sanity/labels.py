@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robustcheck.claims.record_warnings import chance_warning, too_few_to_tell
+from robustcheck.claims.record_warnings import chance_finding, too_few_to_tell
 from robustcheck.models import Classifier
 from robustcheck.sanity.check import Failed, Skipped
 from robustcheck.sanity.subject import Subject
@@ -45,8 +45,8 @@ def clean_accuracy_is_far_above_chance(subject: Subject) -> str:
     records, classes = subject.records("x"), subject.classifier.probe()
     if too_few_to_tell(len(records), classes):
         raise Skipped(f"{len(records)} images among {classes} classes are too few to tell from chance")
-    if warning := chance_warning(records, classes):
-        raise Failed(warning.partition(". No other")[0])
+    if finding := chance_finding(records, classes):
+        raise Failed(finding)
     return f"{records.mean('accuracy', 'x'):.0%} of {len(records)} images, of {classes} classes"
 
 
