@@ -1,11 +1,17 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 
 import pytest
 from PIL import Image
 
 from tests import toys
+
+LOADED_ONCE = (
+    *("timm", "torchvision", "robustcheck.benchmark.fixture", "robustcheck.report.formats.terminal"),
+    *("robustcheck.report.pictures", "robustcheck.robustness"),
+)
 
 
 @pytest.fixture(scope="session")
@@ -38,8 +44,8 @@ def pytester(pytester, monkeypatch):
     What is first imported inside a run is forgotten after it, and torch can't be loaded twice: so what pulls it in
     is imported here.
     """
-    import timm  # noqa: F401
-    import torchvision  # noqa: F401
+    for name in LOADED_ONCE:
+        import_module(name)
 
     for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"):
         monkeypatch.delenv(name, raising=False)

@@ -8,25 +8,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import timm  # noqa: F401 - pytester forgets what is first imported inside, and torch can't be loaded twice
+from PIL import Image
 
-import robustcheck.benchmark.fixture
-import robustcheck.report.formats.terminal
-import robustcheck.robustness  # noqa: F401
 from robustcheck import evaluate
 from robustcheck.notation import parse, temporary_steps
 from robustcheck.specs import IMAGE_SOURCES, MODEL_SOURCES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-
-
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+PAGES = {path: path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))}
+TEXT = "\n".join(PAGES.values())
 
 
 def holding(language, word):
-    (block,) = [block for block in blocks(language) if word in block]
+    """The only block of code of all pages that has a word in it."""
+    (block,) = [block for block in re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL) if word in block]
     return block
 
 
@@ -99,29 +95,11 @@ def test_property_test_finds_its_bug_and_passes_without_it(pytester):
         assert len(levels) <= 2
 
 
-TOY = """
-import torch
-from robustcheck import Classifier
-
-class Net(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.randn(4, 768, generator=torch.Generator().manual_seed(0)) / 28)
-
-    def forward(self, images):
-        return images.flatten(1) @ self.weight.T
-
-def make():
-    return Classifier(Net().eval(), mean=(0.5,) * 3, std=(0.5,) * 3, input_size=16)
-"""
-
-
-def test_shards_by_rank_are_all_there_for_pytest(pytester):
+def test_shards_by_rank_are_all_there_for_pytest(pytester, monkeypatch):
     """Two processes, as torchrun starts them."""
-    from PIL import Image
-
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(pytester.path), str(ROOT)]))
     pytester.makepyfile(
-        toy=TOY,
+        toy="from tests import toys\n\n\ndef make():\n    return toys.classifier_of(toys.Linear())\n",
         shards=holding("python", "WORLD_SIZE")
         .replace('"resnet50"', '"toy:make"')
         .replace("imagenet:/data/", ""),
@@ -132,7 +110,7 @@ def test_shards_by_rank_are_all_there_for_pytest(pytester):
         noise = np.random.default_rng(index).integers(0, 256, (16, 16, 3), dtype=np.uint8)
         Image.fromarray(noise).save(pytester.path / "imagenet" / f"{index:03}.png")
     for rank, parts in ((0, 2), (1, 3)):
-        environment = {**os.environ, "RANK": str(rank), "WORLD_SIZE": "2", "PYTHONPATH": str(pytester.path)}
+        environment = {**os.environ, "RANK": str(rank), "WORLD_SIZE": "2"}
         subprocess.run([sys.executable, "shards.py"], cwd=pytester.path, env=environment, check=True)
         assert len([*(pytester.path / "records").rglob("*.parquet")]) == parts
     asked = ["--robustcheck-model=toy:make", "--robustcheck-images=imagenet", "--robustcheck-store=records"]
@@ -143,24 +121,36 @@ def test_shards_by_rank_are_all_there_for_pytest(pytester):
 
 @pytest.mark.parametrize(("kind", "sources"), [("Your model", MODEL_SOURCES), ("Your images", IMAGE_SOURCES)])
 def test_every_source_of_a_spec_is_described(kind, sources):
-    section = README.split(f"## {kind}")[1].split("\n## ")[0]
+    section = TEXT.split(f"## {kind}\n")[1].split("\n## ")[0]
     for source in sources:
         assert f"`{source.prefix or source.example}" in section
 
 
 def test_every_view_that_is_written_can_be_read():
     names = "x|Adv|PGD|JPG|Noise|Worst|foolbox:|torchattacks:|art:|autoattack"
-    written = [view for view in re.findall(rf"`((?:{names})[^`]*)`", README) if "Posterise" not in view]
+    written = [view for view in re.findall(rf"`((?:{names})[^`]*)`", TEXT) if "Posterise" not in view]
     assert len(written) > 10
     for view in written:
         if "_e" not in view:
             parse(view)
 
 
-@pytest.mark.parametrize("target", re.findall(r"\]\(#([a-z0-9-]+)\)", README))
-def test_links_within_lead_somewhere(target):
-    headings = re.findall(r"^## (.+)$", README, re.MULTILINE)
-    assert target in {heading.lower().replace(" ", "-") for heading in headings}
+@pytest.mark.parametrize(
+    ("page", "target"),
+    [
+        (page, target)
+        for page, text in PAGES.items()
+        for target in re.findall(r"\]\((?!https:)([^)\s]+)\)", text)
+    ],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_links_lead_somewhere(page, target):
+    path, _, heading = target.partition("#")
+    there = (page.parent / path).resolve() if path else page
+    assert there.exists()
+    if heading:
+        headings = re.findall(r"^#+ (.+)$", there.read_text(), re.MULTILINE)
+        assert heading in {re.sub(r"[^\w -]", "", text.lower()).replace(" ", "-") for text in headings}
 
 
 def test_what_is_shown_is_what_comes_out(pytester):

@@ -8,7 +8,6 @@ import pytest
 import torch
 from pytest_benchmark.utils import get_machine_id
 
-import robustcheck.benchmark.fixture  # noqa: F401 - imported once, as in the conftest
 from robustcheck.benchmark.device import facts_of
 
 CLOCK = """

@@ -8,7 +8,6 @@ import xml.etree.ElementTree as ET
 import pytest
 from PIL import Image
 
-import robustcheck.report.pictures  # noqa: F401 - pytester forgets what is first imported inside
 from robustcheck.records.tables import read
 
 TESTS = """
