@@ -48,7 +48,12 @@ class Objective:
         """Return the gradient of each row's loss: float32 (M, 3, H, W)."""
         total: Tensor | None = None
         for _ in range(self.samples):
-            found = torch.cat([loss_gradient(*part).values for part in self._parts(pixels)])
+            found = torch.cat(
+                [
+                    loss_gradient(self.classifier, images, labels, defence=defence).values
+                    for images, labels, defence in self._parts(pixels)
+                ]
+            )
             total = found if total is None else total.add_(found)
         assert total is not None  # noqa: S101 - there is one sample at least
         self.watch(total)
@@ -60,43 +65,30 @@ class Objective:
         with torch.no_grad():
             for _ in range(self.samples):
                 parts = [
-                    log_odds_against(labels, classifier.logits(images.float()))
-                    for classifier, images, labels in self._parts(pixels)
+                    log_odds_against(labels, self.classifier.logits(defence(images.float())))
+                    for images, labels, defence in self._parts(pixels)
                 ]
                 losses.append(torch.cat(parts))
         mean = torch.stack(losses).mean(dim=0)
         return -mean if self.targeted else mean
 
-    def _parts(self, pixels: Tensor) -> list[tuple[HasLogits, Tensor, Tensor]]:
-        """Return classifier, images and labels of one batch after the other, for one draw of the defence."""
+    def _parts(self, pixels: Tensor) -> list[tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]]:
+        """Return images, labels and defence of one batch after the other, for one draw of the defence."""
         self._draws += 1
-        drawn = mixed_seeds(self.seeds, self._draws) if self.defence is not None else ()
+        seeds = mixed_seeds(self.seeds, self._draws) if self.defence is not None else []
         images, labels = (torch.split(rows, self.batch_size) for rows in (pixels, self.labels))
         return [
-            (self._defended(drawn[at * self.batch_size : (at + 1) * self.batch_size]), image, label)
+            (image, label, self._drawn(seeds[at * self.batch_size : (at + 1) * self.batch_size]))
             for at, (image, label) in enumerate(zip(images, labels, strict=True))
         ]
 
-    def _defended(self, seeds: Sequence[int]) -> HasLogits:
-        return self.classifier if self.defence is None else Defended(self.classifier, self.defence, seeds)
+    def _drawn(self, seeds: Sequence[int]) -> Callable[[Tensor], Tensor]:
+        defence = self.defence
+        return _undefended if defence is None else lambda pixels: defence(pixels, seeds)
 
 
-@dataclass(frozen=True)
-class Defended:
-    """A classifier behind a defence that has been drawn."""
-
-    classifier: HasLogits
-    defence: DifferentiableDefence
-    seeds: Sequence[int]
-
-    @property
-    def name(self) -> str:
-        """The classifier's name."""
-        return self.classifier.name
-
-    def logits(self, pixels: Tensor) -> Tensor:
-        """Return the logits of the defended pixels."""
-        return self.classifier.logits(self.defence(pixels, self.seeds))
+def _undefended(pixels: Tensor) -> Tensor:
+    return pixels
 
 
 @dataclass(frozen=True)
