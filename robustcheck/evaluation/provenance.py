@@ -44,7 +44,7 @@ def describe(
         precision=str(Precision(precision, classifier.device)),
         network=OPTIMIZE[optimize],
         codec=Codec(made_by.settings, made_by.library),
-        labels="attacks are untargeted, against l_x, unless [label=true] or [target=...]; accuracy is against image labels",
+        labels="attacks flee from l_x unless [label=true] or [target=...]; accuracy is against image labels",
         seed=str(seed),
         versions=(
             f"robustcheck {robustcheck.__version__}",
