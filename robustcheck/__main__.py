@@ -93,12 +93,12 @@ def _list_store(folder: Path, _limit: str) -> int:
 
 
 def _verify_store(folder: Path, _limit: str) -> int:
-    from robustcheck.store.maintenance import damaged, parts_in
+    from robustcheck.store.maintenance import blocks_in, damaged
 
     bad = 0
     for bad, (_, reason) in enumerate(damaged(folder), 1):  # noqa: B007 - it is the count
         _say(reason)
-    count = sum(1 for _ in parts_in(folder))
+    count = sum(1 for _ in blocks_in(folder))
     _say(
         f"{count - bad} of {count} parts are whole"
         + (": the others are computed anew when asked for" if bad else "")

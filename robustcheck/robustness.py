@@ -33,7 +33,7 @@ from robustcheck.models import Classifier
 from robustcheck.notation import View, X, parse
 from robustcheck.records import MEASURES, Records
 from robustcheck.records.baseline import Baseline
-from robustcheck.store.stats import Stored
+from robustcheck.store.stats import CacheStats
 
 Columns = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
@@ -99,9 +99,9 @@ class Robustness:
         return self._evaluation.completed, len(self.images)
 
     @property
-    def stored(self) -> Mapping[str, Stored]:
+    def stored(self) -> Mapping[str, CacheStats]:
         """How many of the records came from the store, by study and view, second evaluations included."""
-        stored: dict[str, Stored] = {}
+        stored: dict[str, CacheStats] = {}
         for evaluation in (self._evaluation, *self._measurements.seconds):
             for name, found in evaluation.stored_by_view.items():
                 stored[name] = stored.get(name, found) | found

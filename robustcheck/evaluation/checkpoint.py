@@ -15,8 +15,8 @@ from robustcheck.evaluation.table import Table
 from robustcheck.images import Batch, ImageSet
 from robustcheck.models import Classifier, Precision
 from robustcheck.notation import View, X
-from robustcheck.store.block import Part
-from robustcheck.store.stats import Stored, now
+from robustcheck.store.block import RecordBlock
+from robustcheck.store.stats import CacheStats, now
 from robustcheck.store.store import RecordStore
 
 _TOLERANCE, _HALF_TOLERANCE = {"fp32": 1e-3}, 2e-2
@@ -63,14 +63,14 @@ class RecordCheckpoint:
         view_key: Callable[[View], str | None],
     ) -> None:
         self.store = store
-        self.loaded: dict[View, Stored] = {}
+        self.loaded: dict[View, CacheStats] = {}
         """How much came from the store."""
         self._check, self._images, self._table, self._shards = check, images, table, shards
         self._make_facts, self._make_view_key = facts, view_key
         self._device_kind = ""
         self._known_facts: Mapping[str, str] = {}
         self._view_keys: dict[View, str | None] = {}
-        self._found: tuple[Shard, list[Part]] | None = None
+        self._found: tuple[Shard, list[RecordBlock]] | None = None
         self._unsaved: defaultdict[Shard, dict[View, None]] = defaultdict(dict)
         """By shard, the views of which the table has records that the store lacks."""
 
@@ -112,7 +112,7 @@ class RecordCheckpoint:
 
     # --------------------------------------------------------------------------------------------------- reading
 
-    def blocks(self, shard: Shard, *, again: bool = False) -> list[Part]:
+    def blocks(self, shard: Shard, *, again: bool = False) -> list[RecordBlock]:
         """Return the blocks that the store has of a shard; the last that was asked for is read once.
 
         With `again` it is read again, since other processes may commit at any time.
@@ -151,8 +151,8 @@ class RecordCheckpoint:
             records.append(_cut(view, str(self.view_key(view)), block, rows, shard.start))
             missing[view] = shard.start + count
             if self.store is not None and (not self.store.began or block.computed < self.store.began):
-                loaded = Stored(len(records[-1].ids), 0, block.computed, block.computed)
-                self.loaded[view] = self.loaded.get(view, Stored()) + loaded
+                loaded = CacheStats(len(records[-1].ids), 0, block.computed, block.computed)
+                self.loaded[view] = self.loaded.get(view, CacheStats()) + loaded
         missing = {view: start for view, start in missing.items() if start < task.stop}
         return records, replace(task, missing=missing) if missing else None
 
@@ -166,7 +166,7 @@ class RecordCheckpoint:
             if best
         ]
 
-    def _longest(self, view: View, shard: Shard, ids: Sequence[str]) -> tuple[Part, int] | None:
+    def _longest(self, view: View, shard: Shard, ids: Sequence[str]) -> tuple[RecordBlock, int] | None:
         """Return the block with the most records of a view, and how many of the images `ids` it has; None for no block."""
         key = self.view_key(view)
         for block in self.blocks(shard):
@@ -189,15 +189,15 @@ class RecordCheckpoint:
 
     # --------------------------------------------------------------------------------------------------- writing
 
-    def block(self, records: ShardRecords) -> Part:
+    def block(self, records: ShardRecords) -> RecordBlock:
         """Return the block of some records, the first of a shard; views that can't be kept are left out."""
         columns = {
             key: own for view, own in records.columns.items() if (key := self.view_key(view)) is not None
         }
         key, warnings = self.shard_key(self._shards.at(records.start)), records.first_batch_warnings
-        return Part(self.config_digest, key, records.ids, columns, now(), warnings)
+        return RecordBlock(self.config_digest, key, records.ids, columns, now(), warnings)
 
-    def commit(self, block: Part) -> None:
+    def commit(self, block: RecordBlock) -> None:
         """Write a block to the store, if there is one; raises `RobustcheckError` where it can't be written."""
         if self.store is not None:
             self.store.commit(block, {**self.facts, "images": self._images.name})
@@ -235,12 +235,12 @@ class RecordCheckpoint:
                 )
 
 
-def _cut(view: View, key: str, block: Part, rows: slice, first: int) -> ShardRecords:
+def _cut(view: View, key: str, block: RecordBlock, rows: slice, first: int) -> ShardRecords:
     """Return some of the records that a block has of a view; `first` is the position of its shard's first image."""
     return ShardRecords(
         first + rows.start,
         block.ids[rows],
         {view: block.columns[key][rows]},
         is_stored=True,
-        first_batch_warnings=block.doubts,
+        first_batch_warnings=block.warnings,
     )

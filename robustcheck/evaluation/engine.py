@@ -30,8 +30,8 @@ from robustcheck.models import Classifier
 from robustcheck.notation import View, X, parse
 from robustcheck.records import Records, Rows
 from robustcheck.records.provenance import Provenance
-from robustcheck.store.block import Part
-from robustcheck.store.stats import Stored
+from robustcheck.store.block import RecordBlock
+from robustcheck.store.stats import CacheStats
 from robustcheck.store.store import RecordStore, open_store
 
 Progress = Callable[[int, int], None]
@@ -174,18 +174,18 @@ class Evaluation:
         return self.table.columns(view)
 
     @property
-    def stored(self) -> Stored:
+    def stored(self) -> CacheStats:
         """How much came from the store."""
-        return replace(sum(self.checkpoint.loaded.values(), Stored()), of=self.table.rows)
+        return replace(sum(self.checkpoint.loaded.values(), CacheStats()), of=self.table.rows)
 
     @property
-    def stored_by_view(self) -> dict[str, Stored]:
+    def stored_by_view(self) -> dict[str, CacheStats]:
         """How much came from the store, by configuration and view, to merge what several processes loaded."""
         if self.checkpoint.store is None:
             return {}
         digest, loaded = self.checkpoint.config_digest, self.checkpoint.loaded
         return {
-            f"{digest} {view}": replace(loaded.get(view, Stored()), of=self.done(view))
+            f"{digest} {view}": replace(loaded.get(view, CacheStats()), of=self.done(view))
             for view in self.table.views
         }
 
@@ -234,11 +234,11 @@ class Evaluation:
             if lacking := self.checkpoint.missing_views(kept, shard):
                 yield shard, lacking
 
-    def compute(self, views: Iterable[str | View], shard: Shard) -> Part:
+    def compute(self, views: Iterable[str | View], shard: Shard) -> RecordBlock:
         """Return the block of a shard under some views, and the clean images; nothing is recorded or kept."""
         return self.checkpoint.block(self.workload.compute(shard, map(parse, views)))
 
-    def commit(self, block: Part) -> None:
+    def commit(self, block: RecordBlock) -> None:
         """Write a block to the store, if there is one; raises `RobustcheckError` where it can't be written."""
         self.checkpoint.commit(block)
 

@@ -80,7 +80,7 @@ class Resources:
         `--cache-clear`, turned off with the cache, kept out of version control, and not there in a fresh checkout: a
         gate in CI computes what it gates, unless someone chose to carry a folder from run to run.
         """
-        from robustcheck.store.stats import written
+        from robustcheck.store.stats import timestamp
         from robustcheck.store.store import open_store
 
         named = self.settings.store
@@ -99,7 +99,7 @@ class Resources:
         if store is None:
             return None
         self._cleanup.callback(self._prune, store)
-        began = written(self.began)
+        began = timestamp(self.began)
         return replace(
             store,
             since=began if self.settings.refresh else "",

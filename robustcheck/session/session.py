@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from robustcheck.report.study import Study
     from robustcheck.robustness import Robustness
     from robustcheck.session.xdist import Worker
-    from robustcheck.store.stats import Stored
+    from robustcheck.store.stats import CacheStats
 
 KEY = pytest.StashKey["Session"]()
 
@@ -93,7 +93,7 @@ class Session:
         """The last test has run."""
         self._command_line, self._date = command_line, utc_time(time.time())
         self._studies_of_workers: list[Study] = []
-        self._stored_by_workers: list[Mapping[str, Stored]] = []
+        self._stored_by_workers: list[Mapping[str, CacheStats]] = []
         self._panels: dict[int, tuple[Panel, ...]] = {}
 
     @property
@@ -121,22 +121,22 @@ class Session:
             for robustness in made
         ]
 
-    def stored_by_view(self) -> dict[str, Stored]:
+    def stored_by_view(self) -> dict[str, CacheStats]:
         """Return how many of the records came from the store, by study and view, here and in workers."""
-        merged: dict[str, Stored] = {}
+        merged: dict[str, CacheStats] = {}
         for taken in [*(robustness.stored for robustness in self.evaluations), *self._stored_by_workers]:
             for name, stored in taken.items():
                 merged[name] = merged.get(name, stored) | stored
         return merged
 
-    def stored(self) -> Stored | None:
+    def stored(self) -> CacheStats | None:
         """Return how many of the records came from the store; None if none did."""
         taken = self.stored_by_view().values()
         if not any(each.records for each in taken):
             return None
-        from robustcheck.store.stats import Stored
+        from robustcheck.store.stats import CacheStats
 
-        return sum(taken, Stored())
+        return sum(taken, CacheStats())
 
     def finished(self) -> FinishedRun:
         """Return all there is to report, with the results of the workers."""
@@ -156,7 +156,7 @@ class Session:
         )
 
     def add_worker(
-        self, studies: Sequence[Study], stored: Mapping[str, Stored], messages: Iterable[str]
+        self, studies: Sequence[Study], stored: Mapping[str, CacheStats], messages: Iterable[str]
     ) -> None:
         """Add the results of a worker of pytest-xdist."""
         self._studies_of_workers += studies

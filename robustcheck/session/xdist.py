@@ -103,10 +103,10 @@ class Controller:
             self._session.add_worker([], {}, sent["messages"])
             return
         from robustcheck.report.study import Study
-        from robustcheck.store.stats import Stored
+        from robustcheck.store.stats import CacheStats
 
         studies = [Study.from_plain(plain) for plain in sent["studies"]]
-        stored = {name: Stored(*plain) for name, plain in sent["stored"].items()}
+        stored = {name: CacheStats(*plain) for name, plain in sent["stored"].items()}
         self._session.add_worker(studies, stored, sent["messages"])
 
 

@@ -1,8 +1,8 @@
-"""A part: what was measured of the first images of one shard under some views, as a value and as a Parquet file.
+"""A block of records: what was measured of the first images of one shard under some views, as a value and as a Parquet file.
 
 The file has a row per image and view, with the columns of `robustcheck.records`, exact to the bit, so that other
 tools can read it. Its metadata holds a header as JSON under the key `robustcheck`, and in it a digest over all
-else: whatever was damaged is found when the part is read.
+else: whatever was damaged is found when the block is read.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from robustcheck.records.parquet import Table, Texts, from_parquet, to_parquet
 from robustcheck.records.table import ROW
 
 FORMAT = 1
-"""The version of the records in a part, and of what they mean. One of another version is refused by name."""
+"""The version of the records in a block, and of what they mean. One of another version is refused by name."""
 
 
-class BadPart(RobustcheckError):  # noqa: N818 - it says what is bad
-    """A part that can't be used: damaged, or of another version."""
+class DamagedBlock(RobustcheckError):  # noqa: N818 - it says what is bad
+    """A block that can't be used: damaged, or of another version."""
 
 
 @dataclass(frozen=True)
-class Part:
+class RecordBlock:
     """What was measured of the first images of a shard under some views."""
 
-    study: str
+    config_digest: str
     """The digest of all that the numbers depend on, but for images and views; see `robustcheck.evaluation.cache_keys`."""
-    slot: str
+    shard_key: str
     """The digest of the shard's place in the order, and of its images' names and labels."""
     ids: tuple[str, ...]
     """The images that were measured, in order: the hashes of their pixels."""
@@ -42,14 +42,14 @@ class Part:
     """By view key: the rows of `robustcheck.records`, one per image of `ids`."""
     computed: str
     """When, in UTC: 2026-11-24T19:30:00Z."""
-    doubts: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     """The warnings that the first batch gave, for whoever takes its records from the store."""
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def to_bytes(self) -> bytes:
-        """Return the part as a Parquet file; needs pyarrow."""
+        """Return the block as a Parquet file; needs pyarrow."""
         views, count = list(self.columns), len(self.ids)
         rows = np.concatenate(list(self.columns.values()))
         columns: dict[str, Column | Texts] = {
@@ -60,32 +60,34 @@ class Part:
         return to_parquet(columns, self.header)
 
     @classmethod
-    def from_bytes(cls, data: bytes, name: str = "part") -> Part:
-        """Return the part of a file made by `to_bytes`.
+    def from_bytes(cls, data: bytes, name: str = "record block") -> RecordBlock:
+        """Return the block of a file made by `to_bytes`.
 
-        Raises `BadPart`, naming it by `name`, where it is damaged or of another version.
+        Raises `DamagedBlock`, naming it by `name`, where it is damaged or of another version.
         """
         try:
             table = from_parquet(data)
             written = table.header["format"]
-            part = _part(table) if written == FORMAT else None
+            block = _block(table) if written == FORMAT else None
         except (KeyError, TypeError, ValueError) as error:
-            raise BadPart(f"{name} is damaged: {error}") from None
-        if part is None:
-            raise BadPart(f"{name} holds records of version {written}, and this robustcheck reads {FORMAT}")
-        if part.header["digest"] != table.header.get("digest"):
-            raise BadPart(f"{name} is damaged: its checksum is not that of what it holds")
-        return part
+            raise DamagedBlock(f"{name} is damaged: {error}") from None
+        if block is None:
+            raise DamagedBlock(
+                f"{name} holds records of version {written}, and this robustcheck reads {FORMAT}"
+            )
+        if block.header["digest"] != table.header.get("digest"):
+            raise DamagedBlock(f"{name} is damaged: its checksum is not that of what it holds")
+        return block
 
     @property
     def header(self) -> dict[str, Any]:
         """What the file says of itself, with a digest over that and all that it holds."""
         header = {
             "format": FORMAT,
-            "study": self.study,
-            "slot": self.slot,
+            "study": self.config_digest,
+            "slot": self.shard_key,
             "computed": self.computed,
-            "doubts": list(self.doubts),
+            "doubts": list(self.warnings),
             "images": len(self.ids),
             "views": list(self.columns),
         }
@@ -96,7 +98,7 @@ class Part:
         return {**header, "digest": digest.hexdigest()}
 
 
-def _part(table: Table) -> Part:
+def _block(table: Table) -> RecordBlock:
     header, ids = table.header, table.texts["id"]
     views, count = header["views"], header["images"]
     columns = {name: table.numbers[name] for name in COLUMNS}
@@ -104,7 +106,7 @@ def _part(table: Table) -> Part:
         if values.dtype != ROW[name] or len(values) != len(views) * count:
             raise ValueError(f"the column {name} is not one of {count} images under {len(views)} views")
     rows = as_rows(columns)
-    return Part(
+    return RecordBlock(
         header["study"],
         header["slot"],
         tuple(ids.known[code] for code in ids.codes[:count]),

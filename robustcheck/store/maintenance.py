@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from robustcheck.records.parquet import PARQUET
-from robustcheck.store.block import FORMAT, BadPart
-from robustcheck.store.store import FACTS, read_part
+from robustcheck.store.block import FORMAT, DamagedBlock
+from robustcheck.store.store import FACTS, read_block
 
 _LEFT_BEHIND = 3600.0
 """Seconds after which a file that was being written is one that a killed process left."""
@@ -50,10 +50,10 @@ def studies(folder: Path) -> list[StudyInStore]:
 
 def damaged(folder: Path) -> Iterator[tuple[Path, str]]:
     """Read every part of a store, and yield those that can't be used, with the reason."""
-    for path in parts_in(folder):
+    for path in blocks_in(folder):
         try:
-            read_part(path)
-        except (BadPart, OSError) as error:  # noqa: PERF203 - each file has a fault of its own
+            read_block(path)
+        except (DamagedBlock, OSError) as error:  # noqa: PERF203 - each file has a fault of its own
             yield path, str(error)
 
 
@@ -66,7 +66,7 @@ def prune(folder: Path, limit: int) -> tuple[int, int]:
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > _LEFT_BEHIND:
                 path.unlink()
-    stats = {path: stat for path in parts_in(folder) if (stat := _stat(path))}
+    stats = {path: stat for path in blocks_in(folder) if (stat := _stat(path))}
     total = sum(stat.st_size for stat in stats.values())
     count = freed = 0
     for path, stat in sorted(stats.items(), key=lambda pair: pair[1].st_mtime):
@@ -79,7 +79,7 @@ def prune(folder: Path, limit: int) -> tuple[int, int]:
     return count, freed
 
 
-def parts_in(folder: Path) -> Iterator[Path]:
+def blocks_in(folder: Path) -> Iterator[Path]:
     """Yield the files of all parts of a store."""
     for study in _folders(folder):
         yield from sorted(study.glob(f"??/*{PARQUET}"))

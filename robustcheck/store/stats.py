@@ -9,7 +9,7 @@ from robustcheck.system import utc_time
 
 
 @dataclass(frozen=True)
-class Stored:
+class CacheStats:
     """What evaluations took from their store."""
 
     records: int = 0
@@ -20,11 +20,11 @@ class Stored:
     last: str = ""
     """When the oldest and the newest of those from the store were computed, in UTC."""
 
-    def __add__(self, other: Stored) -> Stored:
+    def __add__(self, other: CacheStats) -> CacheStats:
         first = min(filter(None, (self.first, other.first)), default="")
-        return Stored(self.records + other.records, self.of + other.of, first, max(self.last, other.last))
+        return CacheStats(self.records + other.records, self.of + other.of, first, max(self.last, other.last))
 
-    def __or__(self, other: Stored) -> Stored:
+    def __or__(self, other: CacheStats) -> CacheStats:
         """Return what two processes took of the same."""
         both = self + other
         return replace(both, records=max(self.records, other.records), of=max(self.of, other.of))
@@ -40,10 +40,10 @@ class Stored:
 
 
 def now() -> str:
-    """Return the time in UTC, as in `Part.computed`."""
-    return written(time.time())
+    """Return the time in UTC, as in `RecordBlock.computed`."""
+    return timestamp(time.time())
 
 
-def written(seconds: float) -> str:
-    """Return a time, in seconds since 1970, as in `Part.computed`."""
+def timestamp(seconds: float) -> str:
+    """Return a time, in seconds since 1970, as in `RecordBlock.computed`."""
     return utc_time(seconds, "%Y-%m-%dT%H:%M:%S.%fZ")

@@ -12,7 +12,7 @@ same part twice is there once.
 
     for shard, views in evaluation.missing(views):    # what the store lacks, shard by shard
         part = evaluation.compute(views, shard)       # anywhere: the same classifier, images, seed and order
-        data = part.to_bytes()                        # and Part.from_bytes(data), to send it
+        data = part.to_bytes()                        # and RecordBlock.from_bytes(data), to send it
         evaluation.commit(part)                       # by one or by all; idempotent
     evaluation.run(views)                             # then reads all of it, and computes what is still missing
 
@@ -36,7 +36,7 @@ from pathlib import Path
 from robustcheck.atomic_io import write_whole
 from robustcheck.errors import RobustcheckError, RobustnessWarning
 from robustcheck.records.parquet import PARQUET, require_pyarrow
-from robustcheck.store.block import BadPart, Part
+from robustcheck.store.block import DamagedBlock, RecordBlock
 
 FACTS = "study.json"
 
@@ -51,7 +51,7 @@ class RecordStore:
 
     folder: Path
     since: str = ""
-    """Parts that were computed before it are not taken, and are replaced: a time as in `Part.computed`."""
+    """Parts that were computed before it are not taken, and are replaced: a time as in `RecordBlock.computed`."""
     began: str = ""
     """When the run began: what one of its processes has computed since is not said to come from the store."""
     say: Callable[[str], None] = _warn
@@ -64,44 +64,44 @@ class RecordStore:
         """Return the same store for other processes, by its absolute path."""
         return RecordStore(self.folder.resolve(), since=self.since, began=self.began)
 
-    def find(self, study: str, slot: str) -> list[Part]:
+    def find(self, study: str, slot: str) -> list[RecordBlock]:
         """Return the parts of a shard, those of the most images first; one that can't be used is said and taken away."""
         found = (self._read(path) for path in self._paths(study, slot))
         parts = [part for part in found if part is not None and part.computed >= self.since]
         return sorted(parts, key=len, reverse=True)
 
-    def commit(self, part: Part, facts: Mapping[str, str]) -> Path:
+    def commit(self, part: RecordBlock, facts: Mapping[str, str]) -> Path:
         """Write a part, unless it is there; `facts` are what its study's digest is of. Return its path.
 
         Parts that it makes superfluous, of the same images and views but fewer, are taken away. Raises
         `RobustcheckError` where it can't be written.
         """
-        about = self.folder / part.study / FACTS
+        about = self.folder / part.config_digest / FACTS
         if not about.is_file():
             write_whole(about, json.dumps(dict(facts), indent=1) + "\n")
-        path = self._folder(part.study, part.slot) / _name(part)
+        path = self._folder(part.config_digest, part.shard_key) / _name(part)
         if not path.is_file() or self.since:
             write_whole(path, part.to_bytes())
-            for other in [*self._paths(part.study, part.slot)]:
+            for other in [*self._paths(part.config_digest, part.shard_key)]:
                 if other != path and _count(other) <= len(part):
                     self._drop_if_covered(other, part)
         return path
 
-    def _drop_if_covered(self, path: Path, part: Part) -> None:
+    def _drop_if_covered(self, path: Path, part: RecordBlock) -> None:
         old = self._read(path)
         if old is not None and old.columns.keys() <= part.columns.keys() and old.ids == part.ids[: len(old)]:
             with suppress(OSError):
                 path.unlink()
 
-    def _read(self, path: Path) -> Part | None:
+    def _read(self, path: Path) -> RecordBlock | None:
         try:
-            part = read_part(path)
+            part = read_block(path)
         except FileNotFoundError:  # another process has put a larger one in its place
             return None
         except OSError as error:
             self.say(f"the record store passes over {path}: {error.strerror or error}")
             return None
-        except BadPart as error:
+        except DamagedBlock as error:
             self.say(f"{error}: what it held is computed anew")
             with suppress(OSError):
                 path.unlink()
@@ -140,17 +140,17 @@ def open_store(where: RecordStore | Path | str | None) -> RecordStore | None:
     return RecordStore(folder)
 
 
-def read_part(path: Path) -> Part:
-    """Return the part of a file; raises `BadPart` where it is damaged, of another version, or not what its name says."""
-    part = Part.from_bytes(path.read_bytes(), str(path))
-    if path.name != _name(part) or path.parts[-3:-1] != (part.study, part.slot[:2]):
-        raise BadPart(f"{path} is not the part that its name says")
+def read_block(path: Path) -> RecordBlock:
+    """Return the part of a file; raises `DamagedBlock` where it is damaged, of another version, or not what its name says."""
+    part = RecordBlock.from_bytes(path.read_bytes(), str(path))
+    if path.name != _name(part) or path.parts[-3:-1] != (part.config_digest, part.shard_key[:2]):
+        raise DamagedBlock(f"{path} is not the part that its name says")
     return part
 
 
-def _name(part: Part) -> str:
+def _name(part: RecordBlock) -> str:
     digest = hashlib.blake2b(json.dumps([part.ids, sorted(part.columns)]).encode(), digest_size=8)
-    return f"{part.slot}-{len(part)}-{digest.hexdigest()}{PARQUET}"
+    return f"{part.shard_key}-{len(part)}-{digest.hexdigest()}{PARQUET}"
 
 
 def _count(path: Path) -> int:

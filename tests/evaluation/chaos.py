@@ -32,7 +32,7 @@ from torch import nn
 from robustcheck import Classifier, ImageSet, jpeg
 from robustcheck.evaluation import Evaluation, RunConfig
 from robustcheck.records import COLUMNS
-from robustcheck.store.maintenance import damaged, parts_in
+from robustcheck.store.maintenance import blocks_in, damaged
 from robustcheck.store.store import RecordStore
 
 IMAGES, BATCH, SHARD = 48, 4, 8
@@ -174,7 +174,7 @@ def by_another_process(folder: Path, log: Path, seconds: float, chance: random.R
 
 def by_damage(folder: Path, log: Path, _seconds: float, chance: random.Random) -> None:
     os.waitpid(start(lambda: run(folder, log)), 0)
-    path = chance.choice(list(parts_in(folder)))
+    path = chance.choice(list(blocks_in(folder)))
     data = bytearray(path.read_bytes())
     for _ in range(20):
         data[chance.randrange(len(data))] = chance.randrange(256)

@@ -7,7 +7,7 @@ from robustcheck import RobustcheckError
 from robustcheck.evaluation import Evaluation, RunConfig
 from robustcheck.evaluation.shards import Place, ShardRecords
 from robustcheck.records import COLUMNS
-from robustcheck.store.maintenance import parts_in
+from robustcheck.store.maintenance import blocks_in
 from robustcheck.store.store import RecordStore
 
 VIEWS = ["x", "Adv_5", "JPG(Adv_5)", "Noise_3"]
@@ -80,7 +80,7 @@ def test_shards_in_any_order_give_the_same_records_and_one_block_each(
     evaluation.run(VIEWS)
     assert_same(evaluation.records, alone)
     assert told == [(13, 13)]  # the first shard came last
-    assert len([*parts_in(tmp_path)]) == 4
+    assert len([*blocks_in(tmp_path)]) == 4
     again = evaluation_of(toy_classifier, toy_images, store=store)
     again.run(VIEWS)
     assert again.stored.records == 4 * 13

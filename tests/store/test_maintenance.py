@@ -18,7 +18,7 @@ def folder(tmp_path, toy_classifier, toy_images):
     made = set()
     for seed in (0, 1):
         evaluate(toy_classifier, toy_images, ["Noise_3"], seed=seed, store=tmp_path / "store")
-        (new,) = {*store_care.parts_in(tmp_path / "store")} - made
+        (new,) = {*store_care.blocks_in(tmp_path / "store")} - made
         os.utime(new, (1000 + seed, 1000 + seed))
         made.add(new)
     return tmp_path / "store"
@@ -40,7 +40,7 @@ def test_list_names_what_the_records_are_of(folder, capsys):
     assert "seed       1" in out
     assert "images     arrays" in out
     assert (
-        f"2 studies, 2 parts, {sum(p.stat().st_size for p in store_care.parts_in(folder)) / 1000:.0f} kB"
+        f"2 studies, 2 parts, {sum(p.stat().st_size for p in store_care.blocks_in(folder)) / 1000:.0f} kB"
         in out
     )
 
@@ -53,7 +53,7 @@ def test_list_says_which_records_are_of_another_version(folder, capsys, monkeypa
 
 def test_verify_names_a_damaged_part_and_one_of_another_version(folder, capsys, monkeypatch):
     assert told(capsys, "verify", folder) == (0, "2 of 2 parts are whole\n")
-    one, other = store_care.parts_in(folder)
+    one, other = store_care.blocks_in(folder)
     data = bytearray(one.read_bytes())
     data[len(data) // 3] ^= 0x10
     one.write_bytes(data)
@@ -69,7 +69,7 @@ def test_verify_names_a_damaged_part_and_one_of_another_version(folder, capsys, 
 
 
 def test_prune_takes_what_was_not_used_for_longest(folder, capsys):
-    sizes = [path.stat().st_size for path in store_care.parts_in(folder)]
+    sizes = [path.stat().st_size for path in store_care.blocks_in(folder)]
     assert store_care.prune(folder, sum(sizes)) == (0, 0)
     count, freed = store_care.prune(folder, sum(sizes) - 1)
     assert (count, freed in sizes) == (1, True)
@@ -79,7 +79,7 @@ def test_prune_takes_what_was_not_used_for_longest(folder, capsys):
 
 
 def test_what_is_taken_counts_as_used(folder, toy_classifier, toy_images):
-    os_times = {path: path.stat().st_mtime for path in store_care.parts_in(folder)}
+    os_times = {path: path.stat().st_mtime for path in store_care.blocks_in(folder)}
     evaluate(toy_classifier, toy_images, ["Noise_3"], seed=0, store=folder)
     assert sum(path.stat().st_mtime != before for path, before in os_times.items()) == 1
     store_care.prune(folder, max(path.stat().st_size for path in os_times))
@@ -87,7 +87,7 @@ def test_what_is_taken_counts_as_used(folder, toy_classifier, toy_images):
 
 
 def test_what_a_killed_process_left_is_taken_away_once_it_is_old(folder):
-    place = next(store_care.parts_in(folder)).parent
+    place = next(store_care.blocks_in(folder)).parent
     old, young = (place / f".{name}.parquet.0a.part" for name in ("old", "young"))
     for path in (old, young):
         path.write_text("half")

@@ -11,7 +11,7 @@ from robustcheck.evaluation.shards import Shard
 from robustcheck.notation import register_defence, temporary_steps
 from robustcheck.records import COLUMNS
 from robustcheck.records.provenance import Codec, Images, Model, Provenance
-from robustcheck.store.block import BadPart, Part
+from robustcheck.store.block import DamagedBlock, RecordBlock
 from robustcheck.store.store import RecordStore
 
 VIEWS = ["x", "Adv_5", "JPG(Adv_5)", "Noise_3"]
@@ -279,8 +279,8 @@ def test_every_byte_counts(classifier, images):
         flipped = bytearray(data)
         flipped[at] ^= 0x01
         try:
-            other = Part.from_bytes(bytes(flipped))
-        except BadPart:
+            other = RecordBlock.from_bytes(bytes(flipped))
+        except DamagedBlock:
             continue
         assert other.header == part.header  # a byte that bears on nothing that is read
 
@@ -330,7 +330,7 @@ def test_computed_elsewhere_and_committed_twice(classifier, images, store):
     for shard, views in reversed(lacking):
         data = there.compute(views, shard).to_bytes()
         for _ in range(2):
-            here.commit(Part.from_bytes(data))
+            here.commit(RecordBlock.from_bytes(data))
     assert there.records.views == ()
     assert list(here.missing(VIEWS)) == []
     assert len(files(store)) == 3

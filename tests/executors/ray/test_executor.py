@@ -16,7 +16,7 @@ from robustcheck.executors.ray.executor import RayExecutor
 from robustcheck.notation import register_defence, temporary_steps
 from robustcheck.options.workers import parse_address, parse_worker_options
 from robustcheck.records import COLUMNS
-from robustcheck.store.maintenance import parts_in
+from robustcheck.store.maintenance import blocks_in
 from robustcheck.store.store import RecordStore
 
 ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
@@ -116,7 +116,7 @@ class Counting(RecordStore):
         return RecordStore(self.there or self.folder)
 
     def commit(self, part, facts):
-        self.commits[part.slot] += 1
+        self.commits[part.shard_key] += 1
         return super().commit(part, facts)
 
 
@@ -200,7 +200,7 @@ def test_workers_write_whole_shards_to_a_store_that_is_shared(writing, classifie
     assert_same(evaluation.records, run(classifier, images).records)
     assert evaluation.stored.records == 0
     assert not store.commits
-    assert len([*parts_in(store.folder)]) == 5
+    assert len([*blocks_in(store.folder)]) == 5
     warm = run(classifier, images, store=store)
     assert warm.stored.records == 4 * 148
     assert_same(warm.records, evaluation.records)
