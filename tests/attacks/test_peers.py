@@ -8,6 +8,8 @@ import torch
 
 from robustcheck.attacks import fgs, pgd
 
+pytestmark = pytest.mark.slow
+
 EPSILONS = [1, 5, 10]
 
 

@@ -10,6 +10,8 @@ from pytest_benchmark.utils import get_machine_id
 
 from robustcheck.benchmark.device import facts_of
 
+pytestmark = pytest.mark.slow
+
 CLOCK = """
 import os
 

@@ -18,6 +18,8 @@ from robustcheck.claims.regression import change
 from robustcheck.claims.sequential import MeanTest
 from robustcheck.claims.test_spec import TestSpec
 
+pytestmark = pytest.mark.slow
+
 RUNS = 1_500
 LENGTH = 1_000
 MEAN = 0.55

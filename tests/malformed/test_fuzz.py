@@ -21,6 +21,8 @@ from robustcheck.records.baseline import FOLDER, Baseline, path_of
 from robustcheck.records.csv import dumps, loads
 from robustcheck.records.provenance import Provenance
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = int(os.environ.get("ROBUSTCHECK_FUZZ", "2500"))
 FUZZ = settings(
     max_examples=EXAMPLES,

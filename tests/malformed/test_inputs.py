@@ -9,6 +9,8 @@ import pytest
 
 from tests.malformed import inputs
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory):

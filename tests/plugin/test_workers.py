@@ -7,6 +7,8 @@ from types import ModuleType
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 TESTS = """
 def test_one(robustness):
     assert robustness["Adv_20"].accuracy <= 0.5 * robustness["x"].accuracy

@@ -6,6 +6,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("xdist")
 
 COUNTED = """

@@ -9,6 +9,8 @@ from robustcheck.report.run import FinishedRun
 from robustcheck.report.study import Study
 from robustcheck.report.summary import summary_of
 
+pytestmark = pytest.mark.slow
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 QUIET = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 QUIET += ["--disable-component-update", "--disable-sync"]

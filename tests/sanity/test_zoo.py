@@ -5,6 +5,8 @@ import pytest
 from robustcheck.sanity.registry import CHECKS, examine
 from tests.sanity import zoo
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("name", zoo.ZOO)
 def test_set_up_is_flagged_by_the_check_that_should(sample_classifier, sample_images, name):

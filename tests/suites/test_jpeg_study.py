@@ -2,6 +2,8 @@
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 CI = "--robustcheck-suite=jpeg-study"
 
 

@@ -21,7 +21,7 @@ from robustcheck.store.store import RecordStore
 
 ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
 VIEWS = ["Adv_5", "JPG(Adv_5)", "Noise_3"]
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("error")]
 
 
 class Net(torch.nn.Module):
