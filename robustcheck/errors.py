@@ -1,4 +1,4 @@
-"""What a user can put right, said so that they can: what was got, what is allowed, what to do."""
+"""Errors that a user can fix: the message says what was got, what is allowed, what to do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from robustcheck.text import listed
 
 
 class RobustcheckError(ValueError):
-    """A mistake in what the user gave; the message is complete without a traceback."""
+    """A mistake in the user's input; the message is complete without a traceback."""
 
 
 class ClaimFailed(AssertionError):  # noqa: N818 - it fails a test as an assertion does
@@ -21,11 +21,11 @@ class ClaimFailed(AssertionError):  # noqa: N818 - it fails a test as an asserti
 
 
 class RobustnessWarning(UserWarning):
-    """The run goes on, but a number may not mean what it seems to mean."""
+    """The run continues, but a number may not mean what it seems to mean."""
 
 
 def unknown(kind: str, got: str, allowed: Iterable[str]) -> RobustcheckError:
-    """The error for a name that is none of `allowed`, with the nearest of them.
+    """Return the error for a name that is not in `allowed`, with the nearest match.
 
     >>> print(unknown("codec", "pilow", ["pillow", "tensor"]))
     unknown codec 'pilow': did you mean 'pillow'? Allowed: pillow, tensor

@@ -103,7 +103,7 @@ def _compiled(classifier: Classifier) -> Classifier:
                 "--robustcheck-optimize=compile, or see that a C++ compiler (on CUDA: Triton) is there"
             ) from None
 
-    return classifier.running(network)
+    return classifier.with_network(network)
 
 
 def _first_line(error: Exception) -> str:

@@ -64,7 +64,7 @@ def _places(
     if unmatched and unmatched[0] in place:
         raise RobustcheckError(
             f"{classifier.name} has several classes called {unmatched[0]!r}, and {images.name} has one: name the folders by "
-            "WordNet id (n01440764, ...), or number the labels yourself in a manifest"
+            "WordNet id (n01440764, ...), or give class indices in a table"
         )
     if unmatched:
         raise RobustcheckError(

@@ -23,7 +23,7 @@ from robustcheck.text import listed
 NO_LABEL = -1
 _BATCH_SIZE = 32
 _MOST_CHECKED = 10_000
-"""How many images are decoded, when one is bad, to name all that are."""
+"""When an image is bad, so many are checked to name all bad ones."""
 _MOST_NAMED = 10
 
 
@@ -67,7 +67,7 @@ class ImageSet:
         self.notes = tuple(notes)
         """What a report adds of how the set came about."""
         self.skipped = tuple(skipped)
-        """The images that were left out as bad, each with the reason."""
+        """The bad images that were skipped, each with the reason."""
         self._ids: list[str | None] = [None] * len(self.names)
 
     @classmethod

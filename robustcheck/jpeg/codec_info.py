@@ -1,4 +1,4 @@
-"""What a recorded result must say of the JPEG codec that made it."""
+"""The JPEG codec behind a recorded result, for reports."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ rounding rule of the codec commutes with that shift. The DCT works on tensors wi
 (8, 8, ...), so that each step is one operation on long rows.
 """
 
-# ruff: noqa: D102 - what the methods of an arithmetic do is said in `Arithmetic`
+# ruff: noqa: D102 - the methods of an arithmetic are documented in `Arithmetic`
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The checks that `roundtrip` and `differentiable` share; every error says what was got and what is allowed."""
+"""The checks that `roundtrip` and `differentiable` share; every error says what must be and what was got."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def fold_batch_norms(module: nn.Module, logits: Callable[[nn.Module], Tensor]) -
 
 
 def _can_be_folded(layer: nn.Module) -> str:
-    """Return what a layer is to folding: "convolution", "norm", or "" for any other."""
+    """Return the role of a layer in folding: "convolution", "norm", or "" for none."""
     hooks = (layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks)  # noqa: SLF001 - no public way
     if any(hooks) or hasattr(layer, "parametrizations"):
         return ""
@@ -133,7 +133,7 @@ def _rest_of(norm: nn.BatchNorm2d) -> nn.Module:
 
 
 def _rebuilt(module: nn.Module, replaced: Mapping[nn.Module, nn.Module]) -> nn.Module:
-    """Return a network with some layers replaced, sharing with the old one all that has none of them inside."""
+    """Return a network with some layers replaced; modules without any of them are shared."""
     if module in replaced:
         return replaced[module]
     own = {name: child for name, child in module._modules.items() if child is not None}  # noqa: SLF001 - see below

@@ -128,14 +128,14 @@ class Classifier:
         moved.class_count = self.class_count
         return moved
 
-    def running(self, network: Callable[[torch.Tensor], Any]) -> Classifier:
+    def with_network(self, network: Callable[[torch.Tensor], Any]) -> Classifier:
         """Return this classifier with `network` run in place of `module`: one that computes the same, such as a compiled one.
 
         `module` and `fingerprint` stay those of the original.
         """
-        twin = copy.copy(self)
-        twin._network = network  # noqa: SLF001 - it is of this class
-        return twin
+        changed = copy.copy(self)
+        changed._network = network  # noqa: SLF001 - of this class
+        return changed
 
     def folded(self) -> Classifier:
         """Return this classifier with batch normalisations folded into its convolutions, or itself where none can be.
@@ -147,10 +147,10 @@ class Classifier:
 
         def logits(network: nn.Module) -> torch.Tensor:
             with torch.no_grad():
-                return self.running(network).logits(images.float())
+                return self.with_network(network).logits(images.float())
 
         network = fold_batch_norms(self.module, logits)
-        return self if network is self.module else self.running(network)
+        return self if network is self.module else self.with_network(network)
 
     @property
     def network(self) -> Callable[[torch.Tensor], Any]:

@@ -91,7 +91,7 @@ def _refuse_paths(spec: str) -> None:
 
 
 def _refuse_mistyped(spec: str) -> None:
-    """Raise for half an import string, and for a misspelt prefix that is no module."""
+    """Raise for half an import string, and for a misspelt prefix that is not a module."""
     prefix, colon, rest = spec.partition(":")
     if not colon:
         return

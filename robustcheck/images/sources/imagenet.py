@@ -48,11 +48,11 @@ def open_imagenet(location: str, preprocessing: Preprocessing, _draw: Draw | Non
 
 def _by_wnid(folder: Path, wnids: list[str], preprocessing: Preprocessing) -> ImageSet:
     place = {wnid: index for index, wnid in enumerate(sorted_wnids())}
-    strange = [name for name in wnids if name not in place]
-    if strange:
+    others = [name for name in wnids if name not in place]
+    if others:
         raise RobustcheckError(
-            f"{folder}: {len(strange)} of {len(wnids)} folders are not classes of ILSVRC 2012: "
-            f"{unknown('WordNet id', strange[0], place)}"
+            f"{folder}: {len(others)} of {len(wnids)} folders are not classes of ILSVRC 2012: "
+            f"{unknown('WordNet id', others[0], place)}"
         )
     listing = Listing()
     labelled = [(path, place[wnid]) for wnid in wnids for path in listing.below(str(folder), wnid)]

@@ -103,7 +103,7 @@ def _imported(name: str, spec: str) -> ModuleType:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise RobustcheckError(f"model {spec!r}: importing {name} failed: {error}") from error
         raise RobustcheckError(
-            f"model {spec!r}: there is no module {error.name!r} in {Path.cwd()} or on Python's path; start pytest in "
+            f"model {spec!r}: no module {error.name!r} in {Path.cwd()} or on Python's path; start pytest in "
             "the folder that holds it, or add that folder to the ini key pythonpath"
         ) from None
     except Exception as error:

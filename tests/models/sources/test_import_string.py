@@ -128,9 +128,9 @@ def test_weights_that_do_not_fit_are_refused(tmp_path):
     [
         (
             "mynet:configured",
-            r"model 'mynet:configured': there is no module 'mynet' in .* start pytest in the folder",
+            r"model 'mynet:configured': no module 'mynet' in .* start pytest in the folder",
         ),
-        ("mynets.deeper:f", "importing mynets.deeper failed|there is no module 'mynets.deeper'"),
+        ("mynets.deeper:f", "importing mynets.deeper failed|no module 'mynets.deeper'"),
         ("needs:f", "importing needs failed: No module named 'a_package_that_is_not_there'"),
         ("broken:f", "importing broken failed: SyntaxError"),
         ("mynets:configurd", "unknown callable 'configurd': did you mean 'configured'"),
