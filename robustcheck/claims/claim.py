@@ -23,7 +23,7 @@ _ROUNDING = 1e-12
 class Claim:
     """Two expressions and how they compare; made by `compare`, by `parse_claim` or by an estimate's `>=`.
 
-    It says: the mean over the images of sum_k weight_k * measure_k stands in `relation` to `threshold`. Raises
+    It states: the mean over the images of sum_k weight_k * measure_k stands in `relation` to `threshold`. Raises
     `RobustcheckError` where that is true, or false, of every model. A quotient is claimed against a number c by
     numerator - c * denominator against 0, which is the same wherever the denominator is above 0; `guard` is
     that denominator, which a test checks.

@@ -20,7 +20,7 @@ from robustcheck.claims.columns import as_columns, comparison_fields, oriented, 
 from robustcheck.claims.expression import Linear, Quotient, Term, mean
 from robustcheck.claims.holm import family_alpha, holm
 from robustcheck.claims.policy import ClaimSettings, DecisionPolicy
-from robustcheck.claims.recovery import LEAST_TAKEN, check_denominator, ratio_bounds, refusal
+from robustcheck.claims.recovery import LEAST_TAKEN, check_quotient, ratio_bounds, refusal
 from robustcheck.claims.regression import no_regression, no_regression_early
 from robustcheck.claims.sequential import MeanTest
 from robustcheck.claims.test_spec import TestSpec
@@ -231,7 +231,8 @@ def decide_exact(claim: Claim, columns: ArrayLike, *, alpha: float = 0.05, toler
     table = as_columns(claim.terms, columns)
     if not len(table):
         raise RobustcheckError(f"{claim}: there are no images to decide it on")
-    check_denominator(claim, table)
+    if isinstance(claim.left, Quotient):
+        check_quotient(claim.left, claim.terms, table)
     spec = spec_for(claim, population=len(table), alpha=alpha, tolerance=tolerance)
     total = float(spec.scaled(oriented(claim, table)).sum())
     holds = bool(spec.relaxed.certain(len(table), total, strict=claim.strict))

@@ -1,12 +1,12 @@
-"""Recovery: whether an attack took enough for the share that came back to mean anything, and bounds of that share.
+"""Recovery: whether an attack took enough for a recovery to mean anything, and the bounds of one.
 
-Recovery divides by what the attack took. Where that is nothing but noise, the quotient is any number at all: two
-images lost, one won back, recovery 50 %. So it is refused unless both hold:
+Recovery divides by what the attack took. Where that is only noise, the quotient can be any number: two images lost,
+one won back, recovery 50 %. So it is refused unless both hold:
 
 - The images lost outnumber the images won by more than chance does: the exact sign test (McNemar) of the paired
-  outcomes, one-sided at 5 %. This is what bites on small sets: it takes at least five images lost and none won.
-- The attack took at least one percentage point. This is what bites on large sets: of 50,000 images a loss of
-  300 against 250 is significant, yet a tenth of a point, which another device or precision moves as much.
+  outcomes, one-sided at 5 %. This decides on small sets: it needs at least five images lost and none won.
+- The attack took at least one percentage point. This decides on large sets: of 50,000 images a loss of 300 against
+  250 is significant, yet a tenth of a point, as much as another device or precision may change.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from robustcheck.claims.bets import Wealth
-from robustcheck.claims.claim import Claim
 from robustcheck.claims.columns import per_image
 from robustcheck.claims.expression import Quotient, Term
 from robustcheck.claims.intervals import sign_test
@@ -31,15 +30,11 @@ if TYPE_CHECKING:
     from robustcheck.claims.test_spec import TestSpec
 
 LEAST_TAKEN = 0.01
+"""The least that an attack must take from the measure."""
 LEVEL = 0.05
+"""The level of the sign test."""
 FARTHEST = 16.0
 """A ratio beyond this is reported as unbounded."""
-
-
-def check_denominator(claim: Claim, columns: NDArray[np.float64]) -> None:
-    """Raise `RobustcheckError` with the numbers where the claim's quotient would divide by next to nothing."""
-    if isinstance(claim.left, Quotient):
-        check_quotient(claim.left, claim.terms, columns)
 
 
 def check_quotient(quotient: Quotient, terms: tuple[Term, ...], columns: NDArray[np.float64]) -> None:
@@ -48,11 +43,9 @@ def check_quotient(quotient: Quotient, terms: tuple[Term, ...], columns: NDArray
     columns: (n, len(terms)), a row per image.
     """
     taken = per_image(quotient.denominator, terms, columns)  # (n,)
-    lost, won = int((taken > 0).sum()), int((taken < 0).sum())
-    chance = sign_test(lost, won)
-    if chance <= LEVEL and taken.mean() >= LEAST_TAKEN - 1e-12:
-        return
-    raise refusal(quotient, terms, columns)
+    chance = sign_test(int((taken > 0).sum()), int((taken < 0).sum()))
+    if chance > LEVEL or taken.mean() < LEAST_TAKEN - 1e-12:
+        raise refusal(quotient, terms, columns)
 
 
 def refusal(quotient: Quotient, terms: tuple[Term, ...], columns: NDArray[np.float64]) -> RobustcheckError:

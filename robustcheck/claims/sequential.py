@@ -43,8 +43,8 @@ def test_mean(
     values: numbers, or arrays of them; read lazily, nothing after the chunk that decides. Given a `population`
     (how many numbers there are), they are drawn from it without replacement, in a random order fixed before,
     and the verdict is about the mean of all of them, exact once all were seen; without one they are independent
-    draws. "holds" is said of a false claim with probability at most `alpha`, "refuted" of a true one with at
-    most `alpha_refute`, however often the numbers were looked at. `budget` is the most numbers to read.
+    draws. A false claim "holds" with probability at most `alpha`, a true one is "refuted" with at most
+    `alpha_refute`, however often the numbers were looked at. `budget` is the most numbers to read.
     `tolerance` widens the threshold to a grey zone below it in which either answer is right.
 
     >>> test_mean([1, 1, 1, 0] * 100, 0.5, low=0, high=1).state

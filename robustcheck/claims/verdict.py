@@ -129,7 +129,7 @@ def _claim(verdict: Verdict) -> str:
 
 
 def _decimals(verdict: Verdict) -> int:
-    """One, or as many as tell the estimate from the threshold."""
+    """One, or as many as distinguish the estimate from the threshold."""
     gap = abs(100 * verdict.margin)
     return min(4, max(1, 1 - math.floor(math.log10(gap)))) if gap > _ROUNDING else 1
 

@@ -74,7 +74,7 @@ def made_claim(state="holds", text="accuracy(JPG(Adv_1)) >= 0.45", **rest):
     known = {"seen": 300, "population": 1000, "alpha": 0.05, "views": ("JPG(Adv_1)",), "attack": "blind"}
     place = {"test": "test_it.py::test_it", "file": "test_it.py", "line": 7}
     words = {
-        "comparison": "left 50.0 % (40.0 .. 60.0), right 45.0 %: 5.0 points to spare",
+        "comparison": "measured 50.0 % (40.0 .. 60.0), required >= 45.0 %: 5.0 points to spare",
         "sample": "n = 300 of 1000, alpha 0.05",
     }
     return ReportedClaim(

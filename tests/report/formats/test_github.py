@@ -27,8 +27,8 @@ def test_the_whole_summary(made):
         "| | claim | estimate | bounds | images | attack |",
         "|---|---|---|--:|--:|---|",
         *(
-            f"| {sign} | `accuracy(JPG(Adv_1)) >= 0.45` | left 50.0 % \\(40.0 .. 60.0\\), right 45.0 %: 5.0 points to "
-            f"spare | 40.0 % to 60.0 % | 300 of 1,000 | {attack} |"
+            f"| {sign} | `accuracy(JPG(Adv_1)) >= 0.45` | measured 50.0 % \\(40.0 .. 60.0\\), required \\>= 45.0 %: "
+            f"5.0 points to spare | 40.0 % to 60.0 % | 300 of 1,000 | {attack} |"
             for sign, attack in (("✅ holds", "blind"), ("❌ refuted", "blind"), ("❔ not shown", "adaptive"))
         ),
         "",
@@ -68,8 +68,8 @@ def test_annotation_is_at_the_claims_line_from_the_workspace(made):
     commands = list(error_commands(claims, Path("/w/repo/sub"), {**ON, "GITHUB_WORKSPACE": "/w/repo"}))
     assert commands == [
         (
-            "::error file=sub/test_it.py,line=7,title=REFUTED%3A a%3A 50%25%2C b%0Ac::left 50.0 %25 (40.0 .. 60.0), "
-            "right 45.0 %25: 5.0 points to spare; n = 300 of 1000, alpha 0.05%0Aa note%0Atest_it.py::test_it"
+            "::error file=sub/test_it.py,line=7,title=REFUTED%3A a%3A 50%25%2C b%0Ac::measured 50.0 %25 (40.0 .. "
+            "60.0), required >= 45.0 %25: 5.0 points to spare; n = 300 of 1000, alpha 0.05%0Aa note%0Atest_it.py::test_it"
         )
     ]
 

@@ -33,7 +33,7 @@ def test_the_whole_section(toy_classifier, toy_images):
         (study(toy_classifier, toy_images, "Noise_9", "JPG(Adv_10)", "Adv_10", "Adv_9"),),
         (
             ReportedClaim(
-                "holds", "accuracy(x) >= 0.5", "left 76.9 %, right 50.0 %", ("attack blind to JPG",)
+                "holds", "accuracy(x) >= 0.5", "measured 76.9 %, required >= 50.0 %", ("attack blind to JPG",)
             ),
         ),
         (Finding("JPEG does nothing", False, "0 %"),),
@@ -48,7 +48,7 @@ def test_the_whole_section(toy_classifier, toy_images):
         "",
         "claims",
         "  HOLDS     accuracy(x) >= 0.5",
-        "            left 76.9 %, right 50.0 %",
+        "            measured 76.9 %, required >= 50.0 %",
         "            attack blind to JPG",
         "",
         "findings of arXiv 1608.00853",
