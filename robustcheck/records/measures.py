@@ -27,7 +27,7 @@ class Measure:
     label: str = ""
     """What tables call its mean."""
     heading: str = ""
-    """What the page calls it."""
+    """What the page calls it, where it is a column of its own."""
     needs_labels: bool = False
     """NaN for an image without a label."""
     is_derived: bool = False
@@ -39,42 +39,18 @@ class Measure:
         return self.kind == "binary"
 
 
+_CLASS = "class with the largest logit; -1 where the view was not evaluated"
+_RIGHT = "1 where the prediction is the label"
+_P_TOP = "probability of the clean image's top label"
+_KEPT = "1 where the prediction is the clean image's"
+_LINF = "largest change of a sample from the clean image, in pixel levels"
 _TABLE = (
-    Measure(
-        "prediction",
-        "the class with the largest logit; -1 where the view was not evaluated",
-        kind="class",
-        range=(0, 2**31),
-    ),
-    Measure(
-        "correct",
-        "1 where the prediction is the label",
-        "accuracy",
-        kind="binary",
-        label="top-1",
-        heading="Top-1",
-        needs_labels=True,
-        is_derived=True,
-    ),
-    Measure(
-        "p_top",
-        "probability of the clean image's top label",
-        "top_probability",
-        range=(0, 1 + 1e-6),
-        label="p(top)",
-        heading="p(l_x)",
-    ),
-    Measure(
-        "kept",
-        "1 where the prediction is the clean image's",
-        "kept",
-        kind="binary",
-        label="kept",
-        heading="Kept",
-        is_derived=True,
-    ),
-    Measure("linf", "largest change of a sample from the clean image, in pixel levels", range=(0, 255)),
-    Measure("l2", "L2 norm of the change from the clean image, in pixel levels", range=(0, math.inf)),
+    Measure("prediction", _CLASS, kind="class", range=(0, 2**31)),
+    Measure("correct", _RIGHT, "accuracy", "binary", label="top-1", needs_labels=True, is_derived=True),
+    Measure("p_top", _P_TOP, "top_probability", range=(0, 1 + 1e-6), label="p(top)", heading="p(l_x)"),
+    Measure("kept", _KEPT, "kept", "binary", label="kept", is_derived=True),
+    Measure("linf", _LINF, range=(0, 255)),
+    Measure("l2", "L2 norm of that change", range=(0, math.inf)),
 )
 TABLE: Mapping[str, Measure] = {measure.column: measure for measure in _TABLE}
 """The columns of the table by name, in order."""
@@ -97,8 +73,5 @@ def default_measure(*, labelled: bool) -> str:
     >>> default_measure(labelled=True), default_measure(labelled=False)
     ('accuracy', 'kept')
     """
-    return next(
-        name
-        for name, measure in MEASURES.items()
-        if measure.binary and (labelled or not measure.needs_labels)
-    )
+    shares = (measure for measure in MEASURES.values() if measure.binary)
+    return next(measure.name for measure in shares if labelled or not measure.needs_labels)

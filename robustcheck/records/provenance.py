@@ -23,14 +23,6 @@ class Model:
         weights = f", weights {self.weights}" if self.weights else ""
         return self.name + weights + (f" ({self.origin})" if self.origin else "")
 
-    @classmethod
-    def from_text(cls, text: str) -> Model:
-        """Return the model that a header's line names."""
-        name, _, rest = text.partition(", weights ")
-        weights, _, origin = rest.partition(" (")
-        found = cls(name, weights, origin.removesuffix(")"))
-        return found if str(found) == text else cls(text)
-
 
 @dataclass(frozen=True)
 class Images:
@@ -47,24 +39,11 @@ class Images:
     @property
     def summary(self) -> str:
         """The set without what only a look at all of its pixels can tell."""
-        count = () if self.count is None else (f"{self.count} images",)
-        return ", ".join([self.name, *count, *self.notes])
+        return ", ".join([self.name, *([] if self.count is None else [f"{self.count} images"]), *self.notes])
 
     def __str__(self) -> str:
         fingerprint = f"fingerprint {self.fingerprint}" if self.fingerprint else ""
         return ", ".join(filter(None, [self.summary, fingerprint, self.duplicates]))
-
-    @classmethod
-    def from_text(cls, text: str) -> Images:
-        """Return the image set that a header's line describes."""
-        summary, _, seen = text.partition(", fingerprint ")
-        fingerprint, _, duplicates = seen.partition(", ")
-        read = re.fullmatch(r"(.*?), ([0-9]{1,15}) images(?:, (.*))?", summary, re.DOTALL)
-        if read is None:
-            return cls(text)
-        name, count, notes = read.groups()
-        found = cls(name, int(count), (notes,) if notes else (), fingerprint, duplicates)
-        return found if str(found) == text else cls(text)
 
 
 @dataclass(frozen=True)
@@ -76,13 +55,6 @@ class Codec:
 
     def __str__(self) -> str:
         return self.settings + (f", by {self.library}" if self.library else "")
-
-    @classmethod
-    def from_text(cls, text: str) -> Codec:
-        """Return the codec that a header's line names."""
-        settings, _, library = text.partition(", by ")
-        found = cls(settings, library)
-        return found if str(found) == text else cls(text)
 
 
 @dataclass(frozen=True)
@@ -137,9 +109,9 @@ class Provenance:
             raise TypeError(f"provenance must be a mapping of names to texts, got {type(lines).__name__}")
         left = {str(name): str(text) for name, text in lines.items()}
         found = cls(
-            model=Model.from_text(left.pop("model", "")),
-            images=Images.from_text(left.pop("images", "")),
-            codec=Codec.from_text(left.pop("codec", "")),
+            model=_model(left.pop("model", "")),
+            images=_images(left.pop("images", "")),
+            codec=_codec(left.pop("codec", "")),
             devices=_listed(left.pop("device", "")),
             versions=_listed(left.pop("versions", "")),
             libraries=_listed(left.pop("libraries", "")),
@@ -147,6 +119,32 @@ class Provenance:
         )
         texts = {name: left.pop(name, "") for name in ("pixels", "precision", "network", "labels", "seed")}
         return replace(found, **texts, other=tuple(left.items()))  # type: ignore[arg-type]
+
+
+# Each reads the line of text that `str` of its value gave. Any other line is kept whole, as the first field.
+
+
+def _model(text: str) -> Model:
+    name, _, rest = text.partition(", weights ")
+    weights, _, origin = rest.partition(" (")
+    found = Model(name, weights, origin.removesuffix(")"))
+    return found if str(found) == text else Model(text)
+
+
+def _images(text: str) -> Images:
+    summary, _, seen = text.partition(", fingerprint ")
+    read = re.fullmatch(r"(.*?), ([0-9]{1,15}) images(?:, (.*))?", summary, re.DOTALL)
+    if read is None:
+        return Images(text)
+    name, count, notes = read.groups()
+    fingerprint, _, duplicates = seen.partition(", ")
+    found = Images(name, int(count), (notes,) if notes else (), fingerprint, duplicates)
+    return found if str(found) == text else Images(text)
+
+
+def _codec(text: str) -> Codec:
+    settings, _, library = text.partition(", by ")
+    return Codec(settings, library) if str(Codec(settings, library)) == text else Codec(text)
 
 
 def _listed(text: str) -> tuple[str, ...]:

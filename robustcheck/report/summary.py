@@ -238,21 +238,10 @@ def _against(baseline: Baseline, records: Records) -> BaselineComparison:
 
 def _changes(baseline: Baseline, records: Records) -> Iterator[ViewChange]:
     for view, change in sorted(changes_since(baseline, records), key=lambda pair: sort_key(pair[0])):
+        low, high = change.interval.low, change.interval.high
         lost, won = (
             tuple(records.names[image] for image in images[:MOST_NAMES])
             for images in (change.lost, change.won)
         )
-        yield ViewChange(
-            view=str(view),
-            kind=view.kind,
-            old=change.old,
-            new=change.new,
-            low=change.interval.low,
-            high=change.interval.high,
-            lost=len(change.lost),
-            won=len(change.won),
-            n=change.n,
-            p=change.p,
-            lost_names=lost,
-            won_names=won,
-        )
+        numbers = (change.old, change.new, low, high, len(change.lost), len(change.won), change.n, change.p)
+        yield ViewChange(str(view), view.kind, *numbers, lost_names=lost, won_names=won)
