@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robustcheck.claims import parse_claim
+from robustcheck.claims import ClaimSettings, Decider, DecisionPolicy, parse_claim
 from robustcheck.claims.decider import decide_early, decide_exact
 from robustcheck.errors import RobustcheckError
 
@@ -190,3 +191,102 @@ class TestExact:
         claim = parse_claim("accuracy(x) >= accuracy(JPG)")
         with pytest.raises(RobustcheckError, match=r"a column for each of 2 measures, got shape \(3, 1\)"):
             decide_exact(claim, np.ones((3, 1)))
+
+
+class Measured:
+    """Measurements from a table: columns by measure and view, in a random order, and those of another seed."""
+
+    def __init__(self, n, shares, reseeded):
+        self.image_count = n
+        self.order = np.random.default_rng(0).permutation(n)
+        self.shares, self.other = shares, reseeded
+        self.evaluated = []
+
+    def sample(self, terms, shares=None):
+        position = (np.arange(self.image_count) + 0.5) / self.image_count
+        self.evaluated += [str(view) for _, view in terms]
+        return np.column_stack([position < (shares or self.shares)[str(view)] for _, view in terms]).astype(
+            float
+        )
+
+    def peek(self, terms):
+        known = all(str(view) in self.evaluated for _, view in terms)
+        return self.sample(terms) if known else None
+
+    def draws(self, terms, budget):
+        table = self.sample(terms)
+        for start in range(0, self.image_count, 64):
+            rows = self.order[start : start + 64]
+            yield rows, table[rows]
+
+    def reseeded(self, terms):
+        return 1, self.sample(terms, self.other)
+
+
+class TestDecider:
+    blind, adaptive = "accuracy(JPG(Adv_1)) >= 0.5", "accuracy(JPG(Adv_1[through=JPG])) >= 0.5"
+
+    def decider(self, n=1_000, policy=None, reseeded=None):
+        verdicts = []
+        shares = {"x": 0.76, "JPG(Adv_1)": 0.55, "JPG(Adv_1[through=JPG])": 0.3, "Noise_2": 0.5}
+        measured = Measured(n, shares, reseeded)
+        return Decider(measured, policy, lambda *verdict: verdicts.append(verdict)), measured, verdicts
+
+    @pytest.mark.parametrize("stop_early", [False, True])
+    def test_a_verdict_is_passed_on_with_its_claim(self, stop_early):
+        decider, _, verdicts = self.decider(20_000, DecisionPolicy(stop_early=stop_early))
+        claim = parse_claim("accuracy(x) >= 0.5")
+        verdict = decider.decide(claim)
+        assert verdicts == [(claim, verdict)]
+        assert (verdict.state, verdict.exact) == ("holds", not stop_early)
+
+    @pytest.mark.parametrize("stop_early", [False, True])
+    def test_the_adaptive_counterpart_decides_where_it_is_required(self, stop_early):
+        policy = DecisionPolicy(stop_early=stop_early, require_adaptive=True)
+        decider, _, verdicts = self.decider(policy=policy)
+        verdict = decider.decide(parse_claim(self.blind))
+        assert (verdict.state, verdict.claim) == ("refuted", self.adaptive)
+        assert "where the attack is blind" in verdict.notes[0]
+        assert str(verdicts[0][0]) == self.adaptive
+        assert "knows of the defence" in verdict.advice
+
+    def test_a_blind_claim_notes_what_an_adaptive_attack_leaves(self):
+        decider, measured, _ = self.decider()
+        assert "may do better" in decider.decide(parse_claim(self.blind)).notes[0]
+        measured.evaluated.append("JPG(Adv_1[through=JPG])")
+        assert "goes through it, accuracy 30.0 %" in decider.decide(parse_claim(self.blind)).notes[0]
+
+    def test_no_counterpart_is_an_error_that_says_what_would_do(self):
+        decider, measured, _ = self.decider(policy=DecisionPolicy(require_adaptive=True))
+        measured.shares = {"JPG_10(torchattacks:FGSM_2)": 0.9}
+        with pytest.raises(
+            RobustcheckError, match=r"can't go through it: .* such as PGD_2\[through=JPG_10\]"
+        ):
+            decider.decide(parse_claim("accuracy(JPG_10(torchattacks:FGSM_2)) >= 0.5"))
+
+    @pytest.mark.parametrize(("other", "warned"), [(0.49, True), (0.51, False)])
+    def test_another_seed_that_would_turn_the_verdict_is_a_warning(self, other, warned):
+        decider, _, _ = self.decider(reseeded={"Noise_2": other})
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            verdict = decider.decide(parse_claim("accuracy(Noise_2) >= 0.5"))
+        assert verdict.state == "holds"
+        assert ["--robustcheck-seed=1 it would be <refuted" in str(one.message) for one in caught] == [
+            True
+        ] * warned
+
+    @pytest.mark.parametrize("stop_early", [False, True])
+    def test_a_regression_is_paired_by_image_whatever_the_order(self, stop_early):
+        decider, measured, verdicts = self.decider(5_000, DecisionPolicy(stop_early=stop_early))
+        (term,) = parse_claim("accuracy(x) >= 0.5").terms
+        old = measured.sample([term])[:, 0]
+        verdict = decider.decide_regression(*term, old, tolerance=0.01)
+        assert (verdict.state, verdict.estimate) == ("holds", 0.0)
+        assert verdicts == [(term[1], verdict)]
+
+    def test_a_family_shares_the_alpha_of_the_policy(self):
+        decider, _, _ = self.decider(20_000, DecisionPolicy(stop_early=True, alpha=0.04))
+        claims = [(parse_claim(f"accuracy(x) >= 0.{tenths}"), ClaimSettings()) for tenths in (5, 6, 9)]
+        verdicts = decider.decide_family(claims)
+        assert [verdict.state for verdict in verdicts] == ["holds", "holds", "refuted"]
+        assert {verdict.alpha for verdict in verdicts} == {0.04}
