@@ -23,7 +23,7 @@ FOLDER = "robustcheck-baselines"
 MUST_AGREE = ("codec", "labels", "pixels", "seed")
 """Where these differ, other images or other numbers were measured. Of the codec: its settings, which decide the pixels."""
 MAY_DIFFER = ("codec", "device", "network", "precision", "versions")
-"""Where these differ, some predictions may change of themselves; it is said. Of the codec: the library."""
+"""Where these differ, some predictions may change by that alone, which reports note. Of the codec: the library."""
 _RESERVED = {
     "CON",
     "PRN",
@@ -137,7 +137,7 @@ class Baseline:
                 )
 
     def differences(self, provenance: Provenance) -> Iterator[str]:
-        """Yield what differs and may change some predictions of itself."""
+        """Yield what differs and may change some predictions by itself."""
         before, after = self.records.provenance.header(), provenance.header()
         for name in MAY_DIFFER:
             then, now = before.get(name), after.get(name)

@@ -75,11 +75,11 @@ def _wrapped(line: str) -> list[str]:
 
 
 def _image(claim: Claim, records: Records, image: int) -> str:
-    told = [_name(records, image)]
+    parts = [_name(records, image)]
     for view in claim.views:
         columns = records.columns[view]
-        told.append(f"{view} -> {columns['prediction'][image]}, p(top) {columns['p_top'][image]:.2f}")
-    return "; ".join(told)
+        parts.append(f"{view} -> {columns['prediction'][image]}, p(top) {columns['p_top'][image]:.2f}")
+    return "; ".join(parts)
 
 
 def _name(records: Records, image: int) -> str:

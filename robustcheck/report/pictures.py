@@ -58,7 +58,7 @@ def panels_of(robustness: Robustness) -> tuple[Panel, ...]:
         return ()
     try:
         looks = {look.row: look for look in robustness.look(views, rows)}
-    except (RobustcheckError, OSError):  # the images are gone with a temporary folder, say
+    except (RobustcheckError, OSError):  # the images may be gone with a temporary folder
         return ()
     names = class_namer(robustness)
     return tuple(
@@ -85,7 +85,7 @@ class ClassNames:
 
 
 def choose(records: Records, baseline: Baseline | None = None) -> Iterator[Choice]:
-    """Yield images worth a look: newly lost, given back by a defence, and by noise just as well.
+    """Yield images worth showing: newly lost, given back by a defence, and by noise just as well.
 
     They are of one attack, the first that was measured with a defence after it; those with the noise control go
     first. "Right" is by label, or without labels that the prediction is still the clean image's.

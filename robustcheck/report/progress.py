@@ -14,7 +14,7 @@ _EVERY, _EVERY_IN_LOG = 0.5, 60.0
 class Progress:
     """Called with how many images are done, and of how many; writes through `write`.
 
-    `detail` tells more of what is under way, for those whose terminal is wide enough.
+    `detail` describes what is in progress, where the terminal is wide enough for it.
     """
 
     def __init__(

@@ -44,7 +44,7 @@ def are_asked_for(settings: Settings) -> bool:
 
 
 def is_read_by_ci(add_suite_property: object) -> bool:
-    """Whether a CI system is told of the run: there is a JUnit file, or GitHub's summary or log."""
+    """Whether a CI system reads the run: there is a JUnit file, or GitHub's summary or log."""
     on_github = "GITHUB_STEP_SUMMARY" in os.environ or os.environ.get("GITHUB_ACTIONS") == "true"
     return add_suite_property is not None or on_github
 
@@ -85,10 +85,10 @@ def write_by_suffix(run: FinishedRun, path: Path) -> None:
     write_whole(path, by_suffix[path.suffix.lower()].render(summary_of(run)))
 
 
-def tell_ci(
+def write_for_ci(
     run: FinishedRun, root: Path, add_suite_property: Callable[[str, object], None] | None
 ) -> Iterator[str]:
-    """Tell the CI system: the JUnit file's suite, GitHub's summary; yield GitHub's annotations."""
+    """Write the JUnit suite's properties and GitHub's summary, and yield GitHub's annotations."""
     from robustcheck.report.summary import summary_of
 
     summary = summary_of(run, plots=False)

@@ -95,7 +95,7 @@ class Reporter:
         try:
             self._lines += writers.write(run, session.settings)
             if by_ci:
-                self._lines += writers.tell_ci(run, session.root, add_suite_property)
+                self._lines += writers.write_for_ci(run, session.root, add_suite_property)
         except RobustcheckError as error:
             self._lines.append(f"ERROR: {error}")
             return False

@@ -24,7 +24,7 @@ FORMAT = 1
 """The version of the records in a block, and of what they mean. One of another version is refused by name."""
 
 
-class DamagedBlock(RobustcheckError):  # noqa: N818 - it says what is bad
+class DamagedBlock(RobustcheckError):  # noqa: N818 - it names what is damaged
     """A block that can't be used: damaged, or of another version."""
 
 
@@ -81,7 +81,7 @@ class RecordBlock:
 
     @property
     def header(self) -> dict[str, Any]:
-        """What the file says of itself, with a digest over that and all that it holds."""
+        """What the file's metadata holds, with a digest over that and all columns."""
         header = {
             "format": FORMAT,
             "study": self.config_digest,

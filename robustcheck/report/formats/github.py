@@ -24,7 +24,7 @@ _MARKS = re.compile(r"([\\`*_{}\[\]()<>#+!|~&@$-])")
 
 
 def render(summary: Summary, *, room: int = LARGEST) -> str:
-    """Return verdicts and tables in GitHub's Markdown, of at most `room` bytes: what is too much is left out, and said."""
+    """Return verdicts and tables in GitHub's Markdown, of at most `room` bytes: what is too much is left out, with a note."""
     rest = "\n_The rest was left out: GitHub takes 1 MiB of a step._\n"
     left = room - len(rest.encode())
     kept: list[str] = []
