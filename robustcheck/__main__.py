@@ -77,18 +77,18 @@ def store(arguments: Sequence[str]) -> int:
 
 def _list_store(folder: Path, _limit: str) -> int:
     from robustcheck.byte_size import format_size
-    from robustcheck.store.maintenance import studies
+    from robustcheck.store.maintenance import stored_configs
 
-    found = studies(folder)
-    for study in found:
-        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(study.used))
-        _say(f"{study.digest[:12]}  {study.parts} parts, {format_size(study.size)}, last used {used}")
-        if not study.can_be_read:
-            _say(f"  of record version {study.version}, which this robustcheck does not read")
+    found = stored_configs(folder)
+    for config in found:
+        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(config.used))
+        _say(f"{config.digest[:12]}  {config.blocks} blocks, {format_size(config.size)}, last used {used}")
+        if not config.can_be_read:
+            _say(f"  of record version {config.version}, which this robustcheck does not read")
         for name in ("model", "weights", "images", "precision", "device", "batch size", "seed"):
-            _say(f"  {name:<11}{study.facts.get(name, 'unknown')}")
-    parts, size = sum(study.parts for study in found), sum(study.size for study in found)
-    _say(f"{len(found)} studies, {parts} parts, {format_size(size)} in {folder}")
+            _say(f"  {name:<11}{config.facts.get(name, 'unknown')}")
+    blocks, size = sum(config.blocks for config in found), sum(config.size for config in found)
+    _say(f"{len(found)} configurations, {blocks} blocks, {format_size(size)} in {folder}")
     return 0
 
 
@@ -100,8 +100,8 @@ def _verify_store(folder: Path, _limit: str) -> int:
         _say(reason)
     count = sum(1 for _ in blocks_in(folder))
     _say(
-        f"{count - bad} of {count} parts are whole"
-        + (": the others are computed anew when asked for" if bad else "")
+        f"{count - bad} of {count} blocks are whole"
+        + (": the others are computed again when needed" if bad else "")
     )
     return 1 if bad else 0
 
@@ -115,7 +115,7 @@ def _prune_store(folder: Path, limit: str) -> int:
     except ValueError as error:
         raise RobustcheckError(f"--limit={limit}: {error}") from None
     count, freed = prune(folder, size)
-    _say(f"{count} parts, {format_size(freed)}, taken away")
+    _say(f"removed {count} blocks, {format_size(freed)}")
     return 0
 
 

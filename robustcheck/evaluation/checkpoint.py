@@ -31,7 +31,7 @@ class SpotCheck:
         self._classifier, self._precision = classifier, precision
 
     def mismatch(self, stored: float, batch: Batch) -> str:
-        """Return what speaks against the store, whose p(top) for the first image of a batch is `stored`, or ""."""
+        """Return how the model differs from the store, whose p(top) for the first image of a batch is `stored`; else ""."""
         self.is_done = True
         classifier = self._classifier
         precision = Precision(self._precision, classifier.device)
@@ -40,8 +40,8 @@ class SpotCheck:
         if abs(found - stored) <= _TOLERANCE.get(self._precision, _HALF_TOLERANCE):
             return ""
         return (
-            f"{classifier.name} gives p(top) {found:.4f} for {batch.names[0]}, and the record store has {stored:.4f} from "
-            "before: the model draws at random, or it changed in a way that neither its weights nor its code show"
+            f"{classifier.name} gives p(top) {found:.4f} for {batch.names[0]}, but the record store has {stored:.4f}: the "
+            "model is random, or it changed in a way that neither its weights nor its code show"
         )
 
 
@@ -183,7 +183,7 @@ class RecordCheckpoint:
         stored = float(clean[0].columns[str(self.view_key(X))]["p_top"][row])
         if not (mismatch := self._check.mismatch(stored, task.batches[0])):
             return True
-        self.store.say(f"{mismatch}. Nothing is taken from the store, and all is computed anew")
+        self.store.warn(f"{mismatch}. Ignoring cached records and recomputing everything")
         self.store, self._found = replace(self.store, since=now()), None
         return False
 
@@ -211,7 +211,7 @@ class RecordCheckpoint:
             if block.columns:
                 self.commit(block)
         except RobustcheckError as error:
-            self.store.say(f"{error}. The run goes on without the record store")
+            self.store.warn(f"{error}. The run continues without the record store")
             self.store = None
 
     def note_computed(self, views: Iterable[View], shard: Shard) -> None:

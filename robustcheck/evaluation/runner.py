@@ -162,7 +162,7 @@ class BatchRunner:
         """Run half as many images at once from now on; raises `RobustcheckError` where that is one already."""
         if size == 1:
             raise RobustcheckError(
-                f"{self.classifier.name}: {self.classifier.device} is out of memory with one image at a time "
+                f"{self.classifier.name}: {self.classifier.device} ran out of memory with a batch of one image "
                 f"({problem}); free memory there, name another --robustcheck-device, or ask for fewer views at once"
             )
         self._limit = (size + 1) // 2
@@ -171,9 +171,9 @@ class BatchRunner:
         if not self._is_short:
             self._is_short = True
             self.diagnostics.warn(
-                f"{self.classifier.device} ran out of memory with {size} images at once, and goes on with fewer. Numbers "
-                "may differ in the last digits from those of whole batches; a smaller --robustcheck-batch-size saves the "
-                "time that this takes"
+                f"{self.classifier.device} ran out of memory with a batch of {size} images; the run continues with smaller "
+                "batches. Numbers may differ in the last digits from those of whole batches; a smaller "
+                "--robustcheck-batch-size saves the time that this takes"
             )
 
     def _sent(self, plan: Plan, batch: Batch, top_labels: Tensor | None, diagnose: bool) -> PendingBatch:
@@ -242,7 +242,7 @@ class BatchRunner:
         if len(bad):
             raise RobustcheckError(
                 f"{self.classifier.name} gave logits that are not finite for {len(bad)} of {len(predictions)} "
-                f"images of {view}, the first being {names[bad[0]]}: nothing can be said of such a model; "
+                f"images of {view}, the first being {names[bad[0]]}: such a model can't be evaluated; "
                 "look for overflow (half precision?), a division by zero, or damaged weights"
             )
 

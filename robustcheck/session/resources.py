@@ -104,7 +104,7 @@ class Resources:
             store,
             since=began if self.settings.refresh else "",
             began=began,
-            say=self.messages.setdefault,
+            warn=self.messages.setdefault,
         )
 
     def _store_of_workers(self) -> RecordStore | None:
@@ -174,5 +174,5 @@ class Resources:
         if count:
             limit = format_size(self.settings.store_limit)
             self.messages[
-                f"the record store is kept to {limit}: {count} parts, {format_size(freed)}, taken away"
+                f"the record store is limited to {limit}: removed {count} blocks, {format_size(freed)}"
             ] = None

@@ -2,7 +2,7 @@
 
 The file has a row per image and view, with the columns of `robustcheck.records`, exact to the bit, so that other
 tools can read it. Its metadata holds a header as JSON under the key `robustcheck`, and in it a digest over all
-else: whatever was damaged is found when the block is read.
+else: damage is found when the block is read.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from robustcheck.records.parquet import Table, Texts, from_parquet, to_parquet
 from robustcheck.records.table import ROW
 
 FORMAT = 1
-"""The version of the records in a block, and of what they mean. One of another version is refused by name."""
+"""The version of the records in a block, and of what they mean. Blocks of other versions are refused."""
 
 
 class DamagedBlock(RobustcheckError):  # noqa: N818 - it names what is damaged
@@ -43,7 +43,7 @@ class RecordBlock:
     computed: str
     """When, in UTC: 2026-11-24T19:30:00Z."""
     warnings: tuple[str, ...] = ()
-    """The warnings that the first batch gave, for whoever takes its records from the store."""
+    """Warnings about the first batch, repeated where its records are loaded."""
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -1,4 +1,4 @@
-"""Looking after a record store: what is in it, whether it is whole, and keeping it small."""
+"""Maintenance of a record store: what is in it, whether it is whole, and its size."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from robustcheck.records.parquet import PARQUET
 from robustcheck.store.block import FORMAT, DamagedBlock
 from robustcheck.store.store import FACTS, read_block
 
-_LEFT_BEHIND = 3600.0
-"""Seconds after which a file that was being written is one that a killed process left."""
+_ABANDONED_AFTER = 3600.0
+"""Seconds after which a file that is being written was left by a process that was killed."""
 
 
 @dataclass(frozen=True)
-class StudyInStore:
-    """One study: a classifier under some options, on any images."""
+class StoredConfig:
+    """One configuration in a store: a classifier under some options, on any images."""
 
     digest: str
     facts: dict[str, str]
     """What its numbers depend on; empty where that file is damaged."""
-    parts: int
+    blocks: int
     size: int
     """In bytes."""
     used: float
-    """When one of its parts was last written or taken: seconds since 1970."""
+    """When one of its blocks was last written or read: seconds since 1970."""
 
     @property
     def version(self) -> str:
@@ -42,14 +42,14 @@ class StudyInStore:
         return self.version == str(FORMAT)
 
 
-def studies(folder: Path) -> list[StudyInStore]:
-    """Return the studies of a store, the one that was used last first."""
-    found = [_study(path) for path in _folders(folder)]
-    return sorted((study for study in found if study.parts), key=lambda study: study.used, reverse=True)
+def stored_configs(folder: Path) -> list[StoredConfig]:
+    """Return the configurations in a store, the one that was used last first."""
+    found = [_stored_config(path) for path in _folders(folder)]
+    return sorted((config for config in found if config.blocks), key=lambda config: config.used, reverse=True)
 
 
 def damaged(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Read every part of a store, and yield those that can't be used, with the reason."""
+    """Read every block of a store, and yield the files that can't be used, with the reason."""
     for path in blocks_in(folder):
         try:
             read_block(path)
@@ -58,13 +58,13 @@ def damaged(folder: Path) -> Iterator[tuple[Path, str]]:
 
 
 def prune(folder: Path, limit: int) -> tuple[int, int]:
-    """Take away the parts that were not used for longest, until the others have at most `limit` bytes.
+    """Remove the blocks that were not used for longest, until the others have at most `limit` bytes.
 
-    Returns how many and how many bytes. What killed processes left half written goes, too.
+    Returns how many blocks and how many bytes. Files that killed processes left half written are removed, too.
     """
     for path in folder.rglob(f".*{PARQUET}.*.part"):
         with suppress(OSError):
-            if time.time() - path.stat().st_mtime > _LEFT_BEHIND:
+            if time.time() - path.stat().st_mtime > _ABANDONED_AFTER:
                 path.unlink()
     stats = {path: stat for path in blocks_in(folder) if (stat := _stat(path))}
     total = sum(stat.st_size for stat in stats.values())
@@ -80,21 +80,21 @@ def prune(folder: Path, limit: int) -> tuple[int, int]:
 
 
 def blocks_in(folder: Path) -> Iterator[Path]:
-    """Yield the files of all parts of a store."""
-    for study in _folders(folder):
-        yield from sorted(study.glob(f"??/*{PARQUET}"))
+    """Yield the files of all blocks of a store."""
+    for config in _folders(folder):
+        yield from sorted(config.glob(f"??/*{PARQUET}"))
 
 
 def _folders(folder: Path) -> Iterable[Path]:
     return sorted(path.parent for path in folder.glob(f"*/{FACTS}"))
 
 
-def _study(path: Path) -> StudyInStore:
+def _stored_config(path: Path) -> StoredConfig:
     facts: dict[str, str] = {}
     with suppress(OSError, ValueError):
         facts = {str(name): str(text) for name, text in json.loads((path / FACTS).read_text()).items()}
-    stats = [stat for part in path.glob(f"??/*{PARQUET}") if (stat := _stat(part))]
-    return StudyInStore(
+    stats = [stat for block in path.glob(f"??/*{PARQUET}") if (stat := _stat(block))]
+    return StoredConfig(
         path.name,
         facts,
         len(stats),
@@ -110,12 +110,12 @@ def _stat(path: Path) -> Any:
 
 
 def _remove_empty(folder: Path) -> None:
-    """Take away folders without parts; one in which another process is just writing stays."""
-    for study in _folders(folder):
-        for part_folder in study.glob("??"):
+    """Remove folders without blocks; one in which another process is just writing stays."""
+    for config in _folders(folder):
+        for blocks in config.glob("??"):
             with suppress(OSError):
-                part_folder.rmdir()
-        if not any(study.glob("??")):
+                blocks.rmdir()
+        if not any(config.glob("??")):
             with suppress(OSError):
-                (study / FACTS).unlink()
-                study.rmdir()
+                (config / FACTS).unlink()
+                config.rmdir()

@@ -10,7 +10,7 @@ from robustcheck.system import utc_time
 
 @dataclass(frozen=True)
 class CacheStats:
-    """What evaluations took from their store."""
+    """How many records were loaded from the store, and of how many."""
 
     records: int = 0
     """Rows: images times views."""
@@ -25,7 +25,7 @@ class CacheStats:
         return CacheStats(self.records + other.records, self.of + other.of, first, max(self.last, other.last))
 
     def __or__(self, other: CacheStats) -> CacheStats:
-        """Return what two processes took of the same."""
+        """Return what two processes loaded of the same records."""
         both = self + other
         return replace(both, records=max(self.records, other.records), of=max(self.of, other.of))
 

@@ -1,19 +1,18 @@
-"""A folder of parts: what was measured once need not be measured again, and what was measured is not lost.
+"""A folder of record blocks: what was measured once need not be measured again, and nothing measured is lost.
 
-    DIR/STUDY/study.json            what the numbers of all parts below depend on, in words
-    DIR/STUDY/ab/SLOT-COUNT-NAME.parquet    a part: COUNT images of the shard SLOT, under some views
+    DIR/CONFIG/study.json                     what the numbers of all blocks below depend on, in words
+    DIR/CONFIG/ab/SHARD-COUNT-NAME.parquet    a block: the first COUNT images of the shard SHARD, under some views
 
-STUDY and SLOT are digests (`robustcheck.evaluation.cache_keys`), NAME is one over the part's images and views. A part is
-written beside its place and renamed, so that it is there whole or not at all; who finds one there already leaves it.
-So several processes, on one machine or on a shared folder, can commit to one store at once without a lock, and the
-same part twice is there once.
+CONFIG and SHARD are digests (`robustcheck.evaluation.cache_keys`), NAME is one over the block's images and views. A
+block is written atomically, and not again if it is there. So several processes, on one machine or on a shared folder,
+can commit to one store at once without a lock, and no block is there twice.
 
-**For those who compute elsewhere** (other processes, other machines) there are four calls:
+**To compute in other processes or on other machines** there are four calls:
 
     for shard, views in evaluation.missing(views):    # what the store lacks, shard by shard
-        part = evaluation.compute(views, shard)       # anywhere: the same classifier, images, seed and order
-        data = part.to_bytes()                        # and RecordBlock.from_bytes(data), to send it
-        evaluation.commit(part)                       # by one or by all; idempotent
+        block = evaluation.compute(views, shard)      # anywhere: the same classifier, images, seed and order
+        data = block.to_bytes()                       # and RecordBlock.from_bytes(data), to send it
+        evaluation.commit(block)                      # by one or by all; idempotent
     evaluation.run(views)                             # then reads all of it, and computes what is still missing
 
 Processes of one machine share the work by locks, a shard each: `robustcheck.executors.locked`.
@@ -47,15 +46,15 @@ def _warn(text: str) -> None:
 
 @dataclass(frozen=True)
 class RecordStore:
-    """Parts in a folder, which is made when the first is committed; needs pyarrow."""
+    """Record blocks in a folder, which is made when the first is committed; needs pyarrow."""
 
     folder: Path
     since: str = ""
-    """Parts that were computed before it are not taken, and are replaced: a time as in `RecordBlock.computed`."""
+    """Blocks that were computed before it are ignored, and replaced: a time as in `RecordBlock.computed`."""
     began: str = ""
-    """When the run began: what one of its processes has computed since is not said to come from the store."""
-    say: Callable[[str], None] = _warn
-    """Told, in a line, what a user should know: a part that is damaged."""
+    """When the run began: what its own processes have computed since does not count as loaded from the store."""
+    warn: Callable[[str], None] = _warn
+    """Called with what a user should know, such as a damaged block, in a line."""
 
     def __post_init__(self) -> None:
         require_pyarrow()
@@ -64,63 +63,62 @@ class RecordStore:
         """Return the same store for other processes, by its absolute path."""
         return RecordStore(self.folder.resolve(), since=self.since, began=self.began)
 
-    def find(self, study: str, slot: str) -> list[RecordBlock]:
-        """Return the parts of a shard, those of the most images first; one that can't be used is said and taken away."""
-        found = (self._read(path) for path in self._paths(study, slot))
-        parts = [part for part in found if part is not None and part.computed >= self.since]
-        return sorted(parts, key=len, reverse=True)
+    def find(self, config_digest: str, shard_key: str) -> list[RecordBlock]:
+        """Return the blocks of a shard, those of the most images first; damaged ones are removed, with a warning."""
+        found = (self._read(path) for path in self._paths(config_digest, shard_key))
+        blocks = [block for block in found if block is not None and block.computed >= self.since]
+        return sorted(blocks, key=len, reverse=True)
 
-    def commit(self, part: RecordBlock, facts: Mapping[str, str]) -> Path:
-        """Write a part, unless it is there; `facts` are what its study's digest is of. Return its path.
+    def commit(self, block: RecordBlock, facts: Mapping[str, str]) -> Path:
+        """Write a block, unless it is there, and return its path; `facts` are what its `config_digest` is of.
 
-        Parts that it makes superfluous, of the same images and views but fewer, are taken away. Raises
-        `RobustcheckError` where it can't be written.
+        Blocks of no more images and views of the same shard are removed. Raises `RobustcheckError` where it can't be
+        written.
         """
-        about = self.folder / part.config_digest / FACTS
+        about = self.folder / block.config_digest / FACTS
         if not about.is_file():
             write_whole(about, json.dumps(dict(facts), indent=1) + "\n")
-        path = self._folder(part.config_digest, part.shard_key) / _name(part)
+        path = self._folder(block.config_digest, block.shard_key) / _name(block)
         if not path.is_file() or self.since:
-            write_whole(path, part.to_bytes())
-            for other in [*self._paths(part.config_digest, part.shard_key)]:
-                if other != path and _count(other) <= len(part):
-                    self._drop_if_covered(other, part)
+            write_whole(path, block.to_bytes())
+            for other in [*self._paths(block.config_digest, block.shard_key)]:
+                if other != path and _count(other) <= len(block):
+                    self._remove_if_covered(other, block)
         return path
 
-    def _drop_if_covered(self, path: Path, part: RecordBlock) -> None:
+    def _remove_if_covered(self, path: Path, by: RecordBlock) -> None:
         old = self._read(path)
-        if old is not None and old.columns.keys() <= part.columns.keys() and old.ids == part.ids[: len(old)]:
+        if old is not None and old.columns.keys() <= by.columns.keys() and old.ids == by.ids[: len(old)]:
             with suppress(OSError):
                 path.unlink()
 
     def _read(self, path: Path) -> RecordBlock | None:
         try:
-            part = read_block(path)
+            block = read_block(path)
         except FileNotFoundError:  # another process has put a larger one in its place
             return None
         except OSError as error:
-            self.say(f"the record store passes over {path}: {error.strerror or error}")
+            self.warn(f"the record store can't read {path} and ignores it: {error.strerror or error}")
             return None
         except DamagedBlock as error:
-            self.say(f"{error}: what it held is computed anew")
+            self.warn(f"{error}: its records are computed again")
             with suppress(OSError):
                 path.unlink()
             return None
         with suppress(OSError):
-            os.utime(path)  # it was used
-        return part
+            os.utime(path)  # pruning removes what was not used for longest
+        return block
 
-    def _folder(self, study: str, slot: str) -> Path:
-        return self.folder / study / slot[:2]
+    def _folder(self, config_digest: str, shard_key: str) -> Path:
+        return self.folder / config_digest / shard_key[:2]
 
-    def _paths(self, study: str, slot: str) -> Iterator[Path]:
-        with suppress(OSError), os.scandir(self._folder(study, slot)) as entries:
+    def _paths(self, config_digest: str, shard_key: str) -> Iterator[Path]:
+        folder = self._folder(config_digest, shard_key)
+        with suppress(OSError), os.scandir(folder) as entries:
             names = sorted(entry.name for entry in entries)
-            yield from (
-                self._folder(study, slot) / name
-                for name in names
-                if name.startswith(f"{slot}-") and name.endswith(PARQUET)
-            )
+            for name in names:
+                if name.startswith(f"{shard_key}-") and name.endswith(PARQUET):
+                    yield folder / name
 
 
 def open_store(where: RecordStore | Path | str | None) -> RecordStore | None:
@@ -141,16 +139,16 @@ def open_store(where: RecordStore | Path | str | None) -> RecordStore | None:
 
 
 def read_block(path: Path) -> RecordBlock:
-    """Return the part of a file; raises `DamagedBlock` where it is damaged, of another version, or not what its name says."""
-    part = RecordBlock.from_bytes(path.read_bytes(), str(path))
-    if path.name != _name(part) or path.parts[-3:-1] != (part.config_digest, part.shard_key[:2]):
-        raise DamagedBlock(f"{path} is not the part that its name says")
-    return part
+    """Return the block of a file; raises `DamagedBlock` where it is damaged, of another version, or misnamed."""
+    block = RecordBlock.from_bytes(path.read_bytes(), str(path))
+    if path.name != _name(block) or path.parts[-3:-1] != (block.config_digest, block.shard_key[:2]):
+        raise DamagedBlock(f"{path} is not the block that its name says")
+    return block
 
 
-def _name(part: RecordBlock) -> str:
-    digest = hashlib.blake2b(json.dumps([part.ids, sorted(part.columns)]).encode(), digest_size=8)
-    return f"{part.shard_key}-{len(part)}-{digest.hexdigest()}{PARQUET}"
+def _name(block: RecordBlock) -> str:
+    digest = hashlib.blake2b(json.dumps([block.ids, sorted(block.columns)]).encode(), digest_size=8)
+    return f"{block.shard_key}-{len(block)}-{digest.hexdigest()}{PARQUET}"
 
 
 def _count(path: Path) -> int:

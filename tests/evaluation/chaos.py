@@ -78,7 +78,7 @@ def run(folder: Path | None, log: Path, breaks: Callable[[], bool] = lambda: Fal
         classifier,
         images(),
         RunConfig(batch_size=BATCH, shard_size=SHARD),
-        store=None if folder is None else RecordStore(folder, say=said.append),
+        store=None if folder is None else RecordStore(folder, warn=said.append),
         progress=lambda done, _: os.write(out, f"done {done}\n".encode()) and None,
     )
     evaluation.run(VIEWS)

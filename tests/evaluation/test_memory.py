@@ -50,7 +50,7 @@ def test_smaller_batches_give_the_same_and_it_is_said_once(toy_images, room):
         records = evaluate(classifier, toy_images, VIEWS, batch_size=8)
     said = [str(warning.message) for warning in told if "memory" in str(warning.message)]
     assert len(said) == (room < 8)
-    assert all("cpu ran out of memory with 8 images at once" in line for line in said)
+    assert all("cpu ran out of memory with a batch of 8 images" in line for line in said)
     for view in whole.views:
         for name in ("prediction", "p_top", "l2"):
             np.testing.assert_allclose(records.column(name, view), whole.column(name, view), rtol=1e-5)
@@ -66,7 +66,9 @@ def test_no_room_for_one_is_an_error_that_says_what_to_do(toy_images):
     classifier.module.room = 0
     with (
         pytest.warns(RobustnessWarning, match="memory"),
-        pytest.raises(RobustcheckError, match=r"out of memory with one image at a time .*robustcheck-device"),
+        pytest.raises(
+            RobustcheckError, match=r"out of memory with a batch of one image .*robustcheck-device"
+        ),
     ):
         evaluate(classifier, toy_images, VIEWS)
 

@@ -164,7 +164,7 @@ def test_a_store_that_takes_nothing_more_is_said_once_and_each_computes_on(proce
 
     monkeypatch.setattr(RecordStore, "commit", full)
     evaluation = process()
-    with pytest.warns(UserWarning, match="no space left. The run goes on without the record store"):
+    with pytest.warns(UserWarning, match="no space left. The run continues without the record store"):
         evaluation.run(VIEWS)
     assert_same(evaluation.records, alone)
 

@@ -108,7 +108,7 @@ def test_twice(robustness):
 def test_the_store_is_kept_to_its_limit_and_that_is_said(repository):
     repository.makepyfile(TESTS)
     result = repository.runpytest("--robustcheck-store=kept", "--robustcheck-store-limit=1K")
-    result.stdout.fnmatch_lines(["the record store is kept to 1 kB: 1 parts, * kB, taken away"])
+    result.stdout.fnmatch_lines(["the record store is limited to 1 kB: removed 1 blocks, * kB"])
     assert not list((repository.path / "kept").rglob("*.parquet"))
     wrong = repository.runpytest("--robustcheck-store-limit=1000")
     assert wrong.ret == pytest.ExitCode.USAGE_ERROR

@@ -7,14 +7,14 @@ import pytest
 
 from robustcheck import __main__ as command_line
 from robustcheck import evaluate
-from robustcheck.store import block as part
+from robustcheck.store import block
 from robustcheck.store import maintenance as store_care
 from robustcheck.store.store import RecordStore
 
 
 @pytest.fixture
 def folder(tmp_path, toy_classifier, toy_images):
-    """A store of two studies, of seeds 0 and 1, with a part each, the first the older."""
+    """A store of two configurations, of seeds 0 and 1, with a block each, the first the older."""
     made = set()
     for seed in (0, 1):
         evaluate(toy_classifier, toy_images, ["Noise_3"], seed=seed, store=tmp_path / "store")
@@ -30,7 +30,7 @@ def told(capsys, *arguments):
 
 
 def seeds(folder):
-    return [study.facts["seed"] for study in store_care.studies(folder)]
+    return [config.facts["seed"] for config in store_care.stored_configs(folder)]
 
 
 def test_list_names_what_the_records_are_of(folder, capsys):
@@ -40,7 +40,7 @@ def test_list_names_what_the_records_are_of(folder, capsys):
     assert "seed       1" in out
     assert "images     arrays" in out
     assert (
-        f"2 studies, 2 parts, {sum(p.stat().st_size for p in store_care.blocks_in(folder)) / 1000:.0f} kB"
+        f"2 configurations, 2 blocks, {sum(p.stat().st_size for p in store_care.blocks_in(folder)) / 1000:.0f} kB"
         in out
     )
 
@@ -51,8 +51,8 @@ def test_list_says_which_records_are_of_another_version(folder, capsys, monkeypa
     assert out.count("of record version 1, which this robustcheck does not read") == 2
 
 
-def test_verify_names_a_damaged_part_and_one_of_another_version(folder, capsys, monkeypatch):
-    assert told(capsys, "verify", folder) == (0, "2 of 2 parts are whole\n")
+def test_verify_names_a_damaged_block_and_one_of_another_version(folder, capsys, monkeypatch):
+    assert told(capsys, "verify", folder) == (0, "2 of 2 blocks are whole\n")
     one, other = store_care.blocks_in(folder)
     data = bytearray(one.read_bytes())
     data[len(data) // 3] ^= 0x10
@@ -60,8 +60,8 @@ def test_verify_names_a_damaged_part_and_one_of_another_version(folder, capsys, 
     status, out = told(capsys, "verify", folder)
     assert status == 1
     assert f"{one} is damaged" in out
-    assert "1 of 2 parts are whole" in out
-    monkeypatch.setattr(part, "FORMAT", 2)
+    assert "1 of 2 blocks are whole" in out
+    monkeypatch.setattr(block, "FORMAT", 2)
     assert (
         f"{other} holds records of version 1, and this robustcheck reads 2"
         in told(capsys, "verify", folder)[1]
@@ -74,7 +74,7 @@ def test_prune_takes_what_was_not_used_for_longest(folder, capsys):
     count, freed = store_care.prune(folder, sum(sizes) - 1)
     assert (count, freed in sizes) == (1, True)
     assert seeds(folder) == ["1"]
-    assert told(capsys, "prune", folder)[1].startswith("1 parts, ")
+    assert told(capsys, "prune", folder)[1].startswith("removed 1 blocks, ")
     assert list(folder.iterdir()) == []
 
 
@@ -118,7 +118,7 @@ def test_a_store_of_one_who_may_only_read_is_read(folder, toy_classifier, toy_im
     said = []
     from robustcheck.evaluation import Evaluation
 
-    evaluation = Evaluation(toy_classifier, toy_images, store=RecordStore(folder, say=said.append))
+    evaluation = Evaluation(toy_classifier, toy_images, store=RecordStore(folder, warn=said.append))
     evaluation.run(["Noise_3"])
     assert evaluation.stored.records == 2 * 13
     assert said == []

@@ -216,7 +216,7 @@ def test_a_model_that_changed_unseen_is_found_out_and_said(images, tmp_path):
             return super().forward(batch) * self.memory[0]
 
     said = []
-    store = RecordStore(tmp_path / "store", say=said.append)
+    store = RecordStore(tmp_path / "store", warn=said.append)
     run(classifier_of(Remembers(1.0)), images, store)
     for taken in (0, 4 * 44):
         evaluation = run(classifier_of(Remembers(2.0)), images, store)
@@ -224,7 +224,7 @@ def test_a_model_that_changed_unseen_is_found_out_and_said(images, tmp_path):
         assert_same(evaluation.records, run(classifier_of(Remembers(2.0)), images).records)
     assert len(said) == 1
     assert "toy gives p(top)" in said[0]
-    assert "computed anew" in said[0]
+    assert "recomputing everything" in said[0]
 
 
 def test_a_step_that_was_edited_is_computed_anew(classifier, images, store):
@@ -255,9 +255,9 @@ def test_refresh_computes_anew_and_replaces(classifier, images, store):
 
 @pytest.mark.parametrize("at", [0, 0.1, 0.5, 0.9, 1])
 @pytest.mark.parametrize("how", ["flip", "cut"])
-def test_a_damaged_part_is_said_and_computed_anew(classifier, images, tmp_path, at, how):
+def test_a_damaged_block_is_reported_and_computed_anew(classifier, images, tmp_path, at, how):
     said = []
-    store = RecordStore(tmp_path / "store", say=said.append)
+    store = RecordStore(tmp_path / "store", warn=said.append)
     cold = run(classifier, images, store)
     path = files(store)[1]
     data = bytearray(path.read_bytes())
@@ -268,13 +268,13 @@ def test_a_damaged_part_is_said_and_computed_anew(classifier, images, tmp_path, 
     again = run(classifier, images, store)
     assert_same(again.records, cold.records)
     assert said or how == "flip"  # a byte of which nothing depends on may be another
-    assert all(str(path) in line and "computed anew" in line for line in said)
+    assert all(str(path) in line and "computed again" in line for line in said)
     assert run(classifier, images, store).stored.records == 4 * 44
 
 
 def test_every_byte_counts(classifier, images):
-    part = evaluation_of(classifier, images).compute(["Noise_3"], Shard(0, 8))
-    data = part.to_bytes()
+    block = evaluation_of(classifier, images).compute(["Noise_3"], Shard(0, 8))
+    data = block.to_bytes()
     for at in range(len(data)):
         flipped = bytearray(data)
         flipped[at] ^= 0x01
@@ -282,17 +282,17 @@ def test_every_byte_counts(classifier, images):
             other = RecordBlock.from_bytes(bytes(flipped))
         except DamagedBlock:
             continue
-        assert other.header == part.header  # a byte that bears on nothing that is read
+        assert other.header == block.header  # a byte that bears on nothing that is read
 
 
-def test_a_part_of_another_version_is_refused_by_name(classifier, images, tmp_path, monkeypatch):
-    from robustcheck.store import block as part
+def test_a_block_of_another_version_is_refused_by_name(classifier, images, tmp_path, monkeypatch):
+    from robustcheck.store import block
 
     said = []
-    store = RecordStore(tmp_path / "store", say=said.append)
+    store = RecordStore(tmp_path / "store", warn=said.append)
     evaluation = evaluation_of(classifier, images, store)
     with monkeypatch.context() as old:
-        old.setattr(part, "FORMAT", 0)
+        old.setattr(block, "FORMAT", 0)
         made = evaluation.compute(VIEWS, Shard(0, 16))
         evaluation.commit(made)
     evaluation.run(VIEWS)
@@ -314,9 +314,9 @@ def test_warnings_of_the_first_batch_are_given_again(images, store):
 def test_a_folder_that_can_not_be_written_is_said_once(classifier, images, tmp_path):
     (tmp_path / "file").write_text("")
     said = []
-    evaluation = run(classifier, images, RecordStore(tmp_path / "file", say=said.append))
+    evaluation = run(classifier, images, RecordStore(tmp_path / "file", warn=said.append))
     assert len(said) == 1
-    assert "goes on without the record store" in said[0]
+    assert "continues without the record store" in said[0]
     assert_same(evaluation.records, run(classifier, images).records)
     with pytest.raises(RobustcheckError, match=r"the record store .* can't be made"):
         evaluate(classifier, images, ["x"], store=tmp_path / "file")

@@ -21,7 +21,7 @@ from robustcheck.store.store import RecordStore
 
 ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
 VIEWS = ["Adv_5", "JPG(Adv_5)", "Noise_3"]
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("error")]
+pytestmark = pytest.mark.filterwarnings("error")
 
 
 class Net(torch.nn.Module):
@@ -115,9 +115,9 @@ class Counting(RecordStore):
     def absolute(self):
         return RecordStore(self.there or self.folder)
 
-    def commit(self, part, facts):
-        self.commits[part.shard_key] += 1
-        return super().commit(part, facts)
+    def commit(self, block, facts):
+        self.commits[block.shard_key] += 1
+        return super().commit(block, facts)
 
 
 def evaluation_of(classifier, images, workers=None, store=None, **options):
