@@ -95,11 +95,6 @@ class Step:
                 return f"{distribution} {version(distribution)}"
         return f"{self.name.partition(':')[0]}, of an unknown version" if self.distributions else ""
 
-    @property
-    def is_family(self) -> bool:
-        """Whether it stands for every attack of a library, `foolbox:NAME`."""
-        return ":" in self.name
-
 
 STEPS: dict[str, Step] = {}
 """By name, and by prefix (`foolbox:`) the families of other libraries' attacks."""
@@ -107,7 +102,7 @@ STEPS: dict[str, Step] = {}
 
 def add_steps(*steps: Step) -> None:
     """Put rows into the registry, in place of those of the same name."""
-    STEPS.update((step.name.removesuffix("NAME") if step.is_family else step.name, step) for step in steps)
+    STEPS.update((step.name.replace(":NAME", ":"), step) for step in steps)
 
 
 def find_step(name: str) -> Step | None:
