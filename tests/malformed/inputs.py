@@ -586,8 +586,8 @@ def claim_files(folder: Path) -> Iterator[Case]:
         "alpha 2": (b"alpha = 2\n[claims]\na = 'kept(x) > 0'", 1, "2", "between 0 and 1"),
         "alpha in words": (b"alpha = 'small'\n[claims]\na = 'kept(x) > 0.1'", 1, "'small'", "number"),
         "family of another name": (b"family = 'bonferoni'\n[claims]", 1, "'bonferoni'", "none, holm"),
-        "tolerance -1": (b"tolerance = -1\n[claims]\na = 'kept(x) > 0.1'", 1, "-1", "0 to below 1"), "Latin-1": (b"[claims]\n# caf\xe9", 1, "0xe9", "UTF-8"),
-        "bytes": (bytes(range(256)), 1, "0x80", "UTF-8"), "a name twice": (b"[claims]\na = 'kept(x) > 0.1'\na = 'kept(x) > 0.2'", 3, "name", "second"),
+        "tolerance -1": (b"tolerance = -1\n[claims]\na = 'kept(x) > 0.1'", 1, "-1", ">= 0 and < 1"), "Latin-1": (b"[claims]\n# caf\xe9", 1, "0xe9", "UTF-8"),
+        "bytes": (bytes(range(256)), 1, "0x80", "UTF-8"), "a name twice": (b"[claims]\na = 'kept(x) > 0.1'\na = 'kept(x) > 0.2'", 3, "name", "twice"),
         "about the moon": (b"about = 'moon'\n[claims]\na = 'kept(x) > 0.1'", 1, "'moon'", "testset, population"),
         "a list of claims": (b"[[claims]]\na = 1", 1, "claims", "[claims]"), "an unknown table": (b"[claim]\na = 'kept(x) > 0.1'", 1, "'claim'", "alpha, family"),
     }  # fmt: skip
