@@ -24,7 +24,7 @@ from robustcheck.robustness import Robustness
 MOST_IMAGES = 8
 
 
-def leave(
+def write_evidence(
     folder: Path, subject: Subject, verdict: Verdict, robustness: Robustness, *, nodeid: str, command: str
 ) -> str:
     """Write the evidence of a claim that did not hold into a folder of its own, and return a line that says where.

@@ -120,14 +120,14 @@ class FailureReports:
         self, item: pytest.Item, robustness: Robustness, subject: Subject, verdict: Verdict
     ) -> str:
         """Write the evidence of a claim that did not hold, and return a line that says where it is."""
-        from robustcheck.report.artifacts import leave
+        from robustcheck.report.artifacts import write_evidence
 
         settings = self._session.settings
         if settings.artifacts is None:
             return ""
         command = reproduce(item.nodeid, settings)
         try:
-            return leave(
+            return write_evidence(
                 settings.artifacts, subject, verdict, robustness, nodeid=item.nodeid, command=command
             )
         except OSError as error:
