@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from robustcheck.benchmark.run import RUN, BenchmarkRun
+from robustcheck.benchmark.hooks import RUN, BenchmarkRun
 from robustcheck.errors import RobustcheckError
 from robustcheck.options.table import Settings, add_options, misspelt
 from robustcheck.report import writers
@@ -199,6 +199,6 @@ def robustcheck_benchmark(request: pytest.FixtureRequest, benchmark: Any) -> Ben
 @pytest.hookimpl(optionalhook=True)
 def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
     """Add the versions and devices that a time depends on to what pytest-benchmark stores."""
-    from robustcheck.benchmark.device import machine
+    from robustcheck.benchmark.device_facts import machine_info as facts
 
-    machine_info["robustcheck"] = machine()
+    machine_info["robustcheck"] = facts()

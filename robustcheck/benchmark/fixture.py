@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import pytest
 
 from robustcheck import jpeg
-from robustcheck.benchmark.device import facts_of, in_words, versions
+from robustcheck.benchmark.device_facts import describe, device_facts, versions
 from robustcheck.benchmark.foreign_baselines import KEY
-from robustcheck.benchmark.memory import peak_memory
-from robustcheck.benchmark.ratio import ROUNDS, Ratio, check_rounds
+from robustcheck.benchmark.hooks import BenchmarkRun
+from robustcheck.benchmark.peak_memory import peak_memory
 from robustcheck.benchmark.reference import reference_seconds
-from robustcheck.benchmark.run import BenchmarkRun
-from robustcheck.benchmark.table import Row
-from robustcheck.benchmark.timer import Timer, calls_a_round, seconds_a_call, unwatched
+from robustcheck.benchmark.speedup import ROUNDS, Speedup, check_rounds
+from robustcheck.benchmark.table import Measurement
+from robustcheck.benchmark.timer import Timer, calls_per_round, seconds_per_call, without_tracing
 from robustcheck.errors import RobustcheckError
 from robustcheck.notation import View, parse
 from robustcheck.report.summary import PAPER
@@ -39,15 +39,15 @@ STUDY = tuple(PAPER)
 
 
 class Benchmark:
-    """Measures one thing in a test: seconds, images per second, peak memory, or a ratio of two ways in turns.
+    """Measures one thing in a test: seconds, images per second, peak memory, or a speedup.
 
         def test_my_preprocessing(robustcheck_benchmark):
             robustcheck_benchmark(preprocess, images, images=len(images))
 
-    A call is made once to warm up, once more to see how much memory it needs, and then by pytest-benchmark as
-    often as its options and marker say, timed with a clock that waits for the device. Where pytest-benchmark is
-    disabled (`--benchmark-disable`, pytest-xdist) it is made once and nothing is measured. As with
-    `benchmark` itself, a test measures once.
+    A call is made once to warm up, once to measure its peak memory, and then by pytest-benchmark as often as its
+    options and marker say, timed with a clock that waits for the device. If pytest-benchmark is disabled
+    (`--benchmark-disable`, pytest-xdist) it is made once and nothing is measured. As with `benchmark` itself, a test
+    measures once.
     """
 
     def __init__(
@@ -71,23 +71,23 @@ class Benchmark:
     ) -> Result:
         """Measure `function(*args, **kwargs)`, which takes `images` images, and return what it returns.
 
-        `images`, if given, makes images per second of seconds; a function with a keyword of that name is given
-        as a `functools.partial`. What it needs counts as that of the device that `--robustcheck-device` names.
+        With `images`, images per second are reported; pass a function with a keyword of that name as a
+        `functools.partial`. Time and memory are those of the device that `--robustcheck-device` names.
         """
         return self._measure(partial(function, *args, **kwargs), images=images, device=self._device())
 
     def attack(self, view: str | View) -> Tensor:
-        """Measure how long it takes to attack one batch of the run's images, and return the images.
+        """Measure an attack on one batch of the run's images, and return the attacked images.
 
             robustcheck_benchmark.attack("PGD_8[steps=20]")
 
-        The batch is as large as the run's, and on the model's device before. Returns uint8 (n, 3, H, W).
-        Raises `RobustcheckError` for a view that can't be read, is no attack, or can't be made here.
+        The batch has the run's batch size and is on the model's device. Returns uint8 (n, 3, H, W).
+        Raises `RobustcheckError` for a view that can't be parsed, is no attack, or can't be computed here.
         """
         tree = parse(view)
         if tree.kind != "attack":
             raise RobustcheckError(
-                f"{tree} is no attack; give one such as Adv_1, or measure whole views with .table(['{tree}'])"
+                f"must be an attack, such as Adv_1, got {tree}: measure whole views with .table(['{tree}'])"
             )
         batch = self._batch
         return self._measure(
@@ -114,11 +114,10 @@ class Benchmark:
 
             robustcheck_benchmark.table(["Adv_1", "JPG(Adv_1)"], images=1000, rounds=3)
 
-        By default the views are the eight of arXiv 1608.00853's table, and it is all images; `images` are so many
-        of them, in whole batches. They are decoded on the way, as in any run, and nothing is taken from a record store.
-        `rounds` is how often it is timed,
-        after once to warm up; None leaves that to pytest-benchmark's options. Raises `RobustcheckError` as an
-        evaluation does.
+        By default the views are the eight of arXiv 1608.00853's table, of all images; `images` limits their number,
+        in whole batches. Decoding them counts, as in any run, and the record store is not used. `rounds` is the number
+        of timed rounds after one to warm up; None leaves it to pytest-benchmark's options. Raises `RobustcheckError`
+        as an evaluation does.
         """
         robustness, trees = self._robustness, tuple(map(parse, views))
         whole, size = len(robustness.images), robustness.batch_size
@@ -137,17 +136,16 @@ class Benchmark:
         *,
         rounds: int = ROUNDS,
         images: int | None = None,
-    ) -> Ratio:
-        """Time two functions without arguments in turns, and return how many times as fast ours is.
+    ) -> Speedup:
+        """Time two functions without arguments in interleaved rounds, and return the speedup of ours over theirs.
 
             result = robustcheck_benchmark.ratio(ours, theirs)
             assert result.ratio_low >= 2
 
-        Each is called once to warm up, and then in each of the `rounds` (at least 6): ours, then theirs, several
-        times where one call is too short to time. `ratio` is the median over the rounds of theirs / ours;
-        from `ratio_low` to `ratio_high` is an interval of that median at 95 %, by order statistics. pytest-benchmark
-        stores the times of ours. Where it is disabled each is called once, and the test is skipped, since there
-        is nothing to assert on.
+        Each is called once to warm up, and then in each of the `rounds` (at least 6): ours, then theirs, repeated
+        if one call is too short to time. `ratio` is the median over the rounds of theirs / ours; `ratio_low` to
+        `ratio_high` is its 95 % interval, by order statistics. pytest-benchmark stores the times of ours. If it is
+        disabled, each is called once, and the test is skipped, since there is nothing to assert on.
         """
         check_rounds(rounds)
         if self._timed.disabled:
@@ -156,31 +154,31 @@ class Benchmark:
         device = self._device()
         with _raised_by(self._timed):
             ours(), theirs()
-            with unwatched():
-                our_calls, their_calls = (calls_a_round(call, self._timer) for call in (ours, theirs))
+            with without_tracing():
+                our_calls, their_calls = (calls_per_round(call, self._timer) for call in (ours, theirs))
         their_seconds: list[float] = []
 
-        def their_turn() -> None:
+        def time_theirs() -> None:
             options = self._timed.stats.options
-            with unwatched(disable_gc=options["disable_gc"]):
-                their_seconds.append(seconds_a_call(theirs, their_calls, options["timer"]))
+            with without_tracing(disable_gc=options["disable_gc"]):
+                their_seconds.append(seconds_per_call(theirs, their_calls, options["timer"]))
 
-        # What pytest-benchmark calls a teardown comes after each round: so the other's turn.
-        self._timed.pedantic(ours, rounds=rounds, iterations=our_calls, teardown=their_turn)
+        # What pytest-benchmark calls a teardown runs after each round.
+        self._timed.pedantic(ours, rounds=rounds, iterations=our_calls, teardown=time_theirs)
         our_seconds = tuple(self._timed.stats.stats.data)
-        facts = facts_of(device)
-        result = Ratio(our_seconds, tuple(their_seconds[:rounds]), in_words(facts))
-        told = {
+        facts = device_facts(device)
+        result = Speedup(our_seconds, tuple(their_seconds[:rounds]), describe(facts))
+        numbers = {
             "ratio": result.ratio,
             "ratio_low": result.ratio_low,
             "ratio_high": result.ratio_high,
             "theirs": list(result.theirs),
         }
-        self._keep(device, facts, images=images, peak=None, ratio=result, told=told)
+        self._keep(device, facts, images=images, peak=None, ratio=result, numbers=numbers)
         return result
 
     def note(self, text: str) -> None:
-        """Have a line stand under what this test measures, in the table and in what pytest-benchmark stores."""
+        """Add a line to this test's row of the table, and to what pytest-benchmark stores."""
         self._notes.append(text)
         self._timed.extra_info["notes"] = self._notes
 
@@ -209,10 +207,10 @@ class Benchmark:
             return self._timed(call)  # type: ignore[no-any-return]
         with _raised_by(self._timed):
             if rounds is None:
-                call()  # what is paid once only is paid here: compiling, loading, caches
+                call()  # to warm up: compiling, loading, caches
             peak = peak_memory(call, device)
         result: Result = self._timed(call) if rounds is None else self._timed.pedantic(call, rounds=rounds)
-        self._keep(device, facts_of(device), images=images, peak=peak)
+        self._keep(device, device_facts(device), images=images, peak=peak)
         return result
 
     def _keep(
@@ -222,17 +220,17 @@ class Benchmark:
         *,
         images: int | None,
         peak: int | None,
-        ratio: Ratio | None = None,
-        told: dict[str, Any] | None = None,
+        ratio: Speedup | None = None,
+        numbers: dict[str, Any] | None = None,
     ) -> None:
         """Add what was measured to the table, and to what pytest-benchmark stores."""
         seconds = median(self._timed.stats.stats.data)
-        row = Row(self._timed.name, in_words(facts), seconds, images, peak, ratio, self._notes)
+        row = Measurement(self._timed.name, describe(facts), seconds, images, peak, ratio, self._notes)
         known = {
             "images": images,
             "images_per_second": row.images_per_second,
             "peak_memory_bytes": peak,
-            **(told or {}),
+            **(numbers or {}),
             "notes": self._notes,
         }
         self._timed.extra_info.update(
@@ -248,7 +246,7 @@ class Benchmark:
 
 @contextmanager
 def _raised_by(timed: Any) -> Generator[None]:
-    """Have pytest-benchmark raise what is raised: or it would warn, too, that it was not used at all."""
+    """Let pytest-benchmark raise the error: else it warns, too, that it was not used at all."""
     try:
         yield
     except Exception as error:  # noqa: BLE001 - it is raised again

@@ -1,4 +1,4 @@
-"""Saved measurements of another device: they are not compared second by second."""
+"""Baselines of pytest-benchmark that were measured on another device: they are not compared second by second."""
 
 from __future__ import annotations
 
@@ -6,32 +6,34 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from robustcheck.benchmark.device import in_words, is_same
+from robustcheck.benchmark.device_facts import Facts, describe, is_same_device
 
 KEY = "robustcheck"
-"""Under this key the extra info of a measurement of ours holds what is known of it."""
+"""The key of our facts in the extra info of a measurement."""
 
 
 @dataclass(frozen=True)
-class Refused:
-    """A measurement whose baseline is of another device."""
+class ForeignBaseline:
+    """A baseline of another device, and the measurement that it belongs to."""
 
     test: str
     baseline: str
-    here: dict[str, Any]
-    there: dict[str, Any]
+    here: Facts
+    there: Facts
     times_reference_here: float | None = None
     times_reference_there: float | None = None
-    """The median over the time of the reference kernel, where both devices are of one type."""
+    """The median divided by the time of the reference kernel, if both devices are of one type."""
 
 
-def refuse_others(measured: Iterable[Any], baselines: dict[Any, dict[str, Any]]) -> list[Refused]:
-    """Take what is of another device out of pytest-benchmark's baselines, and return what was taken out.
+def drop_foreign_baselines(
+    measured: Iterable[Any], baselines: dict[Any, dict[str, Any]]
+) -> list[ForeignBaseline]:
+    """Remove the baselines of other devices from those of pytest-benchmark, and return them.
 
-    `measured` are pytest-benchmark's results; those that are not ours are let be. `baselines` are its saved
-    ones, by path and by test.
+    `measured` are the results of pytest-benchmark, of which those without our facts are skipped; `baselines` are its
+    saved ones, by path and by test.
     """
-    refused = []
+    dropped = []
     for result in measured:
         own = result.extra_info.get(KEY)
         if not own or not result:
@@ -41,15 +43,13 @@ def refuse_others(measured: Iterable[Any], baselines: dict[Any, dict[str, Any]])
             if old is None:
                 continue
             known = old.get("extra_info", {}).get(KEY, {})
-            if not is_same(own["device"], known.get("device", {})):
+            if not is_same_device(own["device"], known.get("device", {})):
                 del saved[result.fullname]
-                refused.append(_refused(result, own, old, known, str(path)))
-    return refused
+                dropped.append(_foreign(result, own, old, known, str(path)))
+    return dropped
 
 
-def _refused(
-    result: Any, own: dict[str, Any], old: dict[str, Any], known: dict[str, Any], path: str
-) -> Refused:
+def _foreign(result: Any, own: Facts, old: dict[str, Any], known: Facts, path: str) -> ForeignBaseline:
     here, there = own["device"], known.get("device", {})
     times: tuple[float, float] | tuple[None, None] = (None, None)
     if here["type"] == there.get("type") and known.get("reference_seconds"):
@@ -57,19 +57,19 @@ def _refused(
             result.stats.median / own["reference_seconds"],
             old["stats"]["median"] / known["reference_seconds"],
         )
-    return Refused(result.name, path, here, there, *times)
+    return ForeignBaseline(result.name, path, here, there, *times)
 
 
-def told(refused: Iterable[Refused]) -> Iterator[str]:
-    """Yield what to say of what was refused."""
-    said = set()
-    for each in refused:
-        pair = (each.baseline, in_words(each.there))
-        if pair not in said:
-            said.add(pair)
-            there = in_words(each.there) if each.there else "no device that it names"
+def messages(dropped: Iterable[ForeignBaseline]) -> Iterator[str]:
+    """Yield lines about the baselines that were dropped."""
+    reported = set()
+    for each in dropped:
+        pair = (each.baseline, describe(each.there))
+        if pair not in reported:
+            reported.add(pair)
+            there = describe(each.there) if each.there else "an unknown device"
             yield f"not compared: the baseline {each.baseline}"
-            yield f"    is of {there}, this run of {in_words(each.here)}"
+            yield f"    is of {there}, this run of {describe(each.here)}"
         if each.times_reference_here is not None and each.times_reference_there is not None:
             yield (
                 f"    {each.test}: {each.times_reference_there:.3g} times the reference kernel's time there, "

@@ -1,4 +1,4 @@
-"""A fixed piece of work, by whose time those of two devices can be seen in proportion."""
+"""A reference kernel, by whose time those of two devices can be put in proportion."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from statistics import median
 import torch
 from torch import Tensor
 
-from robustcheck.benchmark.timer import device_seconds, seconds_a_call
+from robustcheck.benchmark.timer import device_seconds, seconds_per_call
 
 _ROUNDS = 7
 
@@ -25,7 +25,7 @@ def reference_seconds(device: torch.device) -> float:
         target.copy_(source)
 
     work()
-    return median(seconds_a_call(work, 1, device_seconds) for _ in range(_ROUNDS))
+    return median(seconds_per_call(work, 1, device_seconds) for _ in range(_ROUNDS))
 
 
 def _work(device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -5,26 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from robustcheck.benchmark.ratio import Ratio, in_units
+from robustcheck.benchmark.speedup import Speedup, in_units
 
-_TIMES = f"{'a call':>9}  {'images/s':>10}  {'peak memory':>11}"
+_TIMES = f"{'per call':>9}  {'images/s':>10}  {'peak memory':>11}"
 _RATIOS = f"{'ratio':>6}  {'95 % interval':^15}  {'ours':>8}  {'theirs':>8}"
 _WIDTH = 80
 
 
 @dataclass(frozen=True)
-class Row:
-    """What was measured in one test."""
+class Measurement:
+    """A row of the table: what was measured in one test."""
 
     name: str
     device: str
     seconds: float
-    """The median of the rounds, a call."""
+    """The median over the rounds, per call."""
     images: int | None = None
-    """How many a call takes."""
+    """Images per call."""
     peak_memory: int | None = None
     """In bytes."""
-    ratio: Ratio | None = None
+    ratio: Speedup | None = None
     notes: Sequence[str] = ()
 
     @property
@@ -33,22 +33,24 @@ class Row:
         return self.images / self.seconds if self.images is not None and self.seconds > 0 else None
 
 
-def render(rows: Iterable[Row]) -> list[str]:
-    """Return the table's lines: by device, first what was timed alone, then what was timed in turns."""
+def render(rows: Iterable[Measurement]) -> list[str]:
+    """Return the lines of the table, by device: first what was timed alone, then interleaved rounds."""
     lines: list[str] = []
-    by_device: dict[str, list[Row]] = {}
+    by_device: dict[str, list[Measurement]] = {}
     for row in rows:
         by_device.setdefault(row.device, []).append(row)
     for device, own in by_device.items():
-        alone, in_turns = ([r for r in own if (r.ratio is None) == is_alone] for is_alone in (True, False))
+        alone, interleaved = ([r for r in own if (r.ratio is None) == is_alone] for is_alone in (True, False))
         lines += [f"on {device}"]
         lines += _block("", _TIMES, ((row, _times(row)) for row in alone)) if alone else []
-        lines += _block("in turns", _RATIOS, ((row, _ratio(row)) for row in in_turns)) if in_turns else []
+        lines += (
+            _block("interleaved", _RATIOS, ((row, _ratio(row)) for row in interleaved)) if interleaved else []
+        )
         lines += [""]
     return lines[:-1]
 
 
-def _block(title: str, header: str, rows: Iterable[tuple[Row, str]]) -> Iterator[str]:
+def _block(title: str, header: str, rows: Iterable[tuple[Measurement, str]]) -> Iterator[str]:
     width = _WIDTH - len(header) - 2
     yield f"{title:<{width}}  {header}"
     for row, columns in rows:
@@ -61,7 +63,7 @@ def _block(title: str, header: str, rows: Iterable[tuple[Row, str]]) -> Iterator
             yield f"    {note}"
 
 
-def _times(row: Row) -> str:
+def _times(row: Measurement) -> str:
     speed = row.images_per_second
     images = "" if speed is None else f"{speed:,.{1 if speed < 100 else 0}f}"
     memory = "" if row.peak_memory is None else _in_bytes(row.peak_memory)
@@ -72,7 +74,7 @@ def _in_bytes(count: int) -> str:
     return f"{count / 2**20:,.0f} MiB" if count >= 10 * 2**20 else f"{count / 2**10:,.0f} KiB"
 
 
-def _ratio(row: Row) -> str:
+def _ratio(row: Measurement) -> str:
     ratio = row.ratio
     if ratio is None:
         return ""

@@ -1,4 +1,4 @@
-"""What seconds are: those of a device that has done its work, with nobody watching each line of it."""
+"""Times of a device that has done its work, without tracers and profilers."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import Any
 Timer = Callable[[], float]
 
 SHORTEST_ROUND = 0.005
-"""Seconds. What is shorter is called several times a round."""
+"""Seconds. A shorter call is repeated within a round."""
 _MOST_CALLS = 100_000
 
 
 def device_seconds() -> float:
-    """Return a clock's seconds, once every CUDA device that this process uses has done what it was given.
+    """Return a clock's seconds, after every CUDA device that this process uses has finished its work.
 
-    PyTorch returns from a call on CUDA before the device has done it. Importing torch is left to whoever uses it.
+    PyTorch returns from a call on CUDA before the device has finished it. This imports no torch.
     """
     torch: Any = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
@@ -30,19 +30,19 @@ def device_seconds() -> float:
     return time.perf_counter()
 
 
-def seconds_a_call(call: Callable[[], object], calls: int, timer: Timer) -> float:
-    """Return how long a call takes, over some calls as one measurement."""
+def seconds_per_call(call: Callable[[], object], calls: int, timer: Timer) -> float:
+    """Return the seconds of one call, from one measurement of several."""
     start = timer()
     for _ in range(calls):
         call()
     return (timer() - start) / calls
 
 
-def calls_a_round(call: Callable[[], object], timer: Timer) -> int:
-    """Return how many calls make a round that is long beside the clock's own noise; it makes about as many."""
+def calls_per_round(call: Callable[[], object], timer: Timer) -> int:
+    """Return how many calls make a round long enough for the clock; it makes about as many."""
     calls = 1
     while calls < _MOST_CALLS:
-        seconds = seconds_a_call(call, calls, timer) * calls
+        seconds = seconds_per_call(call, calls, timer) * calls
         if seconds >= SHORTEST_ROUND:
             return calls
         wanted = ceil(calls * SHORTEST_ROUND / max(seconds, 1e-9))
@@ -51,8 +51,8 @@ def calls_a_round(call: Callable[[], object], timer: Timer) -> int:
 
 
 @contextmanager
-def unwatched(*, disable_gc: bool = False) -> Generator[None]:
-    """Keep tracers and profilers away, as pytest-benchmark does of what it times itself, and the collector by option."""
+def without_tracing(*, disable_gc: bool = False) -> Generator[None]:
+    """Suspend tracers and profilers, as pytest-benchmark does, and optionally the garbage collector."""
     trace, profile, collects = sys.gettrace(), sys.getprofile(), gc.isenabled()
     sys.settrace(None)
     if callable(profile):  # cProfile's can't be put back from Python

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from robustcheck.benchmark.run import FIXTURE as BENCHMARK
+from robustcheck.benchmark.hooks import FIXTURE as BENCHMARK
 from robustcheck.session.session import Session
 from robustcheck.session.toml_items import ClaimItem
 from robustcheck.session.view_discovery import views_named_by

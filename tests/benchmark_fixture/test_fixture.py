@@ -8,7 +8,7 @@ import pytest
 import torch
 from pytest_benchmark.utils import get_machine_id
 
-from robustcheck.benchmark.device import facts_of
+from robustcheck.benchmark.device_facts import device_facts
 
 pytestmark = pytest.mark.slow
 
@@ -65,7 +65,7 @@ def test_a_function_is_measured_and_what_it_returns_comes_back(timed):
         [
             "*= robustcheck benchmarks =*",
             "on cpu (*, * thread*)",
-            "* a call    images/s  peak memory",
+            "* per call    images/s  peak memory",
             "test_codec *20.0 ms       1,600*",
         ]
     )
@@ -155,11 +155,11 @@ def test_what_a_benchmark_names_is_not_evaluated_beside_claims(repository):
 
 
 MISTAKES = {
-    'attack("JPG")': "JPG is no attack; give one such as Adv_1, or measure whole views with .table(['JPG'])",
+    'attack("JPG")': "must be an attack, such as Adv_1, got JPG: measure whole views with .table(['JPG'])",
     'attack("Adv")': "Adv needs its epsilon, as in Adv_1 (column 4)",
     'table(["Avd_1"])': "unknown step 'Avd': did you mean Adv*",
     "jpeg(0)": "*quality*",
-    "ratio(print, print, rounds=5)": "rounds=5: an interval of the median at 95% takes at least 6 rounds",
+    "ratio(print, print, rounds=5)": "rounds must be an integer >= 6, for a 95% interval of the median, got 5",
 }
 
 
@@ -333,7 +333,7 @@ def test_a_gate_on_a_ratio_is_green_where_ours_is_fast(timed):
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(
         [
-            "in turns  *ratio   95 % interval*ours    theirs",
+            "interleaved *ratio   95 % interval*ours    theirs",
             "test_gate * 3      3 .. 3      * 2.00 ms   6.00 ms",
         ]
     )
@@ -352,8 +352,8 @@ def test_a_gate_on_a_ratio_is_red_where_ours_is_slow_and_says_why(timed):
         [
             "E       assert 1.* >= 2",
             (
-                "E        +  where 1.* = <ours 2.00 ms, theirs 3.00 ms a call: 1.5 times as fast, 1.5 .. 1.5 "
-                "at 95 % over 9 rounds in turns, on cpu*.ratio_low"
+                "E        +  where 1.* = <ours 2.00 ms, theirs 3.00 ms per call: speedup 1.5, 1.5 .. 1.5 "
+                "at 95 % over 9 interleaved rounds, on cpu*.ratio_low"
             ),
         ]
     )
@@ -401,7 +401,7 @@ def write_baseline(repository, test, seconds, extra_info):
 
 
 def write_ours(repository, seconds=0.02, **device):
-    here = facts_of(torch.device("cpu"))
+    here = device_facts(torch.device("cpu"))
     known = {"robustcheck": {"device": here | device, "reference_seconds": 0.001}}
     repository.makepyfile(test_it=MEASURES)
     write_baseline(repository, "test_it.py::test_codec", seconds, known)

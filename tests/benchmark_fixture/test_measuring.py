@@ -1,6 +1,5 @@
 """Clocks, memory, and the facts of devices."""
 
-import os
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -8,10 +7,15 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from robustcheck.benchmark import nvidia
 from robustcheck.benchmark import timer as timing
-from robustcheck.benchmark.device import facts_of, in_words, is_same, machine
-from robustcheck.benchmark.memory import peak_memory
+from robustcheck.benchmark.device_facts import (
+    describe,
+    device_facts,
+    is_same_device,
+    machine_info,
+    nvidia_gpus,
+)
+from robustcheck.benchmark.peak_memory import peak_memory
 from robustcheck.benchmark.reference import reference_seconds
 
 CPU = torch.device("cpu")
@@ -64,15 +68,15 @@ class Clock:
 @pytest.mark.parametrize(("seconds", "calls"), [(1.0, 1), (0.005, 1), (0.001, 5), (1e-5, 500)])
 def test_short_calls_are_timed_many_at_a_time(seconds, calls):
     clock = Clock()
-    assert timing.calls_a_round(clock.takes(seconds), clock) == pytest.approx(calls, rel=0.02)
+    assert timing.calls_per_round(clock.takes(seconds), clock) == pytest.approx(calls, rel=0.02)
 
 
 def test_a_call_that_takes_no_time_ends_the_search():
     clock = Clock()
-    assert timing.calls_a_round(clock.takes(0), clock) == 100_000
+    assert timing.calls_per_round(clock.takes(0), clock) == 100_000
 
 
-def test_nobody_watches_a_timed_call():
+def test_a_timed_call_is_not_traced():
     seen = []
 
     def watched():
@@ -86,7 +90,7 @@ def test_nobody_watches_a_timed_call():
     sys.settrace(tracer)
     try:
         watched()
-        with timing.unwatched():
+        with timing.without_tracing():
             watched()
         watched()
     finally:
@@ -96,7 +100,7 @@ def test_nobody_watches_a_timed_call():
 
 PEAK = """
 import torch
-from robustcheck.benchmark.memory import peak_memory
+from robustcheck.benchmark.peak_memory import peak_memory
 
 def call():
     held = torch.ones(64 * 2**20, dtype=torch.uint8)
@@ -124,10 +128,10 @@ def test_memory_that_can_t_be_had_is_absent_and_the_call_is_made(tmp_path):
 
 
 def test_cpu_is_named_with_its_threads():
-    facts = facts_of(CPU)
+    facts = device_facts(CPU)
     assert facts["type"] == "cpu"
     assert facts["threads"] == torch.get_num_threads()
-    assert in_words(facts).startswith(f"cpu ({facts['name']}, {torch.get_num_threads()} thread")
+    assert describe(facts).startswith(f"cpu ({facts['name']}, {torch.get_num_threads()} thread")
 
 
 @pytest.mark.parametrize(
@@ -142,84 +146,30 @@ def test_cpu_is_named_with_its_threads():
 )
 def test_what_makes_another_device(change, same):
     here = {"type": "cpu", "name": "AMD EPYC", "threads": 2, "load": 0.1}
-    assert is_same(here, here | change) is same
+    assert is_same_device(here, here | change) is same
 
 
 def test_reference_work_takes_time():
     assert reference_seconds(CPU) > 0
 
 
-SMI = """#!/bin/sh
-echo "$@" > {asked}
-echo "GPU-1f, NVIDIA H100 80GB HBM3, 580.65.06, 81559, P0, 1980, 2619, 700.00, 31"
-echo "GPU-2a, NVIDIA A10G, 580.65.06, 23028, P8, 210, [N/A], [Not Supported], 27"
-"""
+class NVMLError(Exception):
+    """That of pynvml."""
 
 
 @pytest.fixture
-def no_nvml(monkeypatch):
-    monkeypatch.setitem(sys.modules, "pynvml", None)
+def nvml(monkeypatch):
+    """nvidia-ml-py on a machine with one device, which does not tell its memory clock."""
 
-
-@pytest.fixture
-def smi(tmp_path, monkeypatch, no_nvml):
-    script = tmp_path / "nvidia-smi"
-    script.write_text(SMI.format(asked=tmp_path / "asked"))
-    script.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    return tmp_path
-
-
-def test_nvidia_smi_is_asked_where_nvml_is_not_installed(smi):
-    h100, a10g = nvidia.gpus()
-    assert h100 == {
-        "uuid": "GPU-1f",
-        "name": "NVIDIA H100 80GB HBM3",
-        "driver": "580.65.06",
-        "memory_mib": 81559,
-        "power_state": "P0",
-        "sm_clock_mhz": 1980,
-        "memory_clock_mhz": 2619,
-        "power_limit_w": 700.0,
-        "temperature_c": 31,
-    }
-    assert a10g["power_state"] == "P8"
-    assert not {"memory_clock_mhz", "power_limit_w"} & a10g.keys()
-    assert "--format=csv,noheader,nounits" in (smi / "asked").read_text()
-
-
-def test_machine_info_holds_what_lasts(smi):
-    found = machine()
-    assert found["gpus"][0] == {"name": "NVIDIA H100 80GB HBM3", "driver": "580.65.06", "memory_mib": 81559}
-    assert found["versions"]["torch"] == torch.__version__.partition("+")[0]
-    assert found == machine()
-
-
-def test_a_driver_that_fails_is_no_driver(smi):
-    (smi / "nvidia-smi").write_text("#!/bin/sh\nexit 9\n")
-    assert nvidia.gpus() == []
-
-
-def test_no_driver_no_facts(monkeypatch, no_nvml, tmp_path):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert nvidia.gpus() == []
-
-
-def test_nvml_is_asked_where_it_is_installed_and_left_out_what_a_device_does_not_tell(monkeypatch):
-    class NVMLError(Exception):
-        pass
-
-    def refuse(_device):
+    def refuse():
         raise NVMLError
 
-    shut = []
     fake = SimpleNamespace(
         NVMLError=NVMLError,
         NVML_CLOCK_SM=1,
         NVML_CLOCK_MEM=2,
         NVML_TEMPERATURE_GPU=0,
-        nvmlInit=lambda: None,
-        nvmlShutdown=lambda: shut.append(1),
+        open=0,
         nvmlDeviceGetCount=lambda: 1,
         nvmlDeviceGetHandleByIndex=lambda index: index,
         nvmlDeviceGetUUID=lambda _: "GPU-1f",
@@ -227,12 +177,19 @@ def test_nvml_is_asked_where_it_is_installed_and_left_out_what_a_device_does_not
         nvmlSystemGetDriverVersion=lambda: "580",
         nvmlDeviceGetMemoryInfo=lambda _: SimpleNamespace(total=80 * 2**30),
         nvmlDeviceGetPerformanceState=lambda _: 0,
-        nvmlDeviceGetClockInfo=lambda _, which: 1980 if which == 1 else refuse(_),
+        nvmlDeviceGetClockInfo=lambda _, which: 1980 if which == 1 else refuse(),
         nvmlDeviceGetEnforcedPowerLimit=lambda _: 700_000,
         nvmlDeviceGetTemperature=lambda _, which: 31 + which,
     )
+    fake.nvmlInit = lambda: setattr(fake, "open", fake.open + 1)
+    fake.nvmlShutdown = lambda: setattr(fake, "open", fake.open - 1)
+    fake.refuse = refuse
     monkeypatch.setitem(sys.modules, "pynvml", fake)
-    assert nvidia.gpus() == [
+    return fake
+
+
+def test_facts_of_nvidia_devices_without_what_a_device_does_not_tell(nvml):
+    assert nvidia_gpus() == [
         {
             "uuid": "GPU-1f",
             "name": "NVIDIA H100",
@@ -244,4 +201,22 @@ def test_nvml_is_asked_where_it_is_installed_and_left_out_what_a_device_does_not
             "temperature_c": 31,
         }
     ]
-    assert shut == [1]
+    assert nvml.open == 0
+
+
+def test_machine_info_holds_what_lasts(nvml):
+    found = machine_info()
+    assert found["gpus"] == [{"name": "NVIDIA H100", "driver": "580", "memory_mib": 81920}]
+    assert found["versions"]["torch"] == torch.__version__.partition("+")[0]
+    assert found == machine_info()
+
+
+def test_a_driver_that_fails_is_no_driver(nvml):
+    nvml.nvmlInit = nvml.refuse
+    assert nvidia_gpus() == []
+
+
+def test_without_nvidia_ml_py_there_are_no_facts(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert nvidia_gpus() == []
+    assert machine_info()["gpus"] == []

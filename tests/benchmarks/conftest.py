@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from robustcheck.attacks import loss_gradient
-from robustcheck.benchmark.device import cpu_name
+from robustcheck.benchmark.device_facts import cpu_name
 from robustcheck.models.device import resolve_device
 from tests.gpu import peers
 

@@ -1,4 +1,4 @@
-"""Two ways of doing the same, timed in turns: how many times as fast the one is, with its spread."""
+"""The speedup of one function over another, from interleaved rounds, with its interval."""
 
 from __future__ import annotations
 
@@ -11,35 +11,37 @@ from robustcheck.errors import RobustcheckError
 
 LEVEL = 0.95
 FEWEST_ROUNDS = 6
-"""With fewer, not even from the least to the largest is the median's interval at this level."""
+"""With fewer, even the interval from the smallest to the largest is below this level."""
 ROUNDS = 9
-"""Enough for the interval to leave out the most extreme round on either side."""
+"""Enough for the interval to leave out the smallest and the largest round."""
 
 
 @dataclass(frozen=True)
-class Ratio:
-    """How many times as fast ours is as theirs, of rounds in which each was timed once, one after the other.
+class Speedup:
+    """The speedup of ours over theirs, from interleaved rounds: in each, both were timed one after the other.
 
-    Each round gives a ratio, theirs / ours; `ratio` is their median, above 1 where ours is faster. From
-    `ratio_low` to `ratio_high` is an interval of that median at the level 95 %, by order statistics: it asks
-    of no distribution, only that rounds are alike, so what slows down both at once does not move it. It speaks
-    of this process on this machine; another process may differ by more.
+    Each round gives a ratio, theirs / ours; `ratio` is their median, above 1 if ours is faster. `ratio_low` to
+    `ratio_high` is a 95 % interval of that median, by order statistics: it assumes no distribution, only that rounds
+    are alike, so that what slows down both at once does not move it. It is about this process on this machine;
+    another process may differ by more.
     """
 
     ours: tuple[float, ...]
-    """Seconds a call, round by round."""
+    """Seconds per call, round by round."""
     theirs: tuple[float, ...]
     device: str = "cpu"
-    """What it ran on."""
+    """The device, in words."""
 
     def __post_init__(self) -> None:
         if len(self.ours) != len(self.theirs):
-            raise RobustcheckError(f"{len(self.ours)} rounds of ours, but {len(self.theirs)} of theirs")
+            raise RobustcheckError(
+                f"ours and theirs must have as many rounds, got {len(self.ours)} and {len(self.theirs)}"
+            )
         check_rounds(len(self.ours))
 
     @cached_property
     def ratios(self) -> tuple[float, ...]:
-        """Of each round theirs / ours."""
+        """Theirs / ours of each round."""
         pairs = zip(self.ours, self.theirs, strict=True)
         return tuple(theirs / ours if ours > 0 else float("inf") for ours, theirs in pairs)
 
@@ -51,21 +53,21 @@ class Ratio:
     @property
     def ratio_low(self) -> float:
         """The lower end of the median's interval."""
-        return sorted(self.ratios)[outside(len(self.ratios))]
+        return sorted(self.ratios)[left_out(len(self.ratios))]
 
     @property
     def ratio_high(self) -> float:
         """The upper end of the median's interval."""
-        return sorted(self.ratios)[-1 - outside(len(self.ratios))]
+        return sorted(self.ratios)[-1 - left_out(len(self.ratios))]
 
     def __bool__(self) -> bool:
-        raise TypeError("a ratio is neither true nor false: did you mean ratio_low >= 1?")
+        raise TypeError("a speedup is neither true nor false: did you mean ratio_low >= 1?")
 
     def __repr__(self) -> str:
         return (
-            f"<ours {in_units(median(self.ours))}, theirs {in_units(median(self.theirs))} a call: "
-            f"{self.ratio:.3g} times as fast, {self.ratio_low:.3g} .. {self.ratio_high:.3g} "
-            f"at 95 % over {len(self.ours)} rounds in turns, on {self.device}>"
+            f"<ours {in_units(median(self.ours))}, theirs {in_units(median(self.theirs))} per call: "
+            f"speedup {self.ratio:.3g}, {self.ratio_low:.3g} .. {self.ratio_high:.3g} "
+            f"at 95 % over {len(self.ours)} interleaved rounds, on {self.device}>"
         )
 
 
@@ -73,29 +75,29 @@ def check_rounds(rounds: object) -> None:
     """Raise `RobustcheckError` for a number of rounds that gives no interval."""
     if not isinstance(rounds, int) or rounds < FEWEST_ROUNDS:
         raise RobustcheckError(
-            f"rounds={rounds!r}: an interval of the median at {LEVEL:.0%} takes at least {FEWEST_ROUNDS} rounds"
+            f"rounds must be an integer >= {FEWEST_ROUNDS}, for a {LEVEL:.0%} interval of the median, got {rounds!r}"
         )
 
 
-def outside(count: int) -> int:
-    """Return how many of `count` values may be left out on either side of an interval of the median at `LEVEL`.
+def left_out(count: int) -> int:
+    """Return how many of `count` values a `LEVEL` interval of the median leaves out on either side.
 
     With k left out, the median is below all others with the chance that at most k of `count` fair coins show heads.
 
-    >>> outside(6), outside(9), outside(25)
+    >>> left_out(6), left_out(9), left_out(25)
     (0, 1, 7)
     """
-    below, left_out = 0, 0
+    below, number = 0, 0
     for k in range(count // 2):
         below += comb(count, k)
         if 1 - 2 * below / 2**count < LEVEL:
             break
-        left_out = k
-    return left_out
+        number = k
+    return number
 
 
 def in_units(seconds: float) -> str:
-    """Return seconds as they are read.
+    """Return seconds as text.
 
     >>> in_units(12.345), in_units(0.0123), in_units(4.2e-5), in_units(3e-8)
     ('12.3 s', '12.3 ms', '42.0 us', '30.0 ns')

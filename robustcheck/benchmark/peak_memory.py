@@ -1,4 +1,4 @@
-"""The most memory that a call needs at once."""
+"""Peak memory of a call."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _PROCESS = Path("/proc/self")
 
 
 def peak_memory(call: Callable[[], object], device: torch.device, *, process: Path = _PROCESS) -> int | None:
-    """Call, and return by how many bytes what is in use grew at its peak; None where that can't be had.
+    """Call, and return by how many bytes the memory in use grew at its peak; None if that can't be measured.
 
-    On CUDA it is what PyTorch's tensors take on the device. On a CPU it is what the process has resident, after
-    freed memory has been given back to the system; Linux with glibc alone can tell.
+    On CUDA it is the memory of PyTorch's tensors on the device. On a CPU it is the resident memory of the process,
+    after freed memory has been returned to the system; this takes Linux with glibc.
     """
     return _on_cuda(call, device) if device.type == "cuda" else _resident(call, process)
 
@@ -34,7 +34,7 @@ def _on_cuda(call: Callable[[], object], device: torch.device) -> int:
 
 
 def _resident(call: Callable[[], object], process: Path) -> int | None:
-    if not _can_tell_resident(process):
+    if not _reset_peak(process):
         call()
         return None
     status = process / "status"
@@ -43,8 +43,8 @@ def _resident(call: Callable[[], object], process: Path) -> int | None:
     return max(0, _bytes_in(status, "VmHWM") - before)
 
 
-def _can_tell_resident(process: Path) -> bool:
-    """Start the kernel's count of the peak anew, and return whether it could be."""
+def _reset_peak(process: Path) -> bool:
+    """Reset the kernel's record of the peak, and return whether that is possible."""
     try:
         ctypes.CDLL(None).malloc_trim(0)
         (process / "clear_refs").write_text("5")

@@ -1,4 +1,7 @@
-"""What one pytest run measures: hooks around pytest-benchmark, whose storage, options and table stay its own."""
+"""Hooks around pytest-benchmark, whose storage, options and table stay its own.
+
+Imports inside functions keep the start of a run lazy.
+"""
 
 from __future__ import annotations
 
@@ -8,30 +11,30 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from robustcheck.benchmark.foreign_baselines import Refused
-    from robustcheck.benchmark.table import Row
+    from robustcheck.benchmark.foreign_baselines import ForeignBaseline
+    from robustcheck.benchmark.table import Measurement
 
 FIXTURE = "robustcheck_benchmark"
 RUN = pytest.StashKey["BenchmarkRun"]()
 SHORTEST_MEASUREMENT = 0.001
-"""Seconds. What is shorter is called several times for one measurement."""
+"""Seconds. A shorter call is repeated within a measurement."""
 _UNTIMED = "robustcheck_untimed"
 
 
 class BenchmarkRun:
-    """The rows of the table, and what is to be said beside it."""
+    """A plugin of pytest, registered for each run: the measurements, and what is reported beside them."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self.rows: list[Row] = []
+        self.rows: list[Measurement] = []
         self.untimed = 0
-        """How many tests called what they measure once, without timing it."""
-        self._refused: list[Refused] = []
+        """Number of tests that made their call once, without timing it."""
+        self._dropped: list[ForeignBaseline] = []
         self._gate_is_lost = False
 
     @property
     def why_untimed(self) -> str:
-        """Why pytest-benchmark measures nothing, where it does not."""
+        """The reason for which pytest-benchmark measures nothing, if it does not."""
         config = self._config
         distributed = hasattr(config, "workerinput") or config.getoption("dist", "no") != "no"
         return "pytest-xdist is active" if distributed else "--benchmark-disable"
@@ -40,7 +43,7 @@ class BenchmarkRun:
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Give tests that use our fixture a timer that waits for the device, unless they or the options name one.
 
-        pytest-benchmark reads the closest marker alone, so what that says is said again.
+        pytest-benchmark reads the closest marker alone, so its arguments are repeated.
         """
         if not self._config.pluginmanager.has_plugin("pytest-benchmark"):
             return
@@ -54,7 +57,7 @@ class BenchmarkRun:
     def _defaults(self) -> dict[str, object]:
         from robustcheck.benchmark.timer import device_seconds
 
-        # A marker goes before the command line: so what is asked for there, is no default of ours.
+        # A marker goes before the command line, so that what is set there must not be in it.
         ours: dict[str, object] = {}
         if self._config.getoption("benchmark_timer", None) == "time.perf_counter":
             ours["timer"] = device_seconds
@@ -64,17 +67,17 @@ class BenchmarkRun:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
-        """Before pytest-benchmark compares, take out what is of another device; a worker sends its count."""
+        """Drop baselines of other devices before pytest-benchmark compares; a worker sends its count."""
         output = getattr(session.config, "workeroutput", None)
         if output is not None:
             output[_UNTIMED] = self.untimed
         # What it registers under this name is its session.
         theirs: Any = session.config.pluginmanager.get_plugin("pytest-benchmark")
         if theirs is not None and theirs.compared_mapping:
-            from robustcheck.benchmark.foreign_baselines import refuse_others
+            from robustcheck.benchmark.foreign_baselines import drop_foreign_baselines
 
-            self._refused = refuse_others(theirs.benchmarks, theirs.compared_mapping)
-            self._gate_is_lost = bool(self._refused and theirs.compare_fail)
+            self._dropped = drop_foreign_baselines(theirs.benchmarks, theirs.compared_mapping)
+            self._gate_is_lost = bool(self._dropped and theirs.compare_fail)
         result = yield
         if self._gate_is_lost and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
@@ -82,7 +85,7 @@ class BenchmarkRun:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        """Take in how many tests a worker of pytest-xdist ran without timing."""
+        """Add the number of tests that a worker of pytest-xdist ran without timing."""
         self.untimed += getattr(node, "workeroutput", {}).get(_UNTIMED, 0)
 
     @pytest.hookimpl(tryfirst=True)
@@ -90,11 +93,11 @@ class BenchmarkRun:
         """Print the table, before pytest-benchmark's own, which may end in an error."""
         if not (self.rows or self.untimed):
             return
-        from robustcheck.benchmark.foreign_baselines import told
+        from robustcheck.benchmark.foreign_baselines import messages
         from robustcheck.benchmark.table import render
 
         terminalreporter.section("robustcheck benchmarks")
-        for line in (*render(self.rows), *told(self._refused)):
+        for line in (*render(self.rows), *messages(self._dropped)):
             terminalreporter.line(line)
         if self.untimed:
             tests = "1 test ran" if self.untimed == 1 else f"{self.untimed} tests ran"
