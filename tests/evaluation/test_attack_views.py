@@ -11,11 +11,7 @@ from robustcheck.evaluation.batch_state import BatchState, CleanBatch
 from robustcheck.evaluation.prepared_model import PreparedModel
 from robustcheck.models import registry as loading
 from robustcheck.notation import parse
-
-
-def pixels_of(images):
-    return next(images.batches(len(images))).pixels
-
+from tests.toys import classifier_of, pixels_of
 
 AGAIN = 1
 """One image of the first batch is classified a second time, alone, to see whether that makes a difference."""
@@ -246,7 +242,7 @@ class Rooted(torch.nn.Module):
 
 @pytest.mark.parametrize("view", ["Adv_1", "PGD_1[steps=2]", "Adv_1[through=JPG]"])
 def test_gradient_that_is_not_finite_is_an_error_and_no_image(toy_images, view):
-    rooted = Classifier(Rooted(), mean=(0.5,) * 3, std=(0.5,) * 3, input_size=16, device="cpu", name="rooted")
+    rooted = classifier_of(Rooted(), name="rooted")
     evaluate(rooted, ImageSet.from_arrays(pixels_of(toy_images)), ["x", "JPG"])
     with pytest.raises(
         RobustcheckError, match=r"rooted gave a gradient that is NaN or infinite on the way to"
@@ -256,6 +252,6 @@ def test_gradient_that_is_not_finite_is_an_error_and_no_image(toy_images, view):
 
 @pytest.mark.parametrize("attack", [fgs, pgd])
 def test_nor_do_the_functions_follow_it(toy_images, attack):
-    rooted = Classifier(Rooted(), mean=(0.5,) * 3, std=(0.5,) * 3, input_size=16, device="cpu", name="rooted")
+    rooted = classifier_of(Rooted(), name="rooted")
     with pytest.raises(RobustcheckError, match="rooted gave a gradient that is NaN or infinite"):
         attack(rooted, pixels_of(toy_images) // 2, epsilon=1)

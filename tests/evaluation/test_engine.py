@@ -1,33 +1,18 @@
 """The engine on a classifier so small that what it did can be counted, and computed again by hand."""
 
-import io
-
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from robustcheck import Classifier, ImageSet, RobustcheckError, evaluate
 from robustcheck.attacks import fgs
 from robustcheck.evaluation import Evaluation, RunConfig
+from tests.toys import pixels_of, through_pillow
 
 AGAIN = 1
 """One image of the first batch is classified a second time, alone, to see whether that makes a difference."""
 
 TABLE = ["x", "Adv_1", "Adv_5", "Adv_10", "JPG(Adv_1)", "JPG(Adv_5)", "JPG(Adv_10)", "JPG_noise(Adv_1)"]
-
-
-def pixels_of(images):
-    return next(images.batches(len(images))).pixels
-
-
-def pillow(images, quality=75):
-    decoded = []
-    for image in images.permute(0, 2, 3, 1).numpy():
-        file = io.BytesIO()
-        Image.fromarray(image).save(file, "JPEG", quality=quality)
-        decoded.append(np.asarray(Image.open(file)))
-    return torch.tensor(np.stack(decoded)).permute(0, 3, 1, 2)
 
 
 @pytest.fixture
@@ -55,7 +40,7 @@ def test_records_are_what_plain_code_computes(toy_classifier, toy_images):
     for view, images in {
         "x": clean,
         "Adv_5": fgs(toy_classifier, clean, epsilon=5),
-        "JPG_50(Adv_5)": pillow(fgs(toy_classifier, clean, epsilon=5), 50),
+        "JPG_50(Adv_5)": through_pillow(fgs(toy_classifier, clean, epsilon=5), 50),
     }.items():
         logits = toy_classifier(images)
         change = images.double() - clean.double()

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from robustcheck import Classifier, RobustcheckError, RobustnessWarning, evaluate
+from robustcheck import RobustcheckError, RobustnessWarning, evaluate
 from robustcheck.notation import register_defence, temporary_steps
+from tests.toys import Linear, classifier_of
 
 VIEWS = [
     "x",
@@ -21,12 +22,11 @@ VIEWS = [
 ]
 
 
-class Small(torch.nn.Module):
+class Small(Linear):
     """Has memory for so many images."""
 
     def __init__(self, room):
         super().__init__()
-        self.weight = torch.nn.Parameter(torch.randn(4, 768, generator=torch.Generator().manual_seed(0)) / 28)
         self.room = room
         self.sizes = []
 
@@ -34,11 +34,11 @@ class Small(torch.nn.Module):
         self.sizes.append(len(images))
         if len(images) > self.room:
             raise torch.OutOfMemoryError(f"no room for {len(images)} images")
-        return images.flatten(1) @ self.weight.T
+        return super().forward(images)
 
 
 def classifier_with(room):
-    return Classifier(Small(room), mean=(0.5,) * 3, std=(0.5,) * 3, input_size=16, device="cpu", name="small")
+    return classifier_of(Small(room), name="small")
 
 
 @pytest.mark.parametrize("room", [1, 3, 7, 8])
@@ -84,7 +84,7 @@ def test_what_ran_out_of_memory_is_not_held(toy_images):
                 too_many.append(weakref.ref(images))
             return super().forward(images)
 
-    classifier = Classifier(Watched(2), mean=(0.5,) * 3, std=(0.5,) * 3, input_size=16, device="cpu")
+    classifier = classifier_of(Watched(2))
     with pytest.warns(RobustnessWarning, match="memory"):
         evaluate(classifier, toy_images, VIEWS, batch_size=4)
     assert too_many

@@ -5,17 +5,15 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
 
-import numpy as np
 import pytest
-import torch
 from filelock import FileLock
 
-from robustcheck import Classifier, ImageSet, RobustcheckError
+from robustcheck import RobustcheckError
 from robustcheck.evaluation import Evaluation, RunConfig
 from robustcheck.executors.locked import LockedExecutor
 from robustcheck.notation import parse, register_defence, temporary_steps
-from robustcheck.records import COLUMNS
 from robustcheck.store.store import RecordStore
+from tests.toys import Linear, assert_same_records, classifier_of, images_for
 
 VIEWS = ["x", "Adv_5", "JPG(Adv_5)", "Noise_3"]
 SPOT_CHECK = 1
@@ -23,23 +21,9 @@ FIRST_LOOK = 1
 """Whoever computes the first batch has one image classified again, to doubt the model."""
 
 
-class Net(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.randn(4, 768, generator=torch.Generator().manual_seed(0)) / 28)
-
-    def forward(self, images):
-        return images.flatten(1) @ self.weight.T
-
-
-def classifier_of():
-    return Classifier(Net().eval(), mean=(0.5,) * 3, std=(0.5,) * 3, name="toy", input_size=16, device="cpu")
-
-
 @pytest.fixture
 def images():
-    pixels = np.random.default_rng(1).integers(0, 256, (44, 3, 16, 16), dtype=np.uint8)
-    return ImageSet.from_arrays(pixels, classifier_of()(torch.from_numpy(pixels)).argmax(1).numpy())
+    return images_for(classifier_of(Linear()), 44, wrong=0, seed=1)
 
 
 @pytest.fixture
@@ -47,7 +31,7 @@ def process(tmp_path, images):
     """What makes an evaluation as another process of the run would, that counts the images its model is given."""
 
     def make(*, ahead=0, store="store", began=""):
-        classifier = classifier_of()
+        classifier = classifier_of(Linear())
         classifier.probe()
         made = Evaluation(
             classifier,
@@ -69,17 +53,9 @@ def process(tmp_path, images):
 
 @pytest.fixture
 def alone(images):
-    made = Evaluation(classifier_of(), images, RunConfig(batch_size=8))
+    made = Evaluation(classifier_of(Linear()), images, RunConfig(batch_size=8))
     made.run(VIEWS)
     return made.records
-
-
-def assert_same(one, other):
-    assert one.views == other.views
-    assert one.ids == other.ids
-    for view in one.views:
-        for name in COLUMNS:
-            assert one.columns[view][name].tobytes() == other.columns[view][name].tobytes(), (view, name)
 
 
 def lock_of(evaluation, number):
@@ -93,7 +69,7 @@ def test_two_at_once_do_the_work_once_and_both_have_all(process, alone):
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda evaluation: evaluation.run(VIEWS), both))
     for evaluation in both:
-        assert_same(evaluation.records, alone)
+        assert_same_records(evaluation.records, alone)
     assert sum(evaluation.seen for evaluation in both) == FIRST_LOOK + 4 * 44 + 2 * SPOT_CHECK
 
 
@@ -101,7 +77,7 @@ def test_one_asks_for_a_view_that_the_other_has_not(process, alone):
     first, second = process(), process()
     first.run(["Adv_5"])
     second.run(VIEWS)
-    assert_same(second.records, alone)
+    assert_same_records(second.records, alone)
     assert second.seen == FIRST_LOOK + 3 * 44 + SPOT_CHECK  # clean, for l_x and the gradient, and two views
 
 
@@ -117,7 +93,7 @@ def test_the_lock_of_a_process_that_was_killed_is_free(process, alone, tmp_path)
             running.result(timeout=1)
         other.kill()
         running.result(timeout=60)
-    assert_same(evaluation.records, alone)
+    assert_same_records(evaluation.records, alone)
     assert evaluation.seen == FIRST_LOOK + 4 * 44 + SPOT_CHECK
 
 
@@ -155,7 +131,7 @@ def test_an_error_lets_go_of_the_shard(process, alone):
         broken.run(VIEWS)
     evaluation = process()
     evaluation.run(VIEWS)
-    assert_same(evaluation.records, alone)
+    assert_same_records(evaluation.records, alone)
 
 
 def test_a_store_that_takes_nothing_more_is_said_once_and_each_computes_on(process, alone, monkeypatch):
@@ -166,7 +142,7 @@ def test_a_store_that_takes_nothing_more_is_said_once_and_each_computes_on(proce
     evaluation = process()
     with pytest.warns(UserWarning, match="no space left. The run continues without the record store"):
         evaluation.run(VIEWS)
-    assert_same(evaluation.records, alone)
+    assert_same_records(evaluation.records, alone)
 
 
 def test_what_is_under_way_is_told_by_shard_and_views(process):
@@ -191,6 +167,6 @@ def test_a_view_that_can_not_be_kept_is_computed_by_each_and_once_by_each(proces
         first, second = process(), process()
         for evaluation in (first, second):
             evaluation.run(["Noise_3", "Unknown"])
-        assert_same(first.records, second.records)
+        assert_same_records(first.records, second.records)
     assert first.seen == FIRST_LOOK + 3 * 44 + SPOT_CHECK
     assert second.seen == 1 * 44 + SPOT_CHECK

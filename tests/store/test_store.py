@@ -2,38 +2,31 @@
 
 import numpy as np
 import pytest
-import torch
 
-from robustcheck import Classifier, ImageSet, RobustcheckError, RobustnessWarning, evaluate
+from robustcheck import ImageSet, RobustcheckError, RobustnessWarning, evaluate
 from robustcheck.evaluation import Evaluation, RunConfig
 from robustcheck.evaluation.cache_keys import config_digest, config_facts
 from robustcheck.evaluation.shards import Shard
 from robustcheck.notation import register_defence, temporary_steps
-from robustcheck.records import COLUMNS
 from robustcheck.records.provenance import Codec, Images, Model, Provenance
 from robustcheck.store.block import DamagedBlock, RecordBlock
 from robustcheck.store.store import RecordStore
+from tests.toys import Linear, assert_same_records, classifier_of, images_for
 
 VIEWS = ["x", "Adv_5", "JPG(Adv_5)", "Noise_3"]
 SPOT_CHECK = 1
 """One clean image is classified again before anything is taken."""
 
 
-class Net(torch.nn.Module):
+class Net(Linear):
     """Linear, with a setting that no weight shows."""
 
     def __init__(self, scale=1.0):
         super().__init__()
-        self.weight = torch.nn.Parameter(torch.randn(4, 768, generator=torch.Generator().manual_seed(0)) / 28)
         self.scale = scale
 
     def forward(self, images):
-        return self.scale * images.flatten(1) @ self.weight.T
-
-
-def classifier_of(net, **options):
-    options = {"mean": (0.5,) * 3, "std": (0.5,) * 3, "name": "toy", **options}
-    return Classifier(net.eval(), input_size=16, device="cpu", **options)
+        return self.scale * super().forward(images)
 
 
 @pytest.fixture
@@ -52,10 +45,7 @@ def classifier():
 
 @pytest.fixture
 def images():
-    pixels = np.random.default_rng(1).integers(0, 256, (44, 3, 16, 16), dtype=np.uint8)
-    labels = classifier_of(Net())(torch.from_numpy(pixels)).argmax(1).numpy()
-    labels[:3] = (labels[:3] + 1) % 4
-    return ImageSet.from_arrays(pixels, labels)
+    return images_for(classifier_of(Net()), 44, seed=1)
 
 
 @pytest.fixture
@@ -74,14 +64,6 @@ def run(classifier, images, store=None, views=VIEWS, count=None, **options):
     return evaluation
 
 
-def assert_same(one, other):
-    assert one.views == other.views
-    assert one.ids == other.ids
-    for view in one.views:
-        for name in COLUMNS:
-            assert one.columns[view][name].tobytes() == other.columns[view][name].tobytes(), (view, name)
-
-
 def files(store):
     return sorted(store.folder.rglob("*.parquet"))
 
@@ -92,8 +74,8 @@ def test_a_second_run_takes_all_and_computes_nothing(classifier, images, store):
     classifier.seen = 0
     warm = run(classifier, images, store)
     assert classifier.seen == SPOT_CHECK
-    assert_same(warm.records, cold.records)
-    assert_same(warm.records, run(classifier, images).records)
+    assert_same_records(warm.records, cold.records)
+    assert_same_records(warm.records, run(classifier, images).records)
     assert warm.records.provenance == cold.records.provenance
     assert (warm.stored.records, warm.stored.of) == (4 * 44, 4 * 44)
     assert cold.stored.records == 0
@@ -122,7 +104,7 @@ def test_an_exception_in_the_middle_keeps_what_was_done(images, store):
     left = iter(range(99))
     resumed = run(classifier, images, store)
     assert resumed.stored.records == 4 * 24  # one whole shard and the first batch of the second
-    assert_same(resumed.records, run(classifier, images).records)
+    assert_same_records(resumed.records, run(classifier, images).records)
 
 
 def test_early_stopping_takes_no_more_than_it_asks_for(classifier, images, store):
@@ -140,7 +122,7 @@ def test_early_stopping_keeps_and_goes_on(classifier, images, store):
         first.run(VIEWS, count=count)
     assert len(files(store)) == 2  # what had fewer images of the first shard was replaced
     classifier.seen = 0
-    assert_same(run(classifier, images, store).records, run(classifier, images).records)
+    assert_same_records(run(classifier, images, store).records, run(classifier, images).records)
 
 
 def other_weights(images):
@@ -221,7 +203,7 @@ def test_a_model_that_changed_unseen_is_found_out_and_said(images, tmp_path):
     for taken in (0, 4 * 44):
         evaluation = run(classifier_of(Remembers(2.0)), images, store)
         assert evaluation.stored.records == taken
-        assert_same(evaluation.records, run(classifier_of(Remembers(2.0)), images).records)
+        assert_same_records(evaluation.records, run(classifier_of(Remembers(2.0)), images).records)
     assert len(said) == 1
     assert "toy gives p(top)" in said[0]
     assert "recomputing everything" in said[0]
@@ -266,7 +248,7 @@ def test_a_damaged_block_is_reported_and_computed_anew(classifier, images, tmp_p
         data[place] ^= 0x40
     path.write_bytes(data if how == "flip" else data[:place])
     again = run(classifier, images, store)
-    assert_same(again.records, cold.records)
+    assert_same_records(again.records, cold.records)
     assert said or how == "flip"  # a byte of which nothing depends on may be another
     assert all(str(path) in line and "computed again" in line for line in said)
     assert run(classifier, images, store).stored.records == 4 * 44
@@ -317,7 +299,7 @@ def test_a_folder_that_can_not_be_written_is_said_once(classifier, images, tmp_p
     evaluation = run(classifier, images, RecordStore(tmp_path / "file", warn=said.append))
     assert len(said) == 1
     assert "continues without the record store" in said[0]
-    assert_same(evaluation.records, run(classifier, images).records)
+    assert_same_records(evaluation.records, run(classifier, images).records)
     with pytest.raises(RobustcheckError, match=r"the record store .* can't be made"):
         evaluate(classifier, images, ["x"], store=tmp_path / "file")
 
@@ -337,7 +319,7 @@ def test_computed_elsewhere_and_committed_twice(classifier, images, store):
     classifier.seen = 0
     here.run(VIEWS)
     assert classifier.seen == SPOT_CHECK
-    assert_same(here.records, run(classifier, images).records)
+    assert_same_records(here.records, run(classifier, images).records)
 
 
 def test_what_is_kept_by_an_earlier_version_is_found_by_its_words(classifier):

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from robustcheck import Classifier, ImageSet, RobustcheckError, RobustnessWarning, open_images
+from robustcheck import RobustcheckError, RobustnessWarning, open_images
 from robustcheck.evaluation import Evaluation, RunConfig
 from robustcheck.executors.ray.cluster import join, undisturbed
 from robustcheck.executors.ray.executor import RayExecutor
 from robustcheck.notation import register_defence, temporary_steps
 from robustcheck.options.workers import parse_address, parse_worker_options
-from robustcheck.records import COLUMNS
 from robustcheck.store.maintenance import blocks_in
 from robustcheck.store.store import RecordStore
+from tests.toys import assert_same_records, classifier_of, images_for
 
 ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
 VIEWS = ["Adv_5", "JPG(Adv_5)", "Noise_3"]
@@ -83,20 +83,9 @@ def slow_classifier():
     return classifier_of(Net(pause=0.02))
 
 
-def classifier_of(net):
-    return Classifier(net.eval(), mean=(0.5,) * 3, std=(0.5,) * 3, input_size=16, device="cpu", name="toy")
-
-
 @pytest.fixture
 def images(classifier):
-    return images_of(classifier, 148)
-
-
-def images_of(classifier, count):
-    pixels = np.random.default_rng(1).integers(0, 256, (count, 3, 16, 16), dtype=np.uint8)
-    labels = classifier(torch.from_numpy(pixels)).argmax(1).numpy()
-    labels[:3] = (labels[:3] + 1) % 4
-    return ImageSet.from_arrays(pixels, labels)
+    return images_for(classifier, 148, seed=1)
 
 
 @pytest.fixture
@@ -133,12 +122,8 @@ def run(classifier, images, workers=None, store=None, views=VIEWS, **options):
 
 
 def assert_same(one, other):
-    assert one.views == other.views
-    assert one.ids == other.ids
+    assert_same_records(one, other)
     assert one.provenance == other.provenance
-    for view in one.views:
-        for name in COLUMNS:
-            assert one.columns[view][name].tobytes() == other.columns[view][name].tobytes(), (view, name)
 
 
 class OnceBothWork:
@@ -156,7 +141,7 @@ class OnceBothWork:
 
 def assert_nothing_is_lost_with(disturbance, classifier, workers, store):
     """Have two workers work for a while, one of which is taken away in the middle."""
-    images = images_of(classifier, 800)
+    images = images_for(classifier, 800, seed=1)
     disturb = OnceBothWork(workers, disturbance)
     workers.said.clear()
     evaluation = run(classifier, images, workers, store, progress=disturb)
@@ -290,13 +275,13 @@ def test_what_the_model_raises_is_told(workers, classifier, images):
 
 
 def test_stopping_early_leaves_the_rest_uncomputed(workers, classifier, store):
-    images = images_of(classifier, 3200)
+    images = images_for(classifier, 3200, seed=1)
     evaluation = evaluation_of(classifier, images, workers, store)
     for count in range(8, 72, 8):
         evaluation.run(VIEWS, count=count, of=len(images))
     assert {evaluation.done(view) for view in evaluation.records.views} == {64}
     evaluation.executor.cancel_pending()
-    run(classifier, images_of(classifier, 40), workers)  # what the workers were at is there by then
+    run(classifier, images_for(classifier, 40, seed=1), workers)  # what the workers were at is there by then
     assert 2 <= len(store.commits) < 10  # of 100
 
 
