@@ -34,6 +34,7 @@ VIEWS = {
 MODULES = {"art": "art", "autoattack": "pyautoattack"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("library", "view"), [(key, view) for key, views in VIEWS.items() for view in views])
 def test_attack_is_within_epsilon_and_takes_something(toy_classifier, toy_images, library, view):
     pytest.importorskip(MODULES.get(library, library))
@@ -153,6 +154,7 @@ def test_result_outside_the_range_is_cut(toy_classifier):
     assert (attacked(toy_classifier, images, lambda pixels: pixels + 8 / 255) == 255).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("view", ["foolbox:LinfPGD_8", "torchattacks:PGD_8", "art:FastGradientMethod_8"])
 def test_warnings_of_a_library_s_import_do_not_fail_a_strict_run(view):
     code = (
