@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, under the permissions of the user's umask."""
+"""Atomic writing of files, under the permissions of the user's umask."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 from robustcheck.errors import RobustcheckError
 
 
-def write_whole(path: Path, content: str | bytes | Sequence[bytes | memoryview]) -> None:
-    """Write a file, of its whole content or of the parts of it: beside it under another name, then renamed, so that no reader finds half of it.
+def atomic_write(path: Path, content: str | bytes | Sequence[bytes | memoryview]) -> None:
+    """Write a file from its content or the parts of it, under a temporary name first, so that no reader finds half of it.
 
-    Folders on the way are made. Permissions are what the umask says, or those of the file that is replaced.
-    Raises RobustcheckError, with the reason, where that can't be done; then nothing is left behind.
+    Missing folders are created. Permissions follow the umask, or are those of the file that is replaced.
+    Raises RobustcheckError, with the reason, if that fails; then nothing is left behind.
     """
     data = content.encode("utf-8") if isinstance(content, str) else content
     parts = [data] if isinstance(data, bytes) else data
@@ -35,6 +35,6 @@ def write_whole(path: Path, content: str | bytes | Sequence[bytes | memoryview])
             raise
     except OSError as error:
         raise RobustcheckError(
-            f"{path} can't be written: {error.strerror or error}; look at the folder's permissions and space, or name "
-            "another place"
+            f"cannot write {path}: {error.strerror or error}: check the folder's permissions and space, or name another "
+            "path"
         ) from None

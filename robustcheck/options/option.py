@@ -13,7 +13,7 @@ import pytest
 Value = TypeVar("Value")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Option:
     """A row of the table: `--robustcheck-NAME`, which is the ini key `robustcheck_NAME` as well."""
 

@@ -19,16 +19,11 @@ from robustcheck.specs import IMAGE_SOURCES, MODEL_SOURCES, forms
 SUITES = ("jpeg-study", "sanity")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a run has one
 class Settings:
     """The options of one pytest run, checked."""
 
-    model: str | None = option(
-        "SPEC",
-        str,
-        f"classifier: {forms(MODEL_SOURCES)}",
-        shown_default="sample",
-    )
+    model: str | None = option("SPEC", str, f"classifier: {forms(MODEL_SOURCES)}", shown_default="sample")
     weights: str | None = option(
         "PATH",
         str,
@@ -37,11 +32,7 @@ class Settings:
         path="input",
     )
     images: str | None = option(
-        "SPEC",
-        str,
-        f"images: {forms(IMAGE_SOURCES)}",
-        shown_default="sample",
-        path="input",
+        "SPEC", str, f"images: {forms(IMAGE_SOURCES)}", shown_default="sample", path="input"
     )
     bad_images: str = option(
         "error|skip",
@@ -82,11 +73,11 @@ class Settings:
     alpha: float = option(
         "P",
         probability,
-        "maximum probability that a false claim passes (with --robustcheck-stop-early)",
+        "with --robustcheck-stop-early: maximum probability that a false claim passes",
         "0.05",
     )
     budget: int | None = option(
-        "N", integer(1), "maximum number of images per claim (with --robustcheck-stop-early)"
+        "N", integer(1), "with --robustcheck-stop-early: maximum number of images per claim"
     )
     require_adaptive: bool = flag(
         "claims about a defended view must also hold against attacks that go through the defence"
@@ -155,8 +146,8 @@ class Settings:
     worker_options: WorkerOptions | None = option(
         "cpus:N,...",
         parse_worker_options,
-        "for each Ray worker cpus:N (default: 1) and gpus:N; count:N workers; images:paths or images:pixels, how it "
-        "gets images; records:sent or records:store, how records come back",
+        "options of Ray workers, comma-separated: count:N, cpus:N each (default: 1), gpus:N each, images:paths or "
+        "images:pixels (how they get images), records:sent or records:store (how records come back)",
         affects_results=False,
     )
     full_paths: bool = flag("write absolute paths for files outside the rootdir", affects_results=False)

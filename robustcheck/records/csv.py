@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from robustcheck.atomic_io import write_whole
+from robustcheck.atomic_io import atomic_write
 from robustcheck.errors import RobustcheckError
 from robustcheck.notation import NotationError, View, X, parse
 from robustcheck.records.measures import TABLE
@@ -41,7 +41,7 @@ _CURE = "take the file as it was saved (from version control?), or save the base
 
 def save(records: Records, path: Path, extra: Mapping[str, Any] | None = None) -> None:
     """Write records to a file, whole or not at all; `extra` joins the header."""
-    write_whole(path, dumps(records, extra))
+    atomic_write(path, dumps(records, extra))
 
 
 def load(path: Path) -> tuple[Records, dict[str, Any]]:

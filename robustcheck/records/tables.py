@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from robustcheck.atomic_io import write_whole
+from robustcheck.atomic_io import atomic_write
 from robustcheck.errors import RobustcheckError
 from robustcheck.notation import View, X, parse
 from robustcheck.records.csv import load, save
@@ -28,7 +28,7 @@ _FORMAT = 1
 def write(records: Records, path: Path, extra: Mapping[str, Any] | None = None) -> None:
     """Write records as CSV, or as Parquet where the file's name says so; `extra` joins the header."""
     if path.suffix.lower() == PARQUET:
-        write_whole(path, _to_parquet(records, extra or {}))
+        atomic_write(path, _to_parquet(records, extra or {}))
     else:
         save(records, path, extra)
 

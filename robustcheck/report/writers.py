@@ -3,18 +3,18 @@
 A report's format is a module of `robustcheck.report.formats` that its option names. It has NAME, that of the option;
 `check(settings)`, where something may be missing; `write(run, summary, path)`, which returns the files that it wrote;
 and, where `python -m robustcheck report` is to make it, the SUFFIX of its files and `render(summary)`.
+Imports inside functions keep the start of a run lazy.
 """
 
 from __future__ import annotations
 
 import os
-import pkgutil
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from robustcheck.atomic_io import write_whole
+from robustcheck.atomic_io import atomic_write
 from robustcheck.byte_size import format_size
 from robustcheck.errors import RobustcheckError
 from robustcheck.options.table import OPTIONS, Settings
@@ -74,6 +74,8 @@ def write(run: FinishedRun, settings: Settings) -> Iterator[str]:
 
 def write_by_suffix(run: FinishedRun, path: Path) -> None:
     """Write a run in the format that a file's name ends in; raises `RobustcheckError` for another ending."""
+    import pkgutil
+
     from robustcheck.report.summary import summary_of
 
     modules = [
@@ -82,7 +84,7 @@ def write_by_suffix(run: FinishedRun, path: Path) -> None:
     by_suffix = {module.SUFFIX: module for module in modules if hasattr(module, "SUFFIX")}
     if path.suffix.lower() not in by_suffix:
         raise RobustcheckError(f"{path}: a report's name ends in {', '.join(sorted(by_suffix))}")
-    write_whole(path, by_suffix[path.suffix.lower()].render(summary_of(run)))
+    atomic_write(path, by_suffix[path.suffix.lower()].render(summary_of(run)))
 
 
 def write_for_ci(

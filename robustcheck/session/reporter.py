@@ -63,8 +63,8 @@ class Reporter:
             yield from render(summary_of(session.finished(), plots=False), encoding=encoding)
         if session.is_interrupted:
             yield from session.evaluations.interrupted()
-        if records := session.facts.records:
-            yield f"records: {records}"
+        if stored := session.stored():
+            yield f"records: {stored}"
         yield from session.resources.messages
         yield from self._lines
 

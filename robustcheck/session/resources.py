@@ -25,23 +25,23 @@ if TYPE_CHECKING:
 
 
 class Resources:
-    """Each is made when it is first asked for, and is the same for all evaluations of a run."""
+    """Each is created on first use, and shared by all evaluations of a run."""
 
     def __init__(
         self, settings: Settings, worker: Worker | None, cache_folder: Callable[[], Path | None]
     ) -> None:
         self.settings = settings
         self.worker = worker
-        """The worker of pytest-xdist that this process is."""
+        """Set if this process is a worker of pytest-xdist."""
         self.began = time.time() if worker is None else worker.began
         self.messages: dict[str, None] = {}
-        """What to report of the store and the workers, each line once."""
+        """Lines to report about the store and the workers, each once."""
         self._cache_folder = cache_folder
         self._load: Callable[..., Classifier] | None = None
         self._cleanup = ExitStack()
 
     def load_model(self) -> Classifier:
-        """Load the classifier that the options name, or the sample where they name none."""
+        """Load the classifier that the options name, or the sample."""
         from robustcheck.models import load_model
 
         model = self.settings.model
@@ -55,7 +55,7 @@ class Resources:
 
     @cached_property
     def device(self) -> str:
-        """Where to compute, by the options; workers of pytest-xdist share the cores and the GPUs of a machine."""
+        """The device to compute on; workers of pytest-xdist share the cores and the GPUs of a machine."""
         if self.worker is None:
             return self.settings.device
         self.worker.share_cores()
@@ -63,22 +63,22 @@ class Resources:
 
     @property
     def batch_size(self) -> int | str | None:
-        """What to give the model at once; workers of pytest-xdist, which would time each other, measure nothing."""
+        """The batch size; workers of pytest-xdist do not benchmark it, since they would disturb each other."""
         asked = self.settings.batch_size
         if asked == "auto" and self.worker is not None:
-            self.messages["--robustcheck-batch-size=auto measures nothing under pytest-xdist: by device"] = (
-                None
-            )
+            self.messages[
+                "--robustcheck-batch-size=auto is ignored under pytest-xdist: the batch size is the device's default"
+            ] = None
             return None
         return asked
 
     @cached_property
     def store(self) -> RecordStore | None:
-        """Where records are kept; None where that is turned off, or can't be.
+        """The record store; None if it is turned off or unavailable.
 
-        By default it is in pytest's own cache folder, as what a run learns for the next is, so that it is cleared by
-        `--cache-clear`, turned off with the cache, kept out of version control, and not there in a fresh checkout: a
-        gate in CI computes what it gates, unless someone chose to carry a folder from run to run.
+        By default it is in pytest's cache directory, so that `--cache-clear` clears it, turning the cache off turns it
+        off, version control ignores it, and a fresh checkout has none: a gate in CI computes what it gates, unless
+        someone chose to carry a folder from run to run.
         """
         from robustcheck.store.stats import timestamp
         from robustcheck.store.store import open_store
@@ -108,14 +108,14 @@ class Resources:
         )
 
     def _store_of_workers(self) -> RecordStore | None:
-        """Return a store for this run alone, by which workers of pytest-xdist share what they compute."""
+        """Return a store for this run alone, by which workers of pytest-xdist share their records."""
         from robustcheck.store.store import open_store
 
         return None if self.worker is None else open_store(self.worker.folder / "records")
 
     @cached_property
     def executor(self) -> Executor | None:
-        """Who computes for this process: Ray, or a worker of pytest-xdist with the others; None for itself alone."""
+        """The executor: Ray, or shared with the other workers of pytest-xdist; None for this process alone."""
         settings = self.settings
         executor: Executor
         if settings.workers is not None:
@@ -138,7 +138,7 @@ class Resources:
         return executor
 
     def check_workers(self, *, is_spread: bool) -> None:
-        """Raise `RobustcheckError` where workers can't be had; `is_spread` is whether tests run in several processes."""
+        """Raise `RobustcheckError` if Ray workers can't be used; `is_spread` is whether pytest-xdist runs the tests."""
         settings = self.settings
         if settings.workers is None:
             if settings.worker_options is not None:
@@ -158,12 +158,12 @@ class Resources:
             )
         if is_spread:
             raise RobustcheckError(
-                "--robustcheck-workers and pytest-xdist's -n do not go together, since each of its processes would ask Ray "
-                "for all of the cluster: leave out the one or the other"
+                "--robustcheck-workers and pytest-xdist's -n do not go together, since each process would request all of "
+                "the Ray cluster: leave out the one or the other"
             )
 
     def close(self) -> None:
-        """End the workers, and keep the store within its limit, both only where this run has asked for them."""
+        """Close the executor and prune the store, if this run has used them."""
         self._cleanup.close()
 
     def _prune(self, store: RecordStore) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,26 +32,6 @@ if TYPE_CHECKING:
     from robustcheck.store.stats import CacheStats
 
 KEY = pytest.StashKey["Session"]()
-
-
-@dataclass(frozen=True)
-class RunFacts:
-    """How and when a run was started, and how it went."""
-
-    command_line: str
-    date: str
-    is_interrupted: bool
-    records: str
-    """How many records came from the store, in words; "" if none did."""
-
-    def in_words(self) -> dict[str, str]:
-        """Return the facts as reports show them."""
-        words = {"command line": self.command_line, "date": self.date}
-        if self.is_interrupted:
-            words["interrupted"] = "the run was interrupted: the results up to then"
-        if self.records:
-            words["records"] = self.records
-        return words
 
 
 class Session:
@@ -103,12 +82,6 @@ class Session:
             self.log.checks or self._studies_of_workers or any(made.is_evaluated for made in self.evaluations)
         )
 
-    @property
-    def facts(self) -> RunFacts:
-        """How and when the run was started, and how it went."""
-        stored = self.stored()
-        return RunFacts(self._command_line, self._date, self.is_interrupted, str(stored) if stored else "")
-
     def studies(self) -> list[Study]:
         """Return what was evaluated in this process."""
         made = [robustness for robustness in self.evaluations if robustness.is_evaluated]
@@ -151,7 +124,7 @@ class Session:
             tuple(log.checks),
             self.baselines.compared,
             tuple(log.troubles),
-            self.facts.in_words(),
+            self._facts(),
             tuple(log.failed_integrity),
         )
 
@@ -168,6 +141,15 @@ class Session:
         if self._studies_of_workers:
             self.resources.store  # noqa: B018 - the workers of pytest-xdist filled it, and this process prunes it
         self.resources.close()
+
+    def _facts(self) -> dict[str, str]:
+        """Return how and when the run was started, and how it went, as reports show it."""
+        facts = {"command line": self._command_line, "date": self._date}
+        if self.is_interrupted:
+            facts["interrupted"] = "the run was interrupted: these are the results up to then"
+        if stored := self.stored():
+            facts["records"] = str(stored)
+        return facts
 
     def _note(self, robustness: Robustness, subject: Subject, verdict: Verdict) -> None:
         """Note a verdict, and attach it to the report of the test that is running."""

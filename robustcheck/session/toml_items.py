@@ -1,4 +1,4 @@
-"""`robustcheck.toml` as pytest collects it: a test for each claim."""
+"""`robustcheck.toml` as pytest collects it: one test per claim."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NAME = "robustcheck.toml"
 
 
 class ClaimModule(pytest.Module):
-    """The file; a Module, so that fixtures of that scope live as long as it."""
+    """The file; a Module, so that it bounds the fixtures of that scope."""
 
     obj = None  # there is no Python module behind it
 

@@ -1,4 +1,4 @@
-"""The views that a test names: what can be evaluated together is known before the first test runs."""
+"""The views that tests name, so that they are evaluated together, before the first test runs."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def views_named_by(item: pytest.Item) -> Iterator[View]:
     """Yield the views that a test names, in claims, text constants or parameters, with the attacks on their way.
 
-    A guess that costs nothing when it is wrong: what is named in the tests that will run is evaluated in one
-    pass over the images instead of one pass a test.
+    A heuristic that costs nothing if it is wrong: the views of all tests that will run are evaluated in one pass over
+    the images instead of one pass per test.
     """
     from robustcheck.claims import parse_claim
     from robustcheck.notation import parse

@@ -32,7 +32,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from robustcheck.atomic_io import write_whole
+from robustcheck.atomic_io import atomic_write
 from robustcheck.errors import RobustcheckError, RobustnessWarning
 from robustcheck.records.parquet import PARQUET, require_pyarrow
 from robustcheck.store.block import DamagedBlock, RecordBlock
@@ -77,10 +77,10 @@ class RecordStore:
         """
         about = self.folder / block.config_digest / FACTS
         if not about.is_file():
-            write_whole(about, json.dumps(dict(facts), indent=1) + "\n")
+            atomic_write(about, json.dumps(dict(facts), indent=1) + "\n")
         path = self._folder(block.config_digest, block.shard_key) / _name(block)
         if not path.is_file() or self.since:
-            write_whole(path, block.to_bytes())
+            atomic_write(path, block.to_bytes())
             for other in [*self._paths(block.config_digest, block.shard_key)]:
                 if other != path and _count(other) <= len(block):
                     self._remove_if_covered(other, block)

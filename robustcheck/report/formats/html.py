@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from robustcheck.atomic_io import write_whole
+from robustcheck.atomic_io import atomic_write
 from robustcheck.errors import RobustcheckError
 from robustcheck.options.table import Settings
 from robustcheck.report.formats import html_plots as plots
@@ -43,7 +43,7 @@ def check(_settings: Settings | None = None) -> None:
 
 def write(_run: FinishedRun, summary: Summary, path: Path) -> list[Path]:
     """Write the page."""
-    write_whole(path, render(summary))
+    atomic_write(path, render(summary))
     return [path]
 
 

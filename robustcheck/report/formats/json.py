@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import robustcheck
-from robustcheck.atomic_io import write_whole
+from robustcheck.atomic_io import atomic_write
 from robustcheck.report.run import FinishedRun
 from robustcheck.report.summary import Summary
 
@@ -27,7 +27,7 @@ SCHEMA = Path(__file__).with_name("schema.json")
 
 def write(_run: FinishedRun, summary: Summary, path: Path) -> list[Path]:
     """Write the run as JSON."""
-    write_whole(path, render(summary))
+    atomic_write(path, render(summary))
     return [path]
 
 
