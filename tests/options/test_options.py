@@ -132,7 +132,7 @@ def test_own_fixture_that_returns_no_model_is_told_what_to_write(pytester):
     result = pytester.runpytest()
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(
-        ["robustcheck: robustcheck_model returned a Linear that does not say*", "*Classifier(net, mean=*"]
+        ["robustcheck: robustcheck_model must return a network *, got a Linear*", "*Classifier(net, mean=*"]
     )
 
 

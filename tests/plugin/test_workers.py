@@ -54,7 +54,7 @@ def test_section_is_that_of_a_serial_run_and_nothing_of_ray_is_seen(repository, 
         ),
         (
             ["--robustcheck-workers=ray", "--robustcheck-worker-options=records:kept"],
-            "*unknown records 'kept'*sent, store*",
+            "*records: unknown value 'kept'*sent, store*",
         ),
         (["--robustcheck-workers=ray", "-n", "2"], "*-n do not go together*"),
     ],
