@@ -222,7 +222,7 @@ class RecordCheckpoint:
     def save(self, first_batch_warnings: Sequence[str], shard: Shard | None = None) -> None:
         """Write what was computed of a shard, or of all, and is not in the store."""
         for each in [*self._unsaved] if shard is None else [shard]:
-            stops = {view: self._table.missing(view, each) for view in self._unsaved.pop(each, ())}
+            stops = {view: self._table.missing(view, each) for view in self._unsaved[each]}
             for stop in sorted({*stops.values()} - {each.start}):
                 rows = {
                     view: self._table.cut(view, each.start, stop)
@@ -233,6 +233,7 @@ class RecordCheckpoint:
                 self.keep(
                     ShardRecords(each.start, ids, rows, first_batch_warnings=tuple(first_batch_warnings))
                 )
+            del self._unsaved[each]  # not before: an interrupt on the way is followed by another save
 
 
 def _cut(view: View, key: str, block: RecordBlock, rows: slice, first: int) -> ShardRecords:
