@@ -14,7 +14,7 @@ from robustcheck.models.host_memory import keep_freed_memory
 if {keep}:
     keep_freed_memory()
 torch.set_num_threads(1)
-for _ in range(3):
+for _ in range(8):  # until the heap has a block of that size: four passes, depending on what was imported
     torch.ones(20_000_000)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(10):
