@@ -12,7 +12,7 @@ Examples shrink to the simplest image that still fails: one image, black, flat.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,6 +21,7 @@ from torch import Tensor
 
 from robustcheck.errors import RobustcheckError
 from robustcheck.notation import STEPS, NotationError, View, X, parse
+from robustcheck.notation.options import Choice, Flag
 
 try:
     from hypothesis import strategies as st
@@ -124,10 +125,8 @@ def _heads(name: str) -> st.SearchStrategy[str]:
         high = int(declared.high) if has_default else min(int(declared.high), _LARGEST_AMOUNT)
         numbers = st.integers(max(1, int(declared.low)), high).map(lambda number: f"_{number}")
         parts.append(st.one_of(st.just(""), numbers) if has_default else numbers)
-    words = {
-        key: option.words for key, option in step.options.items() if hasattr(option, "words") and option.words
-    }
-    choices = {key: st.sampled_from(words[key]) for key in sorted(words) if not isinstance(words[key], str)}
+    words = {key: option.words for key, option in step.options.items() if isinstance(option, Choice | Flag)}
+    choices = {key: st.sampled_from(words[key]) for key in sorted(words)}
     parts.append(st.fixed_dictionaries({}, optional=choices).map(_options))
     return st.tuples(*parts).map("".join)
 
@@ -147,11 +146,8 @@ def _bordered(draw: st.DrawFn, height: int, width: int) -> Pixels:
 
 
 def _ramp(draw: st.DrawFn, height: int, width: int) -> Pixels:
-    along = (
-        np.linspace(draw(_LEVEL), draw(_LEVEL), width if draw(st.booleans()) else height)
-        .round()
-        .astype(np.uint8)
-    )
+    first, last, is_along_rows = draw(_LEVEL), draw(_LEVEL), draw(st.booleans())
+    along = np.linspace(first, last, width if is_along_rows else height).round().astype(np.uint8)
     plane = np.broadcast_to(along if len(along) == width else along[:, None], (height, width))
     return np.repeat(plane[None], 3, axis=0)
 
@@ -197,17 +193,5 @@ def _within(draw: st.DrawFn, shape: tuple[int, ...], epsilon: int) -> Any:
     return np.random.default_rng(draw(_SEED)).integers(-epsilon, epsilon + 1, shape).astype(np.int16)
 
 
-_KINDS: tuple[Callable[[st.DrawFn, int, int], Pixels], ...] = (
-    _flat,
-    _bordered,
-    _ramp,
-    _checker,
-    _all_levels,
-    _noise,
-)
-_CHANGES: tuple[Callable[[st.DrawFn, tuple[int, ...], int], Any], ...] = (
-    _everywhere,
-    _single,
-    _signs,
-    _within,
-)
+_KINDS = (_flat, _bordered, _ramp, _checker, _all_levels, _noise)
+_CHANGES = (_everywhere, _single, _signs, _within)

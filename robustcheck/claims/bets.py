@@ -54,14 +54,7 @@ class Game:
     population: int | None
 
     def after(
-        self,
-        wealth: Wealth,
-        values: NDArray[np.float64],
-        seen: int,
-        total: float,
-        *,
-        up: bool,
-        down: bool,
+        self, wealth: Wealth, values: NDArray[np.float64], seen: int, total: float, *, up: bool, down: bool
     ) -> Wealth:
         """Return the wealth of one bettor, or of both, after more numbers.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:e-?[0-9]+)?")
 
@@ -34,22 +34,15 @@ class Options(dict[str, Any]):
             raise AttributeError(f"no option {name!r}; there are: {', '.join(self) or 'none'}") from None
 
 
-class Option(Protocol):
-    """One kind of option."""
+class Option:
+    """One kind of option, and the name of one; `default` is the value if none is written."""
 
-    @property
-    def default(self) -> Any:
-        """The value if none is written; None for none."""
+    name: Any
+    default: Any
 
     def parse(self, text: str) -> Any:
         """Return the value that a text means, or raise ValueError that says what is allowed."""
-
-    def text(self, value: Any) -> str:
-        """Return a value's one spelling."""
-
-
-class Plain:
-    """An option whose values are written as they are."""
+        raise NotImplementedError
 
     def text(self, value: Any) -> str:
         """Return a value's one spelling."""
@@ -57,7 +50,7 @@ class Plain:
 
 
 @dataclass(frozen=True)
-class Number(Plain):
+class Number(Option):
     """A number from low to high, both allowed; with `spans`, also a range `low..high` to draw it from."""
 
     name: str
@@ -98,7 +91,7 @@ class Number(Plain):
 
 
 @dataclass(frozen=True)
-class Choice(Plain):
+class Choice(Option):
     """One of several words."""
 
     name: str
@@ -113,7 +106,7 @@ class Choice(Plain):
 
 
 @dataclass(frozen=True)
-class Flag:
+class Flag(Option):
     """True or false, written in small letters."""
 
     name: str
@@ -130,7 +123,7 @@ class Flag:
 
 
 @dataclass(frozen=True)
-class Text(Plain):
+class Text(Option):
     """Anything that can be written without blanks, commas and brackets."""
 
     name: str
@@ -142,7 +135,7 @@ class Text(Plain):
 
 
 @dataclass(frozen=True)
-class Target(Plain):
+class Target(Option):
     """The class that a targeted attack aims at: a class index, or the clean image's least likely class."""
 
     name: str

@@ -10,13 +10,15 @@ Two texts that mean the same view parse to equal trees: defaults are left out an
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 from difflib import get_close_matches
 
 from robustcheck.errors import RobustcheckError
 from robustcheck.notation.cursor import Cursor
 from robustcheck.notation.options import Amount, Option, Text
 from robustcheck.notation.registry import STEPS, Step, find_step
-from robustcheck.notation.tree import View, X, choice_of
+from robustcheck.notation.tree import IDENTITY, ThroughStep, View, X, choice_of
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*(?::[A-Za-z0-9]+)*(?:_[A-Za-z][A-Za-z0-9]*)*")
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?(?:\.\.[0-9]+(?:\.[0-9]+)?)?")
@@ -146,6 +148,45 @@ class _Parser(Cursor):
             views.append(self.view())
         self.expect(")")
         return tuple(views)
+
+
+@dataclass(frozen=True)
+class Through(Option):
+    """The option `through`: defences that an attack's gradient goes through, in their order, joined by `+`.
+
+    A defence followed by `:identity` is passed backward as if it were not there (BPDA; Athalye, Carlini, Wagner 2018),
+    which is the only way through one without a gradient of its own.
+    """
+
+    name: str
+    default: tuple[ThroughStep, ...] = ()
+
+    def parse(self, text: str) -> tuple[ThroughStep, ...]:
+        """Return the defences, or raise ValueError that says what is allowed."""
+        steps, start = [], 0
+        for part in text.split("+"):
+            steps.append(self._step(part, start))
+            start += len(part) + 1
+        return tuple(steps)
+
+    def text(self, value: Iterable[ThroughStep]) -> str:
+        """Return the defences' one spelling."""
+        return "+".join(map(str, value))
+
+    def _step(self, text: str, start: int) -> ThroughStep:
+        written = text.removesuffix(IDENTITY)
+        try:
+            view = parse(written)
+        except NotationError as error:
+            raise NotationError(error.text, start + error.column, error.problem) from None
+        gradients = () if view == X or view.sources != (X,) else view.declared.gradients
+        if not gradients:
+            raise ValueError(
+                f"{self.name} is what stands between attack and model, such as JPG, JPG_50, JPG:identity or "
+                f"JPG+Noise_2, got {text}"
+            )
+        asks_identity = text != written and "identity" in gradients
+        return ThroughStep(view, "identity" if asks_identity else gradients[0])
 
 
 def _unknown(name: str) -> str:

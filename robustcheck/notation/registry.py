@@ -27,14 +27,6 @@ AIM = ("label", "target", "through", "eot", "from", "norm")
 """Options that say what an attack's gradient is of; the others say how it is followed."""
 
 
-def _never(view: View) -> bool:  # noqa: ARG001 - the signature of `Step.is_seeded`
-    return False
-
-
-def _nothing_wrong(view: View) -> None:  # noqa: ARG001 - the signature of `Step.check`
-    return None
-
-
 @dataclass(frozen=True)
 class Strength:
     """What a step must do to the model at least, compared with others of the same epsilon on the same images."""
@@ -63,13 +55,13 @@ class Step:
     """Whether it takes any option, for a library that knows which it has."""
     needs: Callable[[View], Iterable[View]] = lambda view: view.sources
     """The views whose images it reads: those written in it, unless it needs more."""
-    check: Callable[[View], tuple[str, str] | None] = _nothing_wrong
+    check: Callable[[View], tuple[str, str] | None] = lambda _view: None
     """What is wrong with amount and options together: the option (or "" for the amount) and the words for it."""
     validator: str = ""
     """`module:name` of a function of a view that raises `RobustcheckError` if a library lacks what the view names."""
     distributions: tuple[str, ...] = ()
     """Distributions on PyPI of the library that its numbers depend on; the first that is installed is the one."""
-    is_seeded: Callable[[View], bool] = _never
+    is_seeded: Callable[[View], bool] = lambda _view: False
     """Whether a view of it, apart from what it is made from, is drawn at random."""
     gradients: tuple[Gradient, ...] = ()
     """Of a transform: how an attack's gradient may go through it, the default first; empty if it can't."""
@@ -79,7 +71,7 @@ class Step:
     """Of a defence: the step that puts noise of the same size, and amount, in its place."""
     title: str = ""
     """What reports call it in a sentence; the name, if empty."""
-    shares_gradient: Callable[[View], bool] = _never
+    shares_gradient: Callable[[View], bool] = lambda _view: False
     """Whether an attack's first step follows the gradient at its source, so that others can share it."""
     differ_in: tuple[str, ...] | None = None
     """Options in which views may differ whose images are made in one batch; None if each is made alone."""

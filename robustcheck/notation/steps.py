@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from robustcheck.notation.options import Choice, Number, Option, Span, Target, Text
+from robustcheck.notation.parser import Through
 from robustcheck.notation.registry import Step, Strength, add_steps
-from robustcheck.notation.through import Through
 from robustcheck.notation.tree import View
 
 MOST_LEVELS = 255
@@ -39,31 +39,17 @@ _ITERATION: dict[str, Option] = {
 }
 
 
-def always(view: View) -> bool:  # noqa: ARG001 - the signature of the fields of `Step`
-    """Return that it is so for every view of a step."""
-    return True
-
-
 def _check_attack(view: View) -> tuple[str, str] | None:
     options = view.options
-    given = dict(view.written)
-    if options.norm == "inf" and (problem := _too_large(view)):
-        return "", problem
-    if "label" in given and "target" in given:
+    if options.norm == "inf" and view.number > MOST_LEVELS:
+        return "", f"epsilon is {LEVELS.allowed()}, got {view.amount}"
+    if {"label", "target"} <= dict(view.written).keys():
         return (
             "target",
             "an attack is untargeted (label) or targeted (target): give label or target, not both",
         )
     if options.get("start") == "zero" and options.restarts > 1:
         return "restarts", "restarts differ by their random start: give restarts or start=zero, not both"
-    return None
-
-
-def _too_large(view: View) -> str | None:
-    try:
-        LEVELS.parse(str(view.amount))
-    except ValueError as error:
-        return str(error)
     return None
 
 
@@ -88,7 +74,7 @@ def _library(name: str, package: str, *distributions: str, example: str, summary
         is_open=True,
         validator=f"robustcheck.attacks.external.{package}:attack.validate",
         distributions=distributions,
-        is_seeded=always,
+        is_seeded=lambda _view: True,
     )
 
 
@@ -103,7 +89,7 @@ add_steps(
         _AIM,
         check=_check_attack,
         is_seeded=_is_drawn,
-        shares_gradient=always,
+        shares_gradient=lambda _view: True,
         strength=Strength(1),
     ),
     Step(
@@ -140,7 +126,7 @@ add_steps(
         "JPG_noise(Adv_1)",
         _QUALITY,
         needs=lambda view: (view.source, View("JPG", view.amount, (), view.sources)),
-        is_seeded=always,
+        is_seeded=lambda _view: True,
         is_noise=True,
     ),
     Step(
@@ -150,7 +136,7 @@ add_steps(
         "robustcheck.transforms.noise:add_random_signs",
         "Noise_2",
         LEVELS,
-        is_seeded=always,
+        is_seeded=lambda _view: True,
         gradients=("own",),
         is_noise=True,
         strength=Strength(0),
@@ -165,7 +151,8 @@ add_steps(
     _library(
         "autoattack",
         "autoattack",
-        *("autoattack", "pyautoattack"),
+        "autoattack",
+        "pyautoattack",
         example="autoattack_8[attacks=apgd-ce+square]",
         summary="AutoAttack, an ensemble of parameter-free attacks",
     ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,7 +10,6 @@ from typing import Literal
 from robustcheck.notation.options import Amount, Options, Span
 from robustcheck.notation.registry import Gradient, Step, find_step
 
-Kind = Literal["clean", "attack", "defence", "noise"]
 IDENTITY = ":identity"
 """What is written behind a defence that the gradient passes as if it were not there."""
 DRAWS = 8
@@ -51,17 +49,6 @@ class View:
         return f"{self.head}[{options}]" if options else self.head
 
     @property
-    def slug(self) -> str:
-        """The view as pytest's `-k` can select it: letters, digits, `_`, `.`, `-`, `+` and `/`.
-
-        >>> from robustcheck.notation import parse
-        >>> parse("JPG_50(Adv_1)").slug
-        'JPG_50-Adv_1'
-        """
-        text = str(self).rstrip(")").replace(")", "/").replace("; ", "+")
-        return re.sub(r"[^\w.+/]+", "-", text).strip("-")
-
-    @property
     def declared(self) -> Step:
         """The registry's row of the last step."""
         step = find_step(self.step)
@@ -70,7 +57,7 @@ class View:
         return step
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> Literal["clean", "attack", "defence", "noise"]:
         """What the last step is for; a selection among views is an attack if all of them are."""
         if not self.sources:
             return "clean"

@@ -75,18 +75,6 @@ def test_blanks_defaults_and_spelled_out_clean_images_mean_nothing(view, data):
     assert parse(text) == view
 
 
-@given(VIEWS)
-def test_slug_is_what_k_selects(view):
-    from _pytest.mark.expression import Expression
-
-    assert Expression.compile(view.slug).evaluate(lambda name, **_: name == view.slug)
-
-
-@given(VIEWS, VIEWS)
-def test_other_views_have_other_slugs(one, other):
-    assert (one == other) == (one.slug == other.slug)
-
-
 @pytest.mark.parametrize(
     ("text", "canonical"),
     [
