@@ -83,19 +83,13 @@ def threshold_of(claim: Claim) -> float:
 def comparison_fields(claim: Claim, table: NDArray[np.float64]) -> dict[str, Any]:
     """Return the fields of a verdict that say what was compared."""
     means = dict(zip(claim.terms, table.mean(axis=0).tolist(), strict=True))
+    parts = tuple((f"{measure}({view})", mean) for (measure, view), mean in means.items())
     sides = None
-    if isinstance(claim.left, Linear) and (claim.left.constant or claim.right.weights):
-        left, right = (_mean(side, means) for side in (claim.left, claim.right))
-        sides = (left, right)
-    simple = all(isinstance(side, Linear) and len(side.weights) <= 1 for side in (claim.left, claim.right))
-    unscaled = simple and all(
-        weight == 1 for side in (claim.left, claim.right) for _, weight in getattr(side, "weights", ())
-    )
-    parts = (
-        ()
-        if unscaled
-        else tuple((f"{measure}({view})", means[measure, view]) for measure, view in claim.terms)
-    )
+    if isinstance(claim.left, Linear):
+        if claim.left.constant or claim.right.weights:
+            sides = (_mean(claim.left, means), _mean(claim.right, means))
+        if all([weight for _, weight in side.weights] in ([], [1]) for side in (claim.left, claim.right)):
+            parts = ()
     return {
         "claim": str(claim),
         "relation": claim.relation,

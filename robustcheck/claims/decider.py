@@ -17,7 +17,7 @@ import numpy as np
 
 from robustcheck.claims.claim import Claim
 from robustcheck.claims.columns import as_columns, comparison_fields, oriented, per_image, quantity, spec_for
-from robustcheck.claims.expression import Linear, Quotient, Term, mean
+from robustcheck.claims.expression import Quotient, Term, mean
 from robustcheck.claims.holm import family_alpha, holm
 from robustcheck.claims.policy import ClaimSettings, DecisionPolicy
 from robustcheck.claims.recovery import LEAST_TAKEN, check_quotient, ratio_bounds, refusal
@@ -274,17 +274,19 @@ def decide_early(
     `robustcheck.claims.recovery.LEAST_TAKEN` too; where that is refuted it raises `RobustcheckError`.
     """
     finite = population if about == "testset" else None
-    options = {"alpha": alpha, "alpha_refute": alpha_refute, "min_seen": min(min_seen, population)}
-    spec = spec_for(claim, population=finite, tolerance=tolerance, budget=budget, **options)
-    test = MeanTest(spec)
-    guard = None if claim.guard is None else MeanTest(_guard_spec(claim.guard, finite, budget, options))
+    options: dict[str, Any] = {"alpha": alpha, "alpha_refute": alpha_refute, "budget": budget}
+    options["min_seen"] = min(min_seen, population)
+    test = MeanTest(spec_for(claim, population=finite, tolerance=tolerance, **options))
+    denominator, guard = claim.guard, None
+    if denominator is not None:
+        guard = MeanTest(TestSpec(LEAST_TAKEN, *denominator.range, finite, **options))
     tables = []
     for draw in draws:
         table = as_columns(claim.terms, draw)[: None if budget is None else budget - test.seen]
         tables.append(table)
         test.update(oriented(claim, table))
-        if guard is not None and claim.guard is not None:
-            guard.update(per_image(claim.guard, claim.terms, table))
+        if guard is not None and denominator is not None:
+            guard.update(per_image(denominator, claim.terms, table))
         if test.seen > population:
             raise RobustcheckError(f"{claim}: drew {test.seen} images of a set of {population}")
         if (test.done and (guard is None or guard.done)) or test.seen == population:
@@ -295,13 +297,6 @@ def decide_early(
     if not len(seen):
         raise RobustcheckError(f"{claim}: there are no images to decide it on")
     return _stopped(claim, seen, test, guard, population)
-
-
-def _guard_spec(
-    denominator: Linear, population: int | None, budget: int | None, options: dict[str, Any]
-) -> TestSpec:
-    low, high = denominator.range
-    return TestSpec(LEAST_TAKEN, low, high, population, budget=budget, **options)
 
 
 def _stopped(

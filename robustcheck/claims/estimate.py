@@ -2,20 +2,141 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, NoReturn
 
-from robustcheck.claims.columns import per_image
-from robustcheck.claims.comparable import Comparable, as_number
-from robustcheck.claims.expression import Linear, Quotient
+from robustcheck.claims.claim import compare
+from robustcheck.claims.columns import as_columns, per_image
+from robustcheck.claims.expression import Expression, Linear, Quotient
 from robustcheck.claims.intervals import Interval, clopper_pearson, t_interval
 from robustcheck.claims.recovery import FARTHEST, check_quotient, edge
+from robustcheck.claims.verdict import Relation, Verdict
 from robustcheck.errors import RobustcheckError
 from robustcheck.records.measures import MEASURES
+from robustcheck.text import interval, percent
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from robustcheck.claims.decider import Decider
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparable:
+    """An expression over the images of a source: compares by `>=`, `>`, `<=` and `<`, each a claim."""
+
+    source: Decider
+    expression: Expression
+
+    __array_ufunc__ = None
+    """Keeps numpy from making an array of estimates of `array * estimate`."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __ge__(self, other: Comparable | float) -> Verdict:
+        return self._decide(">=", other)
+
+    def __gt__(self, other: Comparable | float) -> Verdict:
+        return self._decide(">", other)
+
+    def __le__(self, other: Comparable | float) -> Verdict:
+        return self._decide("<=", other)
+
+    def __lt__(self, other: Comparable | float) -> Verdict:
+        return self._decide("<", other)
+
+    def __eq__(self, other: object) -> NoReturn:
+        raise self._no_equality()
+
+    def __ne__(self, other: object) -> NoReturn:
+        raise self._no_equality()
+
+    def __bool__(self) -> NoReturn:
+        short = self._short()
+        raise TypeError(
+            f"{self.expression} has no truth value: did you mean to compare it, as in `{short} >= 0.5`?"
+        )
+
+    def __float__(self) -> float:
+        return self._point(self._columns())
+
+    def __repr__(self) -> str:
+        try:
+            columns = self._columns(glance=True)
+            point, bounds = self._point(columns), self._bounds(columns)
+        except RobustcheckError as error:
+            return str(error)
+        about = "" if bounds.exact else "about "
+        shown = f"{percent(point)} ({about}{interval(bounds.low, bounds.high)})"
+        return f"{self.expression} = {shown}, n = {len(columns)}"
+
+    def __format__(self, spec: str) -> str:
+        return format(float(self), spec) if spec else repr(self)
+
+    @property
+    def interval(self) -> Interval:
+        """The 95 % interval, over images like these."""
+        return self._bounds(self._columns())
+
+    @property
+    def low(self) -> float:
+        """The lower end of `interval`."""
+        return self.interval.low
+
+    @property
+    def high(self) -> float:
+        """The upper end of `interval`."""
+        return self.interval.high
+
+    def _point(self, columns: NDArray[np.float64]) -> float:
+        """Return the value over some images; columns: (n, terms)."""
+        raise NotImplementedError
+
+    def _bounds(self, columns: NDArray[np.float64]) -> Interval:
+        """Return the 95 % interval from some images; columns: (n, terms)."""
+        raise NotImplementedError
+
+    def _columns(self, *, glance: bool = False) -> NDArray[np.float64]:
+        """Return the measures of all images, or at a glance of those already evaluated: (n, terms)."""
+        terms = self.expression.terms
+        columns = self.source.peek(terms) if glance else self.source.sample(terms)
+        if columns is None or not len(columns):
+            what = "no image was evaluated yet" if glance else "there are no images to measure it on"
+            raise RobustcheckError(f"{self.expression}: {what}")
+        return as_columns(terms, columns)
+
+    def _require_same_source(self, other: Comparable) -> None:
+        """Raise where the other was measured by another evaluation."""
+        if self.source is not other.source:
+            raise RobustcheckError(
+                f"{self.expression} and {other.expression} come from two evaluations: only estimates of one "
+                f"model on one image set compare image by image"
+            )
+
+    def _decide(self, relation: Relation, other: object) -> Verdict:
+        right: Expression
+        if isinstance(other, Comparable):
+            self._require_same_source(other)
+            right = other.expression
+        else:
+            number = _as_number(other)
+            if number is None:
+                raise TypeError(f"{self.expression} compares with numbers and estimates, got {other!r}")
+            right = Linear(constant=number)
+        return self.source.decide(compare(self.expression, relation, right))
+
+    def _no_equality(self) -> TypeError:
+        return TypeError(
+            f"{self.expression} compares by >=, >, <= and <: an estimate is never just a number. "
+            f"Did you mean `float({self._short()}) == pytest.approx(...)`?"
+        )
+
+    def _short(self) -> str:
+        text = str(self.expression)
+        return text if len(text) <= 40 else "estimate"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -48,7 +169,7 @@ class Estimate(Comparable):
             raise TypeError(
                 f"a product of two estimates is no weighted sum: {self.expression} times {factor.expression}"
             )
-        number = as_number(factor)
+        number = _as_number(factor)
         return NotImplemented if number is None else Estimate(self.source, self.expression * number)
 
     __rmul__ = __mul__
@@ -59,7 +180,7 @@ class Estimate(Comparable):
                 f"{self.expression} / {divisor.expression}: a quotient of estimates is no weighted sum. "
                 f"Write left >= number * right, or use recovery"
             )
-        number = as_number(divisor)
+        number = _as_number(divisor)
         if number == 0:
             raise RobustcheckError(f"{self.expression} is divided by 0")
         return NotImplemented if number is None else Estimate(self.source, self.expression * (1 / number))
@@ -106,7 +227,7 @@ class Estimate(Comparable):
         if isinstance(other, Estimate):
             self._require_same_source(other)
             return other.expression
-        number = as_number(other)
+        number = _as_number(other)
         return None if number is None else Linear(constant=number)
 
 
@@ -148,3 +269,12 @@ class Ratio(Comparable):
         low = edge(lambda ratio: linear(ratio).low > 0, point, -FARTHEST)
         high = edge(lambda ratio: linear(ratio).high < 0, point, FARTHEST)
         return Interval(low, high, exact=False, method="t, inverted")
+
+
+def _as_number(value: object) -> float | None:
+    """Return a finite real number as a float, None for what is no number; raise for NaN and infinity."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return None
+    if not math.isfinite(value):
+        raise RobustcheckError(f"an estimate combines with finite numbers only, got {value!r}")
+    return float(value)

@@ -6,7 +6,6 @@ a claim are built from the same two.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from robustcheck.errors import RobustcheckError, unknown
@@ -74,7 +73,12 @@ class Linear:
         parts = [(weight, f"{measure}({view})") for (measure, view), weight in self.weights]
         if self.constant or not parts:
             parts.append((self.constant, ""))
-        return _sum_text(parts)
+        text = ""
+        for weight, name in parts:
+            size = number_text(abs(weight))
+            shown = size if not name else name if size == "1" else f"{size} * {name}"
+            text += f" {'-' if weight < 0 else '+'} {shown}"
+        return ("-" if parts[0][0] < 0 else "") + text[3:]
 
 
 @dataclass(frozen=True)
@@ -156,16 +160,3 @@ def recovery(view: View | str, measure: str = "accuracy") -> Quotient:
     left = mean(measure, attack)
     name = f"recovery({view})" if measure == "accuracy" else f"recovery of {measure}({view})"
     return Quotient(mean(measure, view) - left, mean(measure, X) - left, name)
-
-
-def _sum_text(parts: Iterable[tuple[float, str]]) -> str:
-    text = ""
-    for weight, name in parts:
-        size = number_text(abs(weight))
-        shown = size if not name else name if size == "1" else f"{size} * {name}"
-        sign = "-" if weight < 0 else "+"
-        if text:
-            text += f" {sign} {shown}"
-        else:
-            text = f"-{shown}" if weight < 0 else shown
-    return text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from robustcheck.claims.verdict import About
 from robustcheck.errors import RobustcheckError
@@ -43,12 +43,15 @@ class ClaimSettings:
     on_undecided: Undecided = "fail"
 
     def __post_init__(self) -> None:
-        for name in ("about", "on_undecided"):
-            if getattr(self, name) not in WORDS[name]:
-                raise RobustcheckError(
-                    f"{name} must be one of {', '.join(WORDS[name])}, got {getattr(self, name)!r}"
-                )
-        if self.alpha is not None and not 0 < self.alpha < 1:
-            raise RobustcheckError(f"alpha must be a probability between 0 and 1, got {self.alpha}")
-        if not 0 <= self.tolerance < 1:
-            raise RobustcheckError(f"tolerance must be >= 0 and < 1, got {self.tolerance}")
+        for name, value in vars(self).items():
+            check_setting(name, value)
+
+
+def check_setting(name: str, value: Any) -> None:
+    """Raise `RobustcheckError` for a value that a setting of claims can't have."""
+    if name in WORDS and value not in WORDS[name]:
+        raise RobustcheckError(f"{name} must be one of {', '.join(WORDS[name])}, got {value!r}")
+    if name == "alpha" and value is not None and not 0 < value < 1:
+        raise RobustcheckError(f"alpha must be a probability between 0 and 1, got {value}")
+    if name == "tolerance" and not 0 <= value < 1:
+        raise RobustcheckError(f"tolerance must be >= 0 and < 1, got {value}")

@@ -25,7 +25,7 @@ from typing import Any, Literal, cast
 
 from robustcheck.claims.claim import Claim
 from robustcheck.claims.parser import parse_claim
-from robustcheck.claims.policy import WORDS, ClaimSettings
+from robustcheck.claims.policy import WORDS, ClaimSettings, check_setting
 from robustcheck.errors import RobustcheckError, unknown
 
 if sys.version_info >= (3, 11):
@@ -129,17 +129,14 @@ class _Reader:
     def setting(self, name: str, value: object, allowed: tuple[str, ...], key: tuple[str, ...]) -> object:
         if name not in allowed:
             raise self.error(unknown("setting", name, allowed), *key)
-        if name in WORDS:
-            if value not in WORDS[name]:
-                raise self.error(f"{name} must be one of {', '.join(WORDS[name])}, got {value!r}", *key)
-            return value
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        is_word = name in WORDS
+        if not is_word and (isinstance(value, bool) or not isinstance(value, int | float)):
             raise self.error(f"{name} must be a number, got {value!r}", *key)
-        if name == "alpha" and not 0 < value < 1:
-            raise self.error(f"alpha must be a probability between 0 and 1, got {value}", *key)
-        if name == "tolerance" and not 0 <= value < 1:
-            raise self.error(f"tolerance must be >= 0 and < 1, got {value}", *key)
-        return float(value)
+        try:
+            check_setting(name, value)
+        except RobustcheckError as error:
+            raise self.error(error, *key) from None
+        return value if is_word else float(cast("float", value))
 
     def claim(self, name: str, value: object, defaults: ClaimSettings, family: Family) -> DeclaredClaim:
         key = ("claims", name)

@@ -13,7 +13,7 @@ from torch import Tensor
 from robustcheck.attacks import Ball, gradient_ascent
 from robustcheck.attacks.custom import attack_with_epsilon_0
 from robustcheck.attacks.pgd import step_size
-from robustcheck.claims.attack_order import NOTICEABLE, stronger_than_it_should_be
+from robustcheck.claims.record_warnings import NOTICEABLE, stronger_than_it_should_be
 from robustcheck.errors import RobustcheckError
 from robustcheck.notation import STEPS, View, X, parse
 from robustcheck.sanity.check import Failed, Skipped

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from robustcheck import ImageSet, RobustcheckError, RobustnessWarning, evaluate
-from robustcheck.claims.attack_order import stronger_than_it_should_be
-from robustcheck.claims.record_warnings import warnings_of
+from robustcheck.claims.record_warnings import stronger_than_it_should_be, warnings_of
 from robustcheck.notation import parse
 from robustcheck.records import Records, empty_rows
 from robustcheck.sanity.registry import CHECKS, examine
