@@ -75,7 +75,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(part, f"robustcheck.{type(part).__name__}")
     try:
         writers.check(settings)
-        session.baselines.check()
+        session.resources.check_baselines()
         session.resources.check_workers(is_spread=is_worker or bool(config.getoption("numprocesses", None)))
     except RobustcheckError as error:
         raise pytest.UsageError(str(error)) from None

@@ -6,11 +6,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Literal
 
 import pytest
-
-Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,33 +94,13 @@ class Option:
         return text
 
 
-@overload
 def option(
     metavar: str,
-    parse: Callable[[str], Value],
-    help: str,
-    default: str,
-    **facts: Any,
-) -> Value: ...
-
-
-@overload
-def option(
-    metavar: str,
-    parse: Callable[[str], Value],
-    help: str,
-    default: None = None,
-    **facts: Any,
-) -> Value | None: ...
-
-
-def option(
-    metavar: str,
-    parse: Callable[[str], Value],
+    parse: Callable[[str], Any],
     help: str,  # noqa: A002 - its name in argparse and pytest
     default: str | None = None,
     **facts: Any,
-) -> Value | None:
+) -> Any:
     """Return the field of a dataclass that is an option with a value; `facts` are other columns of `Option`."""
     row = Option(metavar, parse, help, default, **facts)
     return field(default=None if default is None else parse(default), metadata={"option": row})

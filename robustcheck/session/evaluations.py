@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from robustcheck.models import Classifier
     from robustcheck.notation import View
     from robustcheck.robustness import Robustness
-    from robustcheck.session.baselines import Baselines
     from robustcheck.session.resources import Resources
 
 Progress = Callable[[int, int], None]
@@ -31,7 +30,6 @@ class Evaluations:
     def __init__(
         self,
         resources: Resources,
-        baselines: Baselines,
         *,
         planned: Mapping[View, None],
         new_progress: NewProgress,
@@ -39,7 +37,6 @@ class Evaluations:
     ) -> None:
         self._settings = resources.settings
         self._resources = resources
-        self._baselines = baselines
         self._planned = planned
         self._new_progress = new_progress
         self._on_verdict = on_verdict
@@ -154,7 +151,7 @@ class Evaluations:
                 settings.stop_early, settings.alpha, settings.budget, settings.require_adaptive
             ),
             planned=self._planned,
-            baseline=self._baselines.compared,
+            baseline=self._resources.baseline,
             on_verdict=lambda subject, verdict: self._on_verdict(made, subject, verdict),
         )
         return made

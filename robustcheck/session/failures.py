@@ -111,27 +111,15 @@ class FailureReports:
 
                 is_explained = any(verdict is other for other in self._explained)
                 lines = [*([] if is_explained else verdict.explain()), *evidence(subject, robustness)]
-                if self._session.settings.artifacts is not None:
-                    lines.append(self._write_artifacts(item, robustness, subject, verdict))
-                if lines:
-                    yield "robustcheck", "\n".join(lines)
-
-    def _write_artifacts(
-        self, item: pytest.Item, robustness: Robustness, subject: Subject, verdict: Verdict
-    ) -> str:
-        """Write the evidence of a claim that did not hold, and return a line that says where it is."""
-        from robustcheck.report.artifacts import write_evidence
-
-        settings = self._session.settings
-        if settings.artifacts is None:
-            return ""
-        command = reproduce(item.nodeid, settings)
-        try:
-            return write_evidence(
-                settings.artifacts, subject, verdict, robustness, nodeid=item.nodeid, command=command
-            )
-        except OSError as error:
-            return f"no evidence was written to {settings.artifacts}: {error}"
+                if (folder := self._session.settings.artifacts) is not None:
+                    command = reproduce(item.nodeid, self._session.settings)
+                    lines.append(
+                        _write_evidence(
+                            folder, robustness, subject, verdict, nodeid=item.nodeid, command=command
+                        )
+                    )
+                if text := "\n".join(lines):
+                    yield "robustcheck", text
 
     def _note_error(self, item: pytest.Item, error: BaseException | None) -> None:
         """Add a test that failed without a claim that did not hold to the reports."""
@@ -151,6 +139,18 @@ class FailureReports:
             if _is_ours(entry.tb_next) and not _is_ours(entry):
                 entry.tb_next = None
             entry = entry.tb_next
+
+
+def _write_evidence(
+    folder: Path, robustness: Robustness, subject: Subject, verdict: Verdict, *, nodeid: str, command: str
+) -> str:
+    """Write the evidence of a claim that did not hold, and return a line that says where it is."""
+    from robustcheck.report.artifacts import write_evidence
+
+    try:
+        return write_evidence(folder, subject, verdict, robustness, nodeid=nodeid, command=command)
+    except OSError as error:
+        return f"no evidence was written to {folder}: {error}"
 
 
 def reproduce(nodeid: str, settings: Settings) -> str:

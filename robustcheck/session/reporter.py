@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,6 +17,12 @@ from robustcheck.report import writers
 from robustcheck.session import xdist
 from robustcheck.session.evaluations import Progress
 from robustcheck.session.session import Session
+
+if TYPE_CHECKING:
+    from robustcheck.report.run import FinishedRun
+
+_CHANCE = "clean_accuracy_is_far_above_chance"
+"""The integrity test of the suites that holds for every run."""
 
 
 class Reporter:
@@ -75,7 +82,7 @@ class Reporter:
         if name is None:
             return True
         try:
-            path = session.baselines.save(name, session.finished())
+            path = _save_baseline(name, session.finished(), session.root)
         except (RobustcheckError, OSError) as error:
             self._lines.append(f"ERROR: the baseline {name} was not saved: {error}")
             return False
@@ -116,6 +123,25 @@ def new_progress(config: pytest.Config, detail: Callable[[], str]) -> Progress |
             reporter.write(text, flush=True)
 
     return Shown(write, rewrites=reporter.isatty and "CI" not in os.environ, detail=detail)
+
+
+def _save_baseline(name: str, run: FinishedRun, root: Path) -> Path:
+    """Write a baseline and return its file; raises `RobustcheckError` or OSError if that can't be done."""
+    from robustcheck.claims.record_warnings import chance_warning
+    from robustcheck.records.baseline import save_baseline
+
+    if len(run.studies) != 1:
+        raise RobustcheckError(f"a baseline is of one model on one image set, not of {len(run.studies)}")
+    (study,) = run.studies
+    records = study.records
+    for view in records.views:
+        if not records.seen(view).all():
+            raise RobustcheckError(
+                f"{view} was evaluated on {int(records.seen(view).sum())} of {len(records)} images; a baseline is of "
+                "whole image sets, from a run that ends and does not stop early"
+            )
+    guesses = _CHANCE not in run.failed_integrity and chance_warning(records, study.classes) is not None
+    return save_baseline(name, root, records, failed=[*run.failed_integrity, *[_CHANCE] * guesses])
 
 
 def _suite_properties(config: pytest.Config) -> Callable[[str, object], None] | None:

@@ -1,4 +1,4 @@
-"""What the evaluations of one run share: model, device, record store, workers, as the settings say.
+"""What the evaluations of one run share, as the settings say: model, device, record store, executor, baseline.
 
 Imports inside functions keep the start of a run lazy.
 """
@@ -20,6 +20,7 @@ from robustcheck.options.table import Settings
 if TYPE_CHECKING:
     from robustcheck.evaluation.executor import Executor
     from robustcheck.models import Classifier
+    from robustcheck.records.baseline import Baseline
     from robustcheck.session.xdist import Worker
     from robustcheck.store.store import RecordStore
 
@@ -28,9 +29,15 @@ class Resources:
     """Each is created on first use, and shared by all evaluations of a run."""
 
     def __init__(
-        self, settings: Settings, worker: Worker | None, cache_folder: Callable[[], Path | None]
+        self,
+        settings: Settings,
+        root: Path,
+        *,
+        worker: Worker | None,
+        cache_folder: Callable[[], Path | None],
     ) -> None:
         self.settings = settings
+        self.root = root
         self.worker = worker
         """Set if this process is a worker of pytest-xdist."""
         self.began = time.time() if worker is None else worker.began
@@ -136,6 +143,23 @@ class Resources:
             return None
         self._cleanup.callback(executor.close)
         return executor
+
+    @cached_property
+    def baseline(self) -> Baseline | None:
+        """The baseline that `--robustcheck-compare` names."""
+        from robustcheck.records.baseline import Baseline
+
+        name = self.settings.compare
+        return None if name is None else Baseline.read(name, self.root)
+
+    def check_baselines(self) -> None:
+        """Raise `RobustcheckError` if a baseline can't be saved under its name, or can't be read."""
+        if self.settings.save is not None:
+            from robustcheck.records.baseline import path_of
+
+            path_of(self.settings.save, self.root)
+        if self.settings.compare is not None:
+            self.baseline  # noqa: B018 - reading it is the check
 
     def check_workers(self, *, is_spread: bool) -> None:
         """Raise `RobustcheckError` if Ray workers can't be used; `is_spread` is whether pytest-xdist runs the tests."""

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from robustcheck.options.table import Settings
-from robustcheck.session.baselines import Baselines
 from robustcheck.session.evaluations import Evaluations, NewProgress
 from robustcheck.session.location import location_of
 from robustcheck.session.resources import Resources
@@ -51,13 +50,11 @@ class Session:
         self.settings = settings
         self.root = root
         self.log = log
-        self.resources = Resources(settings, worker, cache_folder)
-        self.baselines = Baselines(settings, root)
+        self.resources = Resources(settings, root, worker=worker, cache_folder=cache_folder)
         self.planned: dict[View, None] = {}
         """The views that the tests to be run name."""
         self.evaluations = Evaluations(
             self.resources,
-            self.baselines,
             planned=self.planned,
             new_progress=new_progress,
             on_verdict=self._note,
@@ -122,7 +119,7 @@ class Session:
             tuple(log.claims),
             tuple(log.findings),
             tuple(log.checks),
-            self.baselines.compared,
+            self.resources.baseline,
             tuple(log.troubles),
             self._facts(),
             tuple(log.failed_integrity),

@@ -170,15 +170,15 @@ def test_empty_option_is_an_error(pytester, name):
 @pytest.mark.parametrize(
     ("returned", "message"),
     [
-        ("None", "the fixture robustcheck_images returned NoneType; *a torch Dataset*"),
+        ("None", "the fixture robustcheck_images must return *a torch Dataset*, got *None*"),
         (
             "[1, 2]",
-            "the fixture robustcheck_images[[]0] holds a int; an image is a PIL image, an array or a tensor",
+            "the fixture robustcheck_images[[]0] must * PIL image, *array *tensor*",
         ),
-        ("[]", "the fixture robustcheck_images returned a list without images: give at least one"),
+        ("[]", "the fixture robustcheck_images must return at least one image, got an empty list"),
         (
             "iter(())",
-            "the fixture robustcheck_images returned a *iterator that gave no image; was it used up*",
+            "the fixture robustcheck_images must return at least one image, got an exhausted *iterator*",
         ),
     ],
 )
