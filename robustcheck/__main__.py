@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def report(arguments: Sequence[str]) -> int:
-    """Make the page, or another report, from saved records."""
+    """Write a report from saved records."""
     parser = _parser("report")
     parser.add_argument("run", nargs="+", type=Path, metavar="RUN", help="records: a .csv or .parquet file")
     parser.add_argument(
@@ -33,11 +33,11 @@ def report(arguments: Sequence[str]) -> int:
 
 
 def compare(arguments: Sequence[str]) -> int:
-    """Show what changed from one run's records to another's, image by image."""
+    """Show which images changed between the records of two runs."""
     parser = _parser("compare")
     parser.add_argument("old", type=Path, metavar="A", help="the records before")
     parser.add_argument("new", type=Path, metavar="B", help="the records after")
-    parser.add_argument("--out", type=Path, help="write it as PATH.html, .json or .md as well")
+    parser.add_argument("--out", type=Path, help="also write it as PATH.html, .json or .md")
     options = parser.parse_args(arguments)
     from robustcheck.report.formats.terminal import changes
     from robustcheck.report.loader import load_run
@@ -52,7 +52,7 @@ def compare(arguments: Sequence[str]) -> int:
 
 
 def store(arguments: Sequence[str]) -> int:
-    """List what is in a record store, verify that it is whole, or prune it."""
+    """List, verify or prune a record store."""
     parser = _parser("store")
     parser.add_argument("action", choices=sorted(_STORE), metavar="ACTION", help=", ".join(sorted(_STORE)))
     parser.add_argument(
@@ -61,13 +61,13 @@ def store(arguments: Sequence[str]) -> int:
         type=Path,
         default=Path(".pytest_cache/d/robustcheck"),
         metavar="DIR",
-        help="the store's folder (default: the one in pytest's cache below this folder)",
+        help="the store's folder (default: in pytest's cache directory, from here)",
     )
     parser.add_argument(
         "--limit",
         default="0K",
         metavar="SIZE",
-        help="prune: how much to leave, such as 500M (default: nothing)",
+        help="prune: maximum size to keep, such as 500M (default: remove everything)",
     )
     options = parser.parse_args(arguments)
     if not options.folder.is_dir():
@@ -113,7 +113,7 @@ def _prune_store(folder: Path, limit: str) -> int:
     try:
         size = parse_size(limit)
     except ValueError as error:
-        raise RobustcheckError(f"--limit={limit}: {error}") from None
+        raise RobustcheckError(f"--limit {error}") from None
     count, freed = prune(folder, size)
     _say(f"removed {count} blocks, {format_size(freed)}")
     return 0
@@ -142,7 +142,7 @@ COMMANDS: Mapping[str, Callable[[Sequence[str]], int]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; the exit status, 2 where what was given is at fault."""
+    """Run a command and return its exit status: 2 for a mistake of the user's."""
     parser = argparse.ArgumentParser(prog="python -m robustcheck", description=__doc__.partition("\n")[0])
     parser.add_argument(
         "command", choices=sorted(COMMANDS), metavar="COMMAND", help=", ".join(sorted(COMMANDS))

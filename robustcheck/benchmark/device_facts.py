@@ -1,4 +1,7 @@
-"""The device of a measurement: what two measurements must share to be compared, and its state."""
+"""The device of a measurement: what two measurements must share to be compared, and its state.
+
+Imports inside functions keep the start of a run lazy.
+"""
 
 from __future__ import annotations
 

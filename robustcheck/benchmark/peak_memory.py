@@ -1,4 +1,7 @@
-"""Peak memory of a call."""
+"""Peak memory of a call.
+
+Imports inside functions keep the start of a run lazy.
+"""
 
 from __future__ import annotations
 

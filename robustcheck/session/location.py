@@ -1,4 +1,7 @@
-"""Where a claim stands: the test and, as CI systems link it, the file and line."""
+"""Where a claim stands: the test and, as CI systems link it, the file and line.
+
+Imports inside functions keep the start of a run lazy.
+"""
 
 from __future__ import annotations
 

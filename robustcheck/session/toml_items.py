@@ -1,4 +1,7 @@
-"""`robustcheck.toml` as pytest collects it: one test per claim."""
+"""`robustcheck.toml` as pytest collects it: one test per claim.
+
+Imports inside functions keep the start of a run lazy.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The views that tests name, so that they are evaluated together, before the first test runs."""
+"""The views that tests name, so that they are evaluated together, before the first test runs.
+
+Imports inside functions keep the start of a run lazy.
+"""
 
 from __future__ import annotations
 
