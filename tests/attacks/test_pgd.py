@@ -76,6 +76,7 @@ def test_target_comes_nearer(bent):
     assert (loss(bent, found, targets) < loss(bent, clean, targets)).all()
 
 
+@pytest.mark.slow
 def test_through_jpeg_is_stronger_against_jpeg_than_blind(bent):
     clean, labels = images(40), bent(images(40)).argmax(1)
 

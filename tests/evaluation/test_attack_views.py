@@ -146,6 +146,7 @@ def test_random_quality_is_each_image_s_own_and_within_the_range(toy_classifier,
     assert len(set(found)) > 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("through", ["JPG_5..30", "Noise_60", "JPG_5+Noise_30"])
 def test_averaging_over_what_is_random_finds_the_common_direction(toy_classifier, toy_images, through):
     once, often = (f"Adv_9[through={through},eot={k}]" for k in (1, 16))

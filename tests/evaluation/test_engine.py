@@ -230,6 +230,7 @@ def test_provenance_names_everything_the_numbers_depend_on(toy_classifier, toy_i
     assert {"codec", "labels", "versions", "pixels"} <= set(provenance.header())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", ["pillow", "tensor"])
 def test_table_of_the_sample_is_the_same_by_every_codec(sample_classifier, sample_images, codec):
     views = ["JPG", "JPG(Adv_5)", "JPG_noise(Adv_1)"]

@@ -35,6 +35,7 @@ print("equal")
 needs_triton = pytest.mark.skipif(find_spec("triton") is None, reason="the package triton is not installed")
 
 
+@pytest.mark.slow
 @needs_triton
 def test_interpreted_kernels_give_pillows_pixels():
     run = subprocess.run(

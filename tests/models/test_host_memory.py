@@ -37,6 +37,7 @@ def test_what_the_environment_sets_goes_first(name):
     assert output_of(CODE, **{name: "100000"}) == "False"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(output_of(CODE) != "True", reason="the C library is not glibc")
 def test_memory_that_was_freed_is_not_faulted_in_again():
     faults = {keep: int(output_of(FAULTS.format(keep=keep))) for keep in (False, True)}

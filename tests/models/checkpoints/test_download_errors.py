@@ -125,6 +125,7 @@ def test_a_silent_server_is_given_up_and_the_timeout_put_back(before):
     assert during == [before or 20.0]
 
 
+@pytest.mark.slow
 def test_the_real_clients_fail_at_once_where_nothing_answers(tmp_path):
     program = (
         "import sys; from robustcheck.models import load_model\n"

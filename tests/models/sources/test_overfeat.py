@@ -204,6 +204,7 @@ def chain(architecture):
     return numbers
 
 
+@pytest.mark.slow
 @BOTH
 def test_the_whole_network_on_a_file_of_known_numbers(name, tmp_path):
     architecture = ARCHITECTURES[name]
