@@ -73,6 +73,11 @@ class Game:
             log_down, best_down = _updated(log_down, np.log1p(-bets * gain), best_down)
         return Wealth(log_up, log_down, best_up, best_down)
 
+    def evidence(self, values: NDArray[np.float64], *, up: bool) -> float:
+        """Return the logarithm of the most that one bettor ever had over numbers from the first on: (n,)."""
+        wealth = self.after(Wealth.start(), values, 0, 0.0, up=up, down=not up)
+        return wealth.best_up if up else wealth.best_down
+
     def _prices(
         self, values: NDArray[np.float64], seen: int, total: float
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

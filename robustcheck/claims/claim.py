@@ -41,13 +41,11 @@ class Claim:
             )
         if not all(map(math.isfinite, self.form.range)):
             raise RobustcheckError(f"{self}: the numbers are too large to compare")
-        if not self.form.weights:
-            raise RobustcheckError(
-                f"{self} compares no measure: it is {str(self._holds_at(self.form.constant)).lower()} of every model"
-            )
         low, high = self.form.range
+        truth = str(self._holds_at(low)).lower()
+        if not self.form.weights:
+            raise RobustcheckError(f"{self} compares no measure: it is {truth} of every model")
         if self._holds_at(low) == self._holds_at(high):
-            truth = "true" if self._holds_at(low) else "false"
             raise RobustcheckError(
                 f"{self} is {truth} of every model: what it compares {self._shown_range()}. "
                 f"Give a number that a model can miss"

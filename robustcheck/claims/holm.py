@@ -24,27 +24,13 @@ def holm(verdicts: Sequence[Verdict], *, alpha: float = 0.05) -> list[Verdict]:
 
     Holm: *A simple sequentially rejective multiple test procedure* (1979).
     """
-    passed = _passed(verdicts, alpha)
     note = f"jointly with {len(verdicts)} claims (Holm)"
-    return [
-        verdict
-        if verdict.exact
-        else replace(verdict, state=_state(verdict, at in passed), alpha=alpha, notes=(*verdict.notes, note))
-        for at, verdict in enumerate(verdicts)
-    ]
-
-
-def _passed(verdicts: Sequence[Verdict], alpha: float) -> set[int]:
+    joint, is_passing = list(verdicts), True
     order = sorted(range(len(verdicts)), key=lambda at: -verdicts[at].evidence_for)
-    passed: set[int] = set()
     for step, at in enumerate(order):
-        if verdicts[at].evidence_for * alpha < len(verdicts) - step:
-            break
-        passed.add(at)
-    return passed
-
-
-def _state(verdict: Verdict, passed: bool) -> State:
-    if verdict.state == "refuted":
-        return "refuted"
-    return "holds" if passed else "not shown"
+        verdict = verdicts[at]
+        is_passing = is_passing and verdict.evidence_for * alpha >= len(verdicts) - step
+        if not verdict.exact:
+            state: State = "refuted" if verdict.state == "refuted" else "holds" if is_passing else "not shown"
+            joint[at] = replace(verdict, state=state, alpha=alpha, notes=(*verdict.notes, note))
+    return joint

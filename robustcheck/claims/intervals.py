@@ -56,9 +56,8 @@ def t_interval(values: NDArray[np.float64], low: float, high: float, *, confiden
     n = len(padded)
     half = float(stdtrit(n - 1, 1 - (1 - confidence) / 2)) * float(padded.std(ddof=1)) / math.sqrt(n)
     centre = float(padded.mean())
-    return Interval(
-        max(low, centre - half), min(high, centre + half), exact=False, method="t", confidence=confidence
-    )
+    low, high = max(low, centre - half), min(high, centre + half)
+    return Interval(low, high, exact=False, method="t", confidence=confidence)
 
 
 def sign_test(more: int, less: int) -> float:

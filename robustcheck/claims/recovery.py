@@ -16,7 +16,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from robustcheck.claims.bets import Wealth
 from robustcheck.claims.columns import per_image
 from robustcheck.claims.expression import Quotient, Term
 from robustcheck.claims.intervals import sign_test
@@ -80,9 +79,7 @@ def ratio_bounds(
         low, high = (quotient.numerator - quotient.denominator * ratio).range
         against = replace(spec, threshold=0.0, low=low, high=high, tolerance=0.0, strict=False)
         values = against.scaled(numerator - ratio * denominator)
-        wealth = against.game.after(Wealth.start(), values, 0, 0.0, up=up, down=not up)
-        best, alpha = (wealth.best_up, alphas[0]) if up else (wealth.best_down, alphas[1])
-        return best >= -math.log(alpha)
+        return against.game.evidence(values, up=up) >= -math.log(alphas[0] if up else alphas[1])
 
     point = float(numerator.mean() / denominator.mean()) if denominator.mean() else 0.0
     point = min(FARTHEST, max(-FARTHEST, point))

@@ -58,17 +58,7 @@ def test_mean(
             f"threshold must lie between {low:g} and {high:g}, got {threshold:g}: no sample shows a mean at the end "
             f"of its range"
         )
-    spec = TestSpec(
-        threshold,
-        low,
-        high,
-        population,
-        alpha,
-        alpha_refute,
-        min_seen=min_seen,
-        budget=budget,
-        tolerance=tolerance,
-    )
+    spec = TestSpec(threshold, low, high, population, alpha, alpha_refute, min_seen, budget, tolerance)
     test = MeanTest(spec)
     for numbers in _chunks(values, chunk, budget):
         test.update(numbers)
@@ -183,17 +173,12 @@ class MeanTest:
 
     def _edge(self, near: float, far: float, *, up: bool) -> float:
         """Return the last mean that is refuted, from one end of the possible means towards the other."""
-        evidence = -math.log(self.spec.alpha if up else self.spec.alpha_refute)
+        needed = -math.log(self.spec.alpha if up else self.spec.alpha_refute)
         values = self._values
-
-        def refuted(mean: float) -> bool:
-            game = self.spec.game_at(self._unscaled(mean))
-            wealth = game.after(Wealth.start(), values, 0, 0.0, up=up, down=not up)
-            return (wealth.best_up if up else wealth.best_down) >= evidence
-
         for _ in range(_HALVINGS):
             middle = (near + far) / 2
-            near, far = (middle, far) if refuted(middle) else (near, middle)
+            evidence = self.spec.game_at(self._unscaled(middle)).evidence(values, up=up)
+            near, far = (middle, far) if evidence >= needed else (near, middle)
         return near
 
     def needed(self) -> int | None:

@@ -46,25 +46,8 @@ def register_defence(
     Raises `RobustcheckError` for a name that can't be written or is taken, and for a function whose parameters
     can't be options.
     """
-
-    def register(function: Function) -> Function:
-        number, options, seeded = _parameters(name, function, positional=1, amount=amount)
-        _add(
-            Step(
-                name,
-                "transform",
-                _summary(function),
-                "robustcheck.transforms.custom:call_function",
-                amount=number,
-                options=options,
-                is_seeded=lambda _: seeded,
-                gradients=("own", "identity") if gradient == "own" else ("identity",),
-                function=function,
-            )
-        )
-        return function
-
-    return register
+    gradients: tuple[Gradient, ...] = ("own", "identity") if gradient == "own" else ("identity",)
+    return _registration(name, "transform", amount, gradients)
 
 
 def register_attack(name: str) -> Callable[[Function], Function]:
@@ -77,21 +60,28 @@ def register_attack(name: str) -> Callable[[Function], Function]:
 
     Raises `RobustcheckError` as `register_defence` does.
     """
+    return _registration(name, "attack", "epsilon")
+
+
+def _registration(
+    name: str, kind: Literal["attack", "transform"], amount: str | None, gradients: tuple[Gradient, ...] = ()
+) -> Callable[[Function], Function]:
+    is_attack = kind == "attack"
 
     def register(function: Function) -> Function:
-        number, options, seeded = _parameters(name, function, positional=3, amount="epsilon")
-        _add(
-            Step(
-                name,
-                "attack",
-                _summary(function),
-                "robustcheck.attacks.custom:call_function",
-                amount=number,
-                options={"label": LABEL, **options},
-                is_seeded=lambda _: seeded,
-                function=function,
-            )
+        number, options, seeded = _parameters(name, function, positional=3 if is_attack else 1, amount=amount)
+        step = Step(
+            name,
+            kind,
+            summary=(inspect.getdoc(function) or str(function)).partition("\n")[0],
+            implementation=f"robustcheck.{kind}s.custom:call_function",
+            amount=number,
+            options={"label": LABEL, **options} if is_attack else options,
+            is_seeded=lambda _: seeded,
+            gradients=gradients,
+            function=function,
         )
+        _add(step)
         return function
 
     return register
@@ -116,10 +106,6 @@ def _is_the_same(known: Step, step: Step) -> bool:
         for each in (known, step)
     )
     return known.function is not None and old == new
-
-
-def _summary(function: Callable[..., Any]) -> str:
-    return (inspect.getdoc(function) or str(function)).partition("\n")[0]
 
 
 def _parameters(
