@@ -58,9 +58,8 @@ def quantity(claim: Claim, table: NDArray[np.float64]) -> float:
 
 def spec_for(claim: Claim, *, population: int | None, **rest: Any) -> TestSpec:
     """Return the test that the claim's mean, turned so that more is better, reaches its threshold."""
-    form = Linear(claim.form.weights) * _sign(claim)
-    low, high = form.range
-    threshold = claim.threshold * _sign(claim)
+    low, high = _upward_form(claim).range
+    threshold = claim.threshold if claim.upward else -claim.threshold
     near = [end for end in (low, high) if abs(threshold - end) < EQUAL * (high - low)]
     threshold = near[0] if near else threshold
     return TestSpec(threshold, low, high, population, strict=claim.strict, **rest)
@@ -68,11 +67,11 @@ def spec_for(claim: Claim, *, population: int | None, **rest: Any) -> TestSpec:
 
 def oriented(claim: Claim, table: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return each image's value for the test of `spec_for`: (n, terms) -> (n,)."""
-    return per_image(Linear(claim.form.weights) * _sign(claim), claim.terms, table)
+    return per_image(_upward_form(claim), claim.terms, table)
 
 
-def _sign(claim: Claim) -> float:
-    return 1.0 if claim.upward else -1.0
+def _upward_form(claim: Claim) -> Linear:
+    return Linear(claim.form.weights) * (1.0 if claim.upward else -1.0)
 
 
 def threshold_of(claim: Claim) -> float:

@@ -92,17 +92,13 @@ def changes_since(baseline: Baseline, records: Records) -> Iterator[tuple[View, 
         yield view, change(new, old)
 
 
-def no_regression(
-    new: ArrayLike, old: ArrayLike, *, tolerance: float = 0.01, name: str = "", alpha: float = 0.05
-) -> Verdict:
+def no_regression(new: ArrayLike, old: ArrayLike, *, tolerance: float = 0.01, name: str = "") -> Verdict:
     """Return whether the measure fell by at most `tolerance`, exactly, of the images given.
 
     new, old: (n,) in [0, 1], the same images in the same order. `name` is what was measured, for the message.
     """
-    after, before = _pair(new, old)
-    return no_regression_early(
-        [np.column_stack([after, before])], len(after), tolerance=tolerance, name=name, alpha=alpha
-    )
+    pairs = np.column_stack(_pair(new, old))
+    return no_regression_early([pairs], len(pairs), tolerance=tolerance, name=name)
 
 
 def no_regression_early(
@@ -112,8 +108,6 @@ def no_regression_early(
     tolerance: float = 0.01,
     name: str = "",
     alpha: float = 0.05,
-    alpha_refute: float = 0.01,
-    min_seen: int = 256,
     budget: int | None = None,
 ) -> Verdict:
     """Return whether the measure fell by at most `tolerance`, from as few images as decide it.
@@ -125,7 +119,7 @@ def no_regression_early(
         raise RobustcheckError("there are no images to compare")
     if not 0 <= tolerance < 1:
         raise RobustcheckError(f"tolerance must be >= 0 and < 1, got {tolerance:g}")
-    spec = TestSpec(-tolerance, -1.0, 1.0, population, alpha, alpha_refute, min_seen=min_seen, budget=budget)
+    spec = TestSpec(-tolerance, -1.0, 1.0, population, alpha, budget=budget)
     test = MeanTest(spec)
     sums = np.zeros(2)
     for draw in draws:
@@ -154,9 +148,6 @@ def _pair(new: ArrayLike, old: ArrayLike) -> tuple[NDArray[np.float64], NDArray[
         raise RobustcheckError(
             f"a paired comparison needs the same images in both runs, got shapes {after.shape} and {before.shape}"
         )
-    for column in (after, before):
-        if not ((column >= 0) & (column <= 1)).all():
-            raise RobustcheckError(
-                "a measure must lie in [0, 1]; a compared column has a value outside, or NaN"
-            )
+    if not all(((column >= 0) & (column <= 1)).all() for column in (after, before)):
+        raise RobustcheckError("a measure must lie in [0, 1]; a compared column has a value outside, or NaN")
     return after, before
