@@ -1,4 +1,4 @@
-"""The limits of size that keep the house in order; what is still over them stands here by name, and only shrinks."""
+"""The limits of size that keep the house in order."""
 
 import ast
 import re
@@ -8,7 +8,6 @@ import robustcheck
 
 PACKAGE = Path(robustcheck.__file__).parent
 NOUNS = {"decoding", "exported", "locked", "preprocessing", "string"}
-STILL = {"RayExecutor"}
 PUBLIC = {"Classifier"}  # its parameters are the user's
 
 
@@ -26,7 +25,7 @@ def is_property(method):
 def test_modules_are_named_by_nouns():
     stems = {path.stem for path in PACKAGE.rglob("*.py")}
     odd = {stem for stem in stems if re.search(r"(ing|ed|ly)$", stem) and stem.split("_")[-1] not in NOUNS}
-    assert odd <= STILL
+    assert not odd
 
 
 def test_classes_have_at_most_15_methods():
@@ -35,7 +34,7 @@ def test_classes_have_at_most_15_methods():
         for node, methods in classes()
         if sum(not each.name.startswith("__") and not is_property(each) for each in methods) > 15
     }
-    assert large <= STILL
+    assert not large
 
 
 def test_constructors_have_at_most_7_parameters():
@@ -45,7 +44,7 @@ def test_constructors_have_at_most_7_parameters():
         for each in methods
         if each.name == "__init__" and len(each.args.args[1:] + each.args.kwonlyargs) > 7
     }
-    assert long <= STILL | PUBLIC
+    assert long <= PUBLIC
 
 
 def test_evaluation_is_a_room_and_the_plugin_translates():
