@@ -43,8 +43,7 @@ def warnings_of(records: Records, classes: int | None) -> list[str]:
 
     `classes` is the number of the classifier's classes; None if it is not known.
     """
-    warning = chance_warning(records, classes)
-    if warning is not None:  # then the order of attacks means nothing either
+    if warning := chance_warning(records, classes):  # then the order of attacks means nothing either
         return [warning]
     return [*order_warnings(records), *_outside_the_ball(records)]
 

@@ -43,7 +43,6 @@ class DeclaredClaim:
     name: str
     text: str
     claim: Claim
-    path: Path
     line: int
     settings: ClaimSettings
 
@@ -52,7 +51,6 @@ class DeclaredClaim:
 class ClaimFile:
     """All claims of a file, in its order."""
 
-    path: Path
     claims: tuple[DeclaredClaim, ...]
     family: Family
 
@@ -108,7 +106,7 @@ class _Reader:
         if not isinstance(declared, dict) or not declared:
             raise self.error('no claims: write [claims], and below it name = "accuracy(x) >= 0.5"', "claims")
         claims = tuple(self.claim(name, value, defaults, family) for name, value in declared.items())
-        return ClaimFile(self.path, claims, family)
+        return ClaimFile(claims, family)
 
     def shared(self) -> dict[str, Any]:
         """Return the settings of the whole file, from above the tables or from [robustcheck]."""
@@ -154,7 +152,7 @@ class _Reader:
         if name in _SHARED and text in WORDS.get(name, ()):
             raise self.error(f"{name} is a setting: write it above [claims]", *key)
         try:
-            return DeclaredClaim(name, text, parse_claim(text), self.path, _line_of(self.text, key), settings)
+            return DeclaredClaim(name, text, parse_claim(text), _line_of(self.text, key), settings)
         except RobustcheckError as error:
             raise self.error(f"claim {name!r}: {error}", *key) from None
 

@@ -154,8 +154,9 @@ def _distance(verdict: Verdict) -> str:
     shown = f"{100 * size:.{_decimals(verdict)}f} points" if verdict.percent else f"{size:.4g}"
     if verdict.margin > 0:
         return f"{shown} to spare"
-    tolerated = verdict.state == "holds" and verdict.tolerance
-    return f"{shown} short" + (", within the tolerance" if tolerated else "")
+    return (
+        f"{shown} short{', within the tolerance' if verdict.state == 'holds' and verdict.tolerance else ''}"
+    )
 
 
 def _parts(verdict: Verdict) -> str:
