@@ -24,13 +24,7 @@ MUST_AGREE = ("codec", "labels", "pixels", "seed")
 """Where these differ, other images or other numbers were measured. Of the codec: its settings, which decide the pixels."""
 MAY_DIFFER = ("codec", "device", "network", "precision", "versions")
 """Where these differ, some predictions may change by that alone, which reports note. Of the codec: the library."""
-_RESERVED = {
-    "CON",
-    "PRN",
-    "AUX",
-    "NUL",
-    *(f"{port}{number}" for port in ("COM", "LPT") for number in range(10)),
-}
+_RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{at}" for port in ("COM", "LPT") for at in range(10))}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -83,12 +77,7 @@ class Baseline:
         return cls(path, records)
 
     def column(
-        self,
-        measure: str,
-        view: View,
-        ids: Sequence[str],
-        labels: Column,
-        provenance: Provenance,
+        self, measure: str, view: View, ids: Sequence[str], labels: Column, provenance: Provenance
     ) -> Column:
         """Return a measure of the baseline for images by id, in their order: float64 (n,).
 

@@ -104,11 +104,8 @@ def loads(text: str, where: str = "records") -> tuple[Records, dict[str, Any]]:
         raise RobustcheckError(
             f"{where} is cut off: {len(rows) - 1} whole lines of {header.get('images', 'its')} images; {_CURE}"
         )
-    table = (
-        dict(zip(columns, zip(*rows[1:], strict=True), strict=True))
-        if rows[1:]
-        else dict.fromkeys(columns, ())
-    )
+    body = rows[1:]
+    table = dict(zip(columns, zip(*body, strict=True), strict=True)) if body else dict.fromkeys(columns, ())
     return _records(header, views, table, where), header
 
 

@@ -40,21 +40,9 @@ def write_evidence(
     if rows:
         save(_some(robustness.records, rows), own / "records.csv")
     pictures = _pictures(own, views, rows, robustness)
-    (own / "README.txt").write_text(
-        "\n".join(
-            [
-                plain(nodeid),
-                *verdict.explain(),
-                "",
-                pictures,
-                "",
-                "To reproduce, from the rootdir:",
-                command,
-                "",
-            ]
-        ),
-        encoding="utf-8",
-    )
+    lines = [plain(nodeid), *verdict.explain(), "", pictures, ""]
+    lines += ["To reproduce, from the rootdir:", command, ""]
+    (own / "README.txt").write_text("\n".join(lines), encoding="utf-8")
     return f"evidence in {own} ({len(rows)} images)"
 
 

@@ -22,7 +22,8 @@ def evidence(subject: Subject, robustness: Robustness) -> list[str]:
         lines = lost_images(subject, robustness)
     else:
         lines = worst_images(subject, robustness.records)
-    return [part for line in lines for part in _wrapped(line)]
+    wrapper = textwrap.TextWrapper(WIDTH, subsequent_indent="      ", break_on_hyphens=False)
+    return [part for line in lines for part in wrapper.wrap(line)]
 
 
 def lost_images(view: View, robustness: Robustness) -> list[str]:
@@ -30,12 +31,11 @@ def lost_images(view: View, robustness: Robustness) -> list[str]:
     if robustness.baseline is None:
         return []
     records = robustness.records
-    lines = []
-    for other, change in changes_since(robustness.baseline, records):
-        if other == view:
-            lines = [f"since the baseline {view}: {change!r}"]
-            lines += [f"  lost: {_name(records, image)}" for image in change.lost[:MOST_IMAGES]]
-    return lines
+    change = dict(changes_since(robustness.baseline, records)).get(view)
+    if change is None:
+        return []
+    lost = (f"  lost: {_name(records, image)}" for image in change.lost[:MOST_IMAGES])
+    return [f"since the baseline {view}: {change!r}", *lost]
 
 
 def worst_images(claim: Claim, records: Records) -> list[str]:
@@ -68,10 +68,6 @@ def _against(claim: Claim, records: Records) -> tuple[list[int], int]:
     values = per_image(claim.form, terms, columns[seen]) * (1 if claim.upward else -1)
     worst = seen[values < 0][np.argsort(values[values < 0], kind="stable")]
     return worst.tolist(), len(seen)
-
-
-def _wrapped(line: str) -> list[str]:
-    return textwrap.wrap(line, WIDTH, subsequent_indent="      ", break_on_hyphens=False)
 
 
 def _image(claim: Claim, records: Records, image: int) -> str:

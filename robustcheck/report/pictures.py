@@ -24,7 +24,6 @@ from robustcheck.report.view_order import sort_key
 
 if TYPE_CHECKING:
     from robustcheck.evaluation.runner import ImageSample
-    from robustcheck.models import Classifier
     from robustcheck.records import Records
     from robustcheck.records.baseline import Baseline
     from robustcheck.robustness import Robustness
@@ -60,7 +59,7 @@ def panels_of(robustness: Robustness) -> tuple[Panel, ...]:
         looks = {look.row: look for look in robustness.look(views, rows)}
     except (RobustcheckError, OSError):  # the images may be gone with a temporary folder
         return ()
-    names = class_namer(robustness)
+    names = robustness.classifier.class_names or robustness.images.class_names or ()
     return tuple(
         _panel(choice, looks[row], records, names)
         for choice in choices
@@ -69,19 +68,8 @@ def panels_of(robustness: Robustness) -> tuple[Panel, ...]:
     )
 
 
-def class_namer(robustness: Robustness) -> ClassNames:
-    """Return what names the classes of a classifier on an image set, as far as either knows."""
-    return ClassNames(robustness.classifier, robustness.images.class_names)
-
-
-class ClassNames:
-    """Names of classes: the classifier's own, else the image set's folders, else the index."""
-
-    def __init__(self, classifier: Classifier, folders: Sequence[str] | None) -> None:
-        self._names = classifier.class_names or folders or ()
-
-    def __getitem__(self, index: int) -> str:
-        return self._names[index] if 0 <= index < len(self._names) else f"class {index}"
+def _class_name(names: Sequence[str], index: int) -> str:
+    return names[index] if 0 <= index < len(names) else f"class {index}"
 
 
 def choose(records: Records, baseline: Baseline | None = None) -> Iterator[Choice]:
@@ -160,7 +148,7 @@ def _best(mask: NDArray[np.bool_]) -> tuple[int, ...]:
     return tuple(np.flatnonzero(mask)[:MOST_IMAGES].tolist())
 
 
-def _panel(choice: Choice, look: ImageSample, records: Records, names: ClassNames) -> Panel:
+def _panel(choice: Choice, look: ImageSample, records: Records, names: Sequence[str]) -> Panel:
     label = int(records.labels[look.row])
     shown = [
         _picture(str(view), look.images[view], _predictions(look.probabilities[view], names), label)
@@ -169,13 +157,13 @@ def _panel(choice: Choice, look: ImageSample, records: Records, names: ClassName
     attack = choice.views[1]
     change, factor = amplified(look.images[X], look.images[attack])
     shown.append(_picture(f"{attack} - x, times {factor}", change))
-    name = names[label] if label >= 0 else "no label"
+    name = _class_name(names, label) if label >= 0 else "no label"
     return Panel(choice.group, records.names[look.row], name, tuple(shown))
 
 
-def _predictions(probabilities: NDArray[np.float64], names: ClassNames) -> tuple[Prediction, ...]:
+def _predictions(probabilities: NDArray[np.float64], names: Sequence[str]) -> tuple[Prediction, ...]:
     top = np.argsort(-probabilities, kind="stable")[:TOP].tolist()
-    return tuple(Prediction(names[index], index, float(probabilities[index])) for index in top)
+    return tuple(Prediction(_class_name(names, index), index, float(probabilities[index])) for index in top)
 
 
 def amplified(clean: NDArray[np.uint8], changed: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:

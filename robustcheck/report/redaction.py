@@ -28,15 +28,13 @@ def plain(text: str) -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    return "".join(char if _is_shown(char) else _escape(char) for char in text)
+    return "".join(
+        char if _is_shown(char) else char.encode("unicode_escape").decode("ascii") for char in text
+    )
 
 
 def _is_shown(char: str) -> bool:
     return char == _JOINS_EMOJI or unicodedata.category(char) not in _INVISIBLE
-
-
-def _escape(char: str) -> str:
-    return char.encode("unicode_escape").decode("ascii")
 
 
 def without_paths(run: FinishedRun, root: Path) -> FinishedRun:
@@ -97,12 +95,6 @@ def hider(root: Path) -> Callable[[str], str]:
     return lambda text: _PATH.sub(shortened, text)
 
 
-def _is_absolute(name: str) -> bool:
-    return name.startswith("/") or PureWindowsPath(name).is_absolute()
-
-
 def _shortened(name: str) -> str:
-    if not _is_absolute(name):
-        return name
-    kind = PurePosixPath if name.startswith("/") else PureWindowsPath
-    return ELSEWHERE + kind(name).name
+    path = (PurePosixPath if name.startswith("/") else PureWindowsPath)(name)
+    return ELSEWHERE + path.name if path.is_absolute() else name

@@ -67,9 +67,8 @@ def write(run: FinishedRun, settings: Settings) -> Iterator[str]:
             written = module.write(run, summary, path)
         except RobustcheckError as error:
             raise RobustcheckError(f"--robustcheck-{module.NAME}: {error}") from None
-        yield from (
-            f"{module.NAME} written to {file} ({format_size(file.stat().st_size)})" for file in written
-        )
+        for file in written:
+            yield f"{module.NAME} written to {file} ({format_size(file.stat().st_size)})"
 
 
 def write_by_suffix(run: FinishedRun, path: Path) -> None:

@@ -88,13 +88,12 @@ def attack_beats_random_signs(subject: Subject) -> str:
     It has no gradient to go by, goes the wrong way, or loses its way in rounding: whatever withstands it has shown
     nothing.
     """
-    noise = View("Noise", SMALL, (), subject.view(SMALL).sources)
-    records = subject.records(noise, subject.view(SMALL))
-    weak, strong = (
-        float(np.nanmean(records.columns[view]["p_top"])) for view in (noise, subject.view(SMALL))
-    )
+    attack = subject.view(SMALL)
+    noise = View("Noise", SMALL, (), attack.sources)
+    records = subject.records(noise, attack)
+    weak, strong = (float(np.nanmean(records.columns[view]["p_top"])) for view in (noise, attack))
     if weak - strong < NOTICEABLE:
-        raise Failed(f"mean p(l_x) is {strong:.3f} under {subject.view(SMALL)} and {weak:.3f} under {noise}")
+        raise Failed(f"mean p(l_x) is {strong:.3f} under {attack} and {weak:.3f} under {noise}")
     return f"mean p(l_x) {strong:.3f}, under random signs {weak:.3f}"
 
 
@@ -104,8 +103,7 @@ def one_step_is_not_stronger_than_many(subject: Subject) -> str:
     An iterated attack that does less than one step takes steps that are too large, or is projected wrongly; or the
     gradient is masked near the image, so that only a large step gets away from it.
     """
-    pgd = f"PGD_{SMALL}[steps={MANY_STEPS}]"
-    return _in_order(subject, subject.view(SMALL), pgd)
+    return _in_order(subject, subject.view(SMALL), f"PGD_{SMALL}[steps={MANY_STEPS}]")
 
 
 def more_steps_are_not_weaker(subject: Subject) -> str:
@@ -211,8 +209,7 @@ def _defended(attack: View) -> list[View]:
 def _attack_with_epsilon_0(subject: Subject, images: Tensor) -> Tensor:
     view = subject.view(SMALL)
     if view.declared.function is not None:
-        labels = subject.logits.argmax(dim=1)
-        return attack_with_epsilon_0(view, subject.classifier, images, labels)
+        return attack_with_epsilon_0(view, subject.classifier, images, subject.logits.argmax(dim=1))
     ball = Ball.around(images, 0)
     return gradient_ascent(ball, torch.ones_like, steps=1, step=ball.epsilon)
 

@@ -135,14 +135,11 @@ def _preprocessings(own: Reading) -> Iterator[Reading]:
     yield replace(own, name="images upside down", pixels=own.pixels.flip(2))
     if own.pixels.shape[2] == own.pixels.shape[3]:
         yield replace(own, name="rows and columns exchanged", pixels=own.pixels.transpose(2, 3).contiguous())
-    rule = own.classifier.preprocessing
+    model, rule = own.classifier, own.classifier.preprocessing
     for name, (mean, std) in _NORMALISATIONS.items():
         if (rule.mean, rule.std) != (mean, std):
             other = Classifier.from_preprocessing(
-                own.classifier.module,
-                replace(rule, mean=mean, std=std),
-                name=own.classifier.name,
-                device=own.classifier.device,
+                model.module, replace(rule, mean=mean, std=std), name=model.name, device=model.device
             )
             yield replace(own, name=name, classifier=other)
 

@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -114,6 +114,6 @@ def to_plain(session: Session) -> dict[str, Any]:
     """Return what a worker sends to the controller at its end: text, numbers and bytes."""
     return {
         "studies": [study.to_plain() for study in session.studies()],
-        "stored": {name: stored.to_plain() for name, stored in session.stored_by_view().items()},
+        "stored": {name: astuple(stored) for name, stored in session.stored_by_view().items()},
         "messages": [*session.resources.messages],
     }

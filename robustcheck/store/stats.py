@@ -34,10 +34,6 @@ class CacheStats:
         when = f"{first} UTC" if first == last else f"{first} to {last} UTC"
         return f"{self.records} of {self.of} from the store, computed {when}"
 
-    def to_plain(self) -> tuple[int, int, str, str]:
-        """Return its fields, for another process."""
-        return self.records, self.of, self.first, self.last
-
 
 def now() -> str:
     """Return the time in UTC, as in `RecordBlock.computed`."""

@@ -157,14 +157,11 @@ def error_commands(
     for claim in failed[:MOST_ANNOTATIONS]:
         title = f"{claim.state.upper()}: {claim.text}"
         message = "\n".join([claim.numbers, *claim.notes, *([claim.test] if claim.test else [])])
-        where = {"file": _from(above, root, claim.file), "line": str(claim.line)} if claim.file else {}
+        path = root / claim.file
+        file = path.relative_to(above).as_posix() if path.is_relative_to(above) else claim.file
+        where = {"file": file, "line": str(claim.line)} if claim.file else {}
         places = ",".join(f"{name}={_property(value)}" for name, value in {**where, "title": title}.items())
         yield f"::error {places}::{_data(message)}"
-
-
-def _from(above: Path, root: Path, file: str) -> str:
-    path = root / file
-    return path.relative_to(above).as_posix() if path.is_relative_to(above) else file
 
 
 def _data(text: str) -> str:

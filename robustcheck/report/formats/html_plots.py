@@ -152,10 +152,5 @@ def gauge(claim: ReportedClaim) -> Gauge | None:
         number = otherwise if value is None or math.isnan(value) else min(max(value, low), high)
         return round(100 * (number - low) / (high - low), 2)
 
-    return Gauge(
-        at(claim.estimate, low),
-        at(claim.low, low),
-        at(claim.high, high),
-        at(claim.threshold, low),
-        at(0.0, low) if low < 0 else None,
-    )
+    places = (at(claim.estimate, low), at(claim.low, low), at(claim.high, high), at(claim.threshold, low))
+    return Gauge(*places, zero=at(0.0, low) if low < 0 else None)

@@ -53,19 +53,13 @@ def table(study: StudySummary) -> list[str]:
     """Return the paper's table: one row a view."""
     width = max(4, min(_VIEW_WIDTH, max((len(row.view) for row in study.rows), default=0)))
     rows = [line for row in study.rows for line in _row(row, width)]
-    return [
-        f"{'view':<{width}}  {_HEADINGS}",
-        *rows,
-        *(_stopped_note(study.n) if study.stopped_early else []),
-    ]
-
-
-def _stopped_note(count: int) -> list[str]:
-    note = (
-        f"Stopped early: of {count} images a view has seen the n that its claims took. The intervals above "
-        "are those of a sample of fixed size; the bounds of the claims below hold wherever they stopped."
-    )
-    return ["", *_wrapped(note)]
+    if study.stopped_early:
+        note = (
+            f"Stopped early: of {study.n} images a view has seen the n that its claims took. The intervals above "
+            "are those of a sample of fixed size; the bounds of the claims below hold wherever they stopped."
+        )
+        rows += ["", *_wrapped(note)]
+    return [f"{'view':<{width}}  {_HEADINGS}", *rows]
 
 
 def _row(row: Row, width: int) -> Iterator[str]:
