@@ -60,6 +60,7 @@ def test_baseline_example(pytester):
     pytester.runpytest("--robustcheck-compare=v1", *some).assert_outcomes(passed=2)
 
 
+@pytest.mark.slow
 def test_gate_on_speed(pytester):
     pytester.makepyfile(holding("python", "robustcheck_benchmark.ratio"))
     result = pytester.runpytest("--robustcheck-limit=4", "--benchmark-disable")
@@ -75,6 +76,7 @@ def test_own_attack_and_defence(toy_classifier, toy_images):
         assert records.column("linf", "Posterise").max() == 16
 
 
+@pytest.mark.slow
 def test_use_without_pytest(capsys):
     exec(holding("python", "records.mean("), {})
     assert re.match(r"0\.[3-8]\d* \[\d", capsys.readouterr().out)
@@ -95,6 +97,7 @@ def test_property_test_finds_its_bug_and_passes_without_it(pytester):
         assert len(levels) <= 2
 
 
+@pytest.mark.slow
 def test_shards_by_rank_are_all_there_for_pytest(pytester, monkeypatch):
     """Two processes, as torchrun starts them."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(pytester.path), str(ROOT)]))
@@ -153,6 +156,7 @@ def test_links_lead_somewhere(page, target):
         assert heading in {re.sub(r"[^\w -]", "", text.lower()).replace(" ", "-") for text in headings}
 
 
+@pytest.mark.slow
 def test_what_is_shown_is_what_comes_out(pytester):
     """The study's views and findings; another processor may turn single images, and with them a number."""
 

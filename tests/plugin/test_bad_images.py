@@ -24,6 +24,7 @@ def test_they_stop_the_claims_that_need_them(pytester, folder, option):
     assert "--robustcheck-bad-images=skip" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", [[], ["-n2"], ["--robustcheck-stop-early", "--robustcheck-budget=6"]])
 def test_they_are_left_out_of_the_numbers_and_counted(pytester, folder, option):
     result = pytester.runpytest(folder, "--robustcheck-bad-images=skip", *option)

@@ -175,6 +175,7 @@ def test_another_library_version_is_flagged_and_another_codec_refused(saved):
     )
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_leaves_the_baseline_as_it_was(saved):
     path = saved.path / "robustcheck-baselines" / "v1.0.csv"
     before = path.read_text()

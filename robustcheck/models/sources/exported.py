@@ -33,11 +33,12 @@ def load(argument: str, *, weights: Path | None, device: str | torch.device) -> 
     NAME is torchvision's, `timm:NAME` or `sample`; only its size, crop and normalisation are used.
     """
     text, _, like = argument.rpartition("@")
-    if not text:
+    if not (text and like):
+        path = argument.strip("@") or "PATH"
         raise RobustcheckError(
             f"model 'program:{argument}' lacks a preprocessing: add the name of a model with the "
-            f"same size and normalisation, as in program:{argument}@resnet50, or wrap it: "
-            f"robustcheck.Classifier(robustcheck.load_program({argument!r}), mean=..., std=..., input_size=...)"
+            f"same size and normalisation, as in program:{path}@resnet50, or wrap it: "
+            f"robustcheck.Classifier(robustcheck.load_program({path!r}), mean=..., std=..., input_size=...)"
         )
     if weights is not None:
         raise RobustcheckError(
