@@ -102,7 +102,12 @@ class Evaluation:
             self.table,
             self.shards,
             check=SpotCheck(classifier, self.config.precision),
-            facts=self._facts,
+            facts=lambda: config_facts(
+                classifier,
+                self._describe(),
+                batch_size=self.batch_size,
+                replicate=self.config.replicate,
+            ),
             view_key=lambda view: view_key(view, self._runner.other_model),
         )
         self.workload = Workload(
@@ -147,8 +152,9 @@ class Evaluation:
     def provenance(self) -> Provenance:
         """Everything that the numbers depend on."""
         complete = self.done(X) == len(self.images)
-        described = _describe(self, self._place, complete=complete, views=self.table.views)
-        return replace(described, batch_size=self._runner.batch_size_note)
+        return replace(
+            self._describe(complete=complete, views=self.table.views), batch_size=self._runner.batch_size_note
+        )
 
     def done(self, view: View) -> int:
         """Return on how many images, in order, a view has been evaluated."""
@@ -315,31 +321,10 @@ class Evaluation:
 
     # --------------------------------------------------------------------------------------------------------------
 
-    def _facts(self) -> dict[str, str]:
-        return config_facts(
-            self.classifier,
-            _describe(self, self._place, complete=False),
-            batch_size=self.batch_size,
-            replicate=self.config.replicate,
-        )
-
-
-def _describe(
-    evaluation: Evaluation, place: Place | None, *, complete: bool, views: Iterable[View] = ()
-) -> Provenance:
-    """Return the provenance of an evaluation whose records are computed at some place."""
-    config = evaluation.config
-    described = describe(
-        evaluation.classifier,
-        evaluation.images,
-        complete=complete,
-        seed=config.seed,
-        codec=config.codec,
-        precision=config.precision,
-        optimize=config.optimize,
-        views=views,
-    )
-    return replace(described, devices=(place.device,), precision=place.precision) if place else described
+    def _describe(self, *, complete: bool = False, views: Iterable[View] = ()) -> Provenance:
+        place = self._place
+        described = describe(self.classifier, self.images, self.config, complete=complete, views=views)
+        return replace(described, devices=(place.device,), precision=place.precision) if place else described
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import torchvision
 import robustcheck
 from robustcheck import jpeg
 from robustcheck.evaluation.prepared_model import OPTIMIZE
+from robustcheck.evaluation.runner import RunConfig
 from robustcheck.images import ImageSet
 from robustcheck.models import Classifier, Precision
 from robustcheck.notation import View
@@ -21,31 +22,28 @@ from robustcheck.records.provenance import Codec, Model, Provenance
 def describe(
     classifier: Classifier,
     images: ImageSet,
+    config: RunConfig,
     *,
     complete: bool,
-    seed: int,
-    codec: str,
-    precision: str,
-    optimize: str,
     views: Iterable[View] = (),
 ) -> Provenance:
-    """Return the provenance of a run.
+    """Return the provenance of records that this process computes.
 
     The image set's fingerprint is over its pixels, so it is there where all of them were seen: `complete`. Of other
     libraries, those are named that made one of the `views`.
     """
     libraries = {inner.declared.version for view in views for inner in view.walk() if inner.sources}
-    made_by = jpeg.codec_info(codec)
+    made_by = jpeg.codec_info(config.codec)
     return Provenance(
         model=Model(classifier.name, classifier.fingerprint, classifier.origin or ""),
         pixels=classifier.preprocessing.describe(),
         images=images.provenance(complete=complete),
         devices=(_device_name(classifier.device),),
-        precision=str(Precision(precision, classifier.device)),
-        network=OPTIMIZE[optimize],
+        precision=str(Precision(config.precision, classifier.device)),
+        network=OPTIMIZE[config.optimize],
         codec=Codec(made_by.settings, made_by.library),
         labels="attacks flee from l_x unless [label=true] or [target=...]; accuracy is against image labels",
-        seed=str(seed),
+        seed=str(config.seed),
         versions=(
             f"robustcheck {robustcheck.__version__}",
             f"torch {torch.__version__}",

@@ -49,15 +49,7 @@ class ChunkResult:
 def identity(classifier: Classifier, images: ImageSet, config: RunConfig) -> dict[str, str]:
     """Return what records depend on that a process and its machine bring along."""
     facts = place_facts(classifier)
-    lines = describe(
-        classifier,
-        images,
-        complete=False,
-        seed=config.seed,
-        codec=config.codec,
-        precision=config.precision,
-        optimize=config.optimize,
-    ).header()
+    lines = describe(classifier, images, config, complete=False).header()
     return {
         **{name: lines[name] for name in ("pixels", "codec", "network", "versions", "device", "precision")},
         "weights": classifier.fingerprint,
