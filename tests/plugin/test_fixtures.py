@@ -64,6 +64,6 @@ def test_a_repository_that_brings_a_folder_of_images(repository):
         """
     )
     result = repository.runpytest("-W", "default")
-    result.stdout.fnmatch_lines(["*RobustnessWarning: trees has 2 classes and toy knows 4*"])
+    result.stdout.fnmatch_lines(["*RobustnessWarning: trees has 2 classes and toy has 4*"])
     result.assert_outcomes(failed=1, warnings=1)  # kept(x) is 1 of every model
     assert "of every model" in result.stdout.str()
