@@ -103,8 +103,8 @@ def _check_options(*, steps: int, step: float | None, restarts: int, start: str,
         raise unknown("start", start, _STARTS)
     if steps < 1 or restarts < 1 or not 0 <= momentum <= 1 or (step is not None and not step > 0):
         raise RobustcheckError(
-            f"steps and restarts are 1 or more, step is above 0, momentum is from 0 to 1; got steps={steps}, "
-            f"restarts={restarts}, step={step}, momentum={momentum}"
+            f"steps and restarts must be >= 1, step > 0, momentum from 0 to 1; got steps={steps}, restarts={restarts}, "
+            f"step={step}, momentum={momentum}"
         )
     if start == "zero" and restarts > 1:
         raise RobustcheckError(

@@ -10,10 +10,10 @@ from robustcheck.models import Classifier
 
 
 def whole_levels(epsilon: float) -> int:
-    """Return epsilon as a whole number of pixel levels, which 8 bits can hold."""
+    """Return epsilon as an integer number of pixel levels, which 8 bits can hold; raises `RobustcheckError` for another."""
     if not 1 <= epsilon <= 255 or abs(epsilon - round(epsilon)) > 1e-6:
         raise RobustcheckError(
-            f"epsilon is a whole number of pixel levels, from 1 to 255, got {epsilon!r}: the result is 8 bits deep, "
+            f"epsilon must be an integer number of pixel levels from 1 to 255, got {epsilon!r}: the result is 8 bits deep, "
             "and rounding would erase or change anything else (8/255 in other tools is epsilon=8 here)"
         )
     return round(epsilon)
@@ -23,7 +23,9 @@ def check_images(images: Tensor) -> None:
     """Raise `RobustcheckError` for what is not uint8."""
     if getattr(images, "dtype", None) is not torch.uint8:
         got = getattr(images, "dtype", type(images).__name__)
-        raise RobustcheckError(f"images are a uint8 tensor (N, 3, H, W) of pixel levels 0..255, got {got}")
+        raise RobustcheckError(
+            f"images must be a uint8 tensor (N, 3, H, W) of pixel levels 0..255, got {got}"
+        )
 
 
 def check_labels(labels: Tensor, count: int, classifier: Classifier) -> None:
@@ -31,8 +33,10 @@ def check_labels(labels: Tensor, count: int, classifier: Classifier) -> None:
     classes = classifier.probe()
     kind = getattr(labels, "dtype", type(labels).__name__)
     if kind is not torch.int64 or labels.shape != (count,):
-        raise RobustcheckError(f"labels are an int64 tensor of shape ({count},), got {kind} of {len(labels)}")
+        raise RobustcheckError(
+            f"labels must be an int64 tensor of shape ({count},), got {kind} of {len(labels)}"
+        )
     if count and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
         raise RobustcheckError(
-            f"labels are classes from 0 to {classes - 1}, got {int(labels.min())} to {int(labels.max())}"
+            f"labels must be classes from 0 to {classes - 1}, got {int(labels.min())} to {int(labels.max())}"
         )

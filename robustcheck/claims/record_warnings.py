@@ -57,7 +57,7 @@ def chance_warning(records: Records, classes: int | None) -> str | None:
     """Return why clean accuracy is not far enough above chance to say anything, and what to look at, or None."""
     finding = chance_finding(records, classes)
     return finding and (
-        f"{finding}. No other number here means anything before that is mended: look at the weights, the order of the "
+        f"{finding}. The other numbers mean nothing until this is fixed: check the weights, the order of the "
         "classes, the labels and the normalisation."
     )
 

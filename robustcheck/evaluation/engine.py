@@ -51,18 +51,26 @@ def evaluate(
     progress: Progress | None = None,
     store: RecordStore | Path | str | None = None,
 ) -> Records:
-    """Return records of some views of all images.
+    """Evaluate a classifier on all images under some views, and return the records.
 
-    `seed` is the master seed of everything random. `batch_size` is how many images the model gets at once; None
-    chooses by device, "auto" by a measurement. `codec` is the JPEG codec; all give the same images. `precision` is
-    one of `robustcheck.models.PRECISIONS`; `optimize` is "none" (the network as it is), "fold" (batch normalisations
-    folded into convolutions: logits differ by rounding, some 1e-5) or "compile" (that, and `torch.compile` for
-    classification). Memory does not grow with the number of images, but for the records. `store` is a folder in
-    which records are kept, and from which those are taken that are there already; see
-    `robustcheck.store.store`.
+    The pixels of a few batches are in memory at a time; records take 48 bytes per image and view.
 
-    Raises `RobustcheckError` for a view that can't be read, for a model whose output is not finite, and for a
-    precision that the device does not have.
+    Args:
+        classifier: the classifier under test.
+        images: the image set, at the classifier's input size.
+        views: views in the paper's notation, such as "JPG(Adv_1)"; the clean images, "x", are always evaluated.
+        seed: seed for every random choice.
+        batch_size: images per forward pass; None for the device's default, "auto" to benchmark several sizes.
+        codec: the JPEG codec; all give the same pixels.
+        precision: one of `robustcheck.models.PRECISIONS`.
+        optimize: "none" (the network as it is), "fold" (batch normalisation folded into convolutions: logits differ by
+            rounding) or "compile" (that, and `torch.compile` for classification).
+        progress: called with the number of images done and the number in all.
+        store: folder for cached records, which are loaded instead of computed; see `robustcheck.store.store`.
+
+    Raises:
+        RobustcheckError: a view that can't be parsed or evaluated, a model whose output is not finite, a precision that
+            the device lacks.
     """
     config = RunConfig(seed, batch_size, codec, precision, optimize)
     evaluation = Evaluation(classifier, images, config, store=open_store(store), progress=progress)

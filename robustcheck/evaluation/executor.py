@@ -77,7 +77,7 @@ class Executor(Protocol):
     - `run` yields records of every task from `task.start` to `task.stop` under `task.views`, in any order and in
       pieces of any size within a shard. They may hold more: the rest of the shard, the clean images.
     - Each record is yielded once, and is to the bit what `Workload.compute` gives for its shard.
-    - Before computing a task it takes from the record store what is there (`Workload.load`), and yields that, too.
+    - Before computing a task it loads what the record store has of it (`Workload.load`), and yields that, too.
     - Records that it yields with `is_stored` are in the store already, or must not go there. The engine commits the
       others at the end of each shard, and when the run ends in any way.
     - Shards of `ahead` may be computed meanwhile, and yielded at any time; the engine keeps those until they are asked

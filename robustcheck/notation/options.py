@@ -73,19 +73,21 @@ class Number(Option):
         if self.spans and ".." in text:
             low, high = map(self._number, text.split("..", maxsplit=1))
             if low >= high:
-                raise ValueError(f"a range of {self.name} goes from a smaller number to a larger, got {text}")
+                raise ValueError(
+                    f"a range of {self.name} must go from a smaller number to a larger one, got {text}"
+                )
             return Span(low, high)
         return self._number(text)
 
     def _number(self, text: str) -> int | float:
         number = float(text) if _NUMBER.fullmatch(text) else None
         if number is None or not self.low <= number <= self.high or (self.integer and number % 1):
-            raise ValueError(f"{self.name} is {self.allowed()}, got {text}")
+            raise ValueError(f"{self.name} must be {self.allowed()}, got {text}")
         return int(number) if number.is_integer() else number
 
     def allowed(self) -> str:
         """Return what is allowed, in words."""
-        kind = "a whole number" if self.integer else "a number"
+        kind = "an integer" if self.integer else "a number"
         bounded = f" from {self.low} to {self.high}" if math.isfinite(self.high - self.low) else ""
         return (self.words or f"{kind}{bounded}") + (f": {self.because}" if self.because else "")
 
@@ -101,7 +103,7 @@ class Choice(Option):
     def parse(self, text: str) -> str:
         """Return the word, or raise ValueError that says what is allowed."""
         if text not in self.words:
-            raise ValueError(f"{self.name} is one of {', '.join(self.words)}, got {text}")
+            raise ValueError(f"{self.name} must be one of {', '.join(self.words)}, got {text}")
         return text
 
 
@@ -146,5 +148,5 @@ class Target(Option):
         if text == "least":
             return text
         if not text.isascii() or not text.isdecimal():
-            raise ValueError(f"{self.name} is a class index, or least, got {text}")
+            raise ValueError(f"{self.name} must be a class index or least, got {text}")
         return int(text)

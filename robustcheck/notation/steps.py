@@ -18,7 +18,7 @@ _EPSILON = Number(
     100_000,
     integer=True,
     because=_BECAUSE,
-    words=f"a whole number from 1 to {MOST_LEVELS} (an L2 norm, with norm=2, to 100000)",
+    words=f"an integer from 1 to {MOST_LEVELS} (an L2 norm, with norm=2, to 100000)",
 )
 _QUALITY = Number("quality", 1, 100, default=75, integer=True, spans=True)
 LABEL = Choice("label", ("top", "true"), default="top")
@@ -42,7 +42,7 @@ _ITERATION: dict[str, Option] = {
 def _check_attack(view: View) -> tuple[str, str] | None:
     options = view.options
     if options.norm == "inf" and view.number > MOST_LEVELS:
-        return "", f"epsilon is {LEVELS.allowed()}, got {view.amount}"
+        return "", f"epsilon must be {LEVELS.allowed()}, got {view.amount}"
     if {"label", "target"} <= dict(view.written).keys():
         return (
             "target",

@@ -110,12 +110,12 @@ def test_what_is_random_is_drawn_from_seeds(registry, toy_classifier, toy_images
     ("text", "message"),
     [
         ("Median_5[sise=3]", "Median has no option 'sise'"),
-        ("Median_2.5", "size is a whole number, got 2.5"),
+        ("Median_2.5", "size must be an integer, got 2.5"),
         ("Darken", "Darken needs its epsilon, as in Darken_1"),
-        ("Darken_300", "epsilon is a whole number from 1 to 255"),
-        ("Darken_8[spare=x]", "spare is a number, got x"),
-        ("Darken_8[everywhere=no]", "everywhere is one of true, false, got no"),
-        ("Scaled[kind=odd]", "kind is one of plain, rounded, got odd"),
+        ("Darken_300", "epsilon must be an integer from 1 to 255"),
+        ("Darken_8[spare=x]", "spare must be a number, got x"),
+        ("Darken_8[everywhere=no]", "everywhere must be one of true, false, got no"),
+        ("Scaled[kind=odd]", "kind must be one of plain, rounded, got odd"),
         ("Medan_3", "did you mean Median?"),
     ],
 )

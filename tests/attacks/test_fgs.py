@@ -66,7 +66,7 @@ def test_callers_grad_mode_does_not_matter(toy_classifier, mode):
 
 @pytest.mark.parametrize("epsilon", [0, 0.49, 1.5, -1, 256, float("nan"), 8 / 255])
 def test_epsilon_that_rounding_would_erase_is_an_error(toy_classifier, epsilon):
-    with pytest.raises(RobustcheckError, match="a whole number of pixel levels, from 1 to 255"):
+    with pytest.raises(RobustcheckError, match="must be an integer number of pixel levels from 1 to 255"):
         fgs(toy_classifier, images(), epsilon=epsilon)
 
 

@@ -99,12 +99,12 @@ def test_batches_do_not_matter(bent):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"steps": 0}, "steps and restarts are 1 or more"),
-        ({"step": 0}, "step is above 0"),
-        ({"momentum": 2}, "momentum is from 0 to 1"),
+        ({"steps": 0}, "steps and restarts must be >= 1"),
+        ({"step": 0}, "step > 0"),
+        ({"momentum": 2}, "momentum from 0 to 1"),
         ({"start": "centre"}, "unknown start 'centre'"),
         ({"start": "zero", "restarts": 2}, "random start"),
-        ({"epsilon": 0.5}, "a whole number of pixel levels"),
+        ({"epsilon": 0.5}, "must be an integer number of pixel levels"),
         ({"labels": torch.zeros(6).long(), "targets": torch.zeros(6).long()}, "not both"),
         ({"targets": torch.full((6,), 9)}, "classes from 0 to 4, got 9"),
     ],

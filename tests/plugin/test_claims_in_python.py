@@ -110,7 +110,7 @@ def test_estimates_have_no_truth_value_and_say_so(repository):
     ("expression", "message"),
     [
         ('robustness["JPEG(Adv_1)"]', "unknown step 'JPEG': did you mean JPG?*"),
-        ('robustness["Adv_0.1"]', "epsilon is a whole number from 1 to 255 *"),
+        ('robustness["Adv_0.1"]', "epsilon must be an integer from 1 to 255 *"),
         ('robustness.check("acuracy(x) >= 0.5")', "*did you mean*accuracy*"),
         ('robustness["x"].accuracy >= 0', "*true of every model*"),
     ],

@@ -19,6 +19,8 @@ from robustcheck.text import first_line
 
 _AT_ONCE = 2
 """Chunks that a worker has."""
+_RETRY_AFTER = 0.5
+"""Seconds before a worker that died is asked again: until Ray has noticed a lost node, each call to it fails at once."""
 
 
 @dataclass
@@ -59,7 +61,10 @@ class Dispatcher:
         self._give_out(scheduler)
 
     def cancel_pending(self) -> None:
-        """Take back what no worker has begun; what one is computing is committed when it comes."""
+        """Take back what no worker has begun.
+
+        What one is computing is committed when it comes, unless another evaluation was asked for by then.
+        """
         for handle in self.pool.handles:
             for ref in [ref for ref, chunk in handle.pending.items() if chunk is not None][1:]:
                 import_ray().cancel(ref)
@@ -73,11 +78,13 @@ class Dispatcher:
         """Have workers hold an evaluation, and take what comes within a second."""
         self.pool.fill()
         for handle in self.pool.handles:
-            if handle.work is not work and not handle.pending:
+            if handle.work is not work and not handle.pending and time.monotonic() >= handle.free_at:
                 handle.work, handle.is_ready = work, False
                 handle.pending[handle.actor.prepare.remote(self.sent[work].data)] = None
+        held = {work, *(handle.work for handle in self.pool.handles)}
+        self.sent = {other: sent for other, sent in self.sent.items() if other in held}
         if not self._receive(1.0):
-            time.sleep(0.1)  # if nothing is pending
+            time.sleep(0.1)  # without anything pending it returns at once
 
     def _give_out(self, scheduler: ShardScheduler) -> None:
         for count in range(_AT_ONCE):  # the first to all before the second to any
@@ -171,6 +178,7 @@ class Dispatcher:
         """Give the chunks of a worker that died to others; Ray restarts it, or it is replaced."""
         scheduler, was_preparing = self._scheduler_of(handle), handle.pending[ref] is None
         chunks = handle.reset()
+        handle.free_at = time.monotonic() + _RETRY_AFTER
         is_final = isinstance(error, import_ray().exceptions.ActorDiedError) and was_preparing
         if is_final:
             self.pool.remove(handle)

@@ -95,7 +95,7 @@ class RayExecutor:
                 yield from self._compute(scheduler, left)
 
     def cancel_pending(self) -> None:
-        """Take back what no worker has begun; what one is computing is committed when it comes."""
+        """Take back what no worker has begun; see `Dispatcher.cancel_pending`."""
         if self._dispatcher is not None:
             self._dispatcher.cancel_pending()
 

@@ -33,6 +33,8 @@ class ActorHandle:
     """Whether it has said that it holds it."""
     was_ready: bool = False
     """Whether it ever was ready."""
+    free_at: float = 0.0
+    """The time, by `time.monotonic`, from which it may be asked to hold an evaluation."""
     pending: dict[Any, Shard | None] = field(default_factory=dict)
     """By reference to the result, in order: a chunk of `work`, or None for the request to hold it."""
 

@@ -11,7 +11,7 @@ import torch
 
 from robustcheck import RobustcheckError, RobustnessWarning, open_images
 from robustcheck.evaluation import Evaluation, RunConfig
-from robustcheck.executors.ray.cluster import join, undisturbed
+from robustcheck.executors.ray.cluster import join, suppress_ray_side_effects
 from robustcheck.executors.ray.executor import RayExecutor
 from robustcheck.notation import register_defence, temporary_steps
 from robustcheck.options.workers import parse_address, parse_worker_options
@@ -50,14 +50,14 @@ def one_thread():
 @pytest.fixture(scope="module")
 def cluster(one_thread):
     """A head, and two nodes with a CPU each, on this machine."""
-    with undisturbed():
+    with suppress_ray_side_effects():
         from ray.cluster_utils import Cluster
 
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
         cluster.nodes_with_cpus = [cluster.add_node(num_cpus=1) for _ in range(2)]
         cluster.wait_for_nodes()
     yield cluster
-    with undisturbed():
+    with suppress_ray_side_effects():
         cluster.shutdown()
 
 
