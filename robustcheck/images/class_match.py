@@ -31,9 +31,8 @@ def match_classes(images: ImageSet, classifier: Classifier) -> ImageSet:
         return images
     by_wnid = all(map(_WNID.fullmatch, names)) and _wnids(known, count)
     if by_wnid:
-        return _relabelled(
-            images, _places(names, by_wnid, images, classifier), classifier, "classes by WordNet id"
-        )
+        places = _places(names, by_wnid, images, classifier)
+        return _relabelled(images, places, classifier, "classes by WordNet id")
     if known is not None:
         words = [_word(name) for name in known]
         found = [name for name in names if words.count(_word(name)) == 1]
@@ -43,9 +42,8 @@ def match_classes(images: ImageSet, classifier: Classifier) -> ImageSet:
         if len(names) == count:
             _warn_of_order(images, classifier, f"only {len(found)} of the class names agree")
     if len(names) != count:
-        _warn_of_order(
-            images, classifier, f"{images.name} has {len(names)} classes and {classifier.name} has {count}"
-        )
+        counts = f"{images.name} has {len(names)} classes and {classifier.name} has {count}"
+        _warn_of_order(images, classifier, counts)
     return images.with_note("classes by order")
 
 

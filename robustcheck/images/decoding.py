@@ -84,9 +84,8 @@ def fit(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
     """Resize and crop an RGB image by `preprocessing`, to uint8 (3, H, W)."""
     size = [preprocessing.resize] if isinstance(preprocessing.resize, int) else list(preprocessing.resize)
     way = transforms.InterpolationMode(preprocessing.interpolation)
-    picture = (
-        image if preprocessing.antialias else transforms.pil_to_tensor(image)
-    )  # Pillow always antialiases
+    # As a tensor where it must not be antialiased: Pillow always does that.
+    picture = image if preprocessing.antialias else transforms.pil_to_tensor(image)
     resized = transforms.resize(picture, size, interpolation=way, antialias=preprocessing.antialias)
     cropped = np.asarray(transforms.center_crop(resized, list(preprocessing.input_size)))
     return np.ascontiguousarray(cropped.transpose(2, 0, 1) if preprocessing.antialias else cropped)
@@ -110,9 +109,7 @@ def _refuse_bomb(image: Image.Image, name: str) -> None:
 def _as_rgb(image: Image.Image, name: str) -> Image.Image:
     rotated = _is_rotated(image)
     rgb = _from_16_bits(image, name) if image.mode.startswith(("I", "F")) else _eight_bits(image)
-    if rotated:
-        rgb = ImageOps.exif_transpose(rgb)
-    return rgb
+    return ImageOps.exif_transpose(rgb) if rotated else rgb
 
 
 def _is_rotated(image: Image.Image) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,27 +25,19 @@ class Source:
     @classmethod
     def of_files(cls, folder: str, paths: Sequence[str], preprocessing: Preprocessing) -> Source:
         """Return the source of image files, by their paths from a folder."""
-        return cls(_Files(folder, paths, preprocessing), is_on_disk=True)
+        return cls(partial(_decoded, folder, paths, preprocessing), is_on_disk=True)
 
     def at(self, positions: NDArray[np.int64]) -> Source:
         """Return the source of some of the images, under positions of their own."""
-        return Source(_Chosen(self.read, positions), self.is_on_disk)
+        return Source(partial(_chosen, self.read, positions), self.is_on_disk)
 
 
-@dataclass(frozen=True)
-class _Files:
-    folder: str
-    paths: Sequence[str]
-    preprocessing: Preprocessing
-
-    def __call__(self, position: int) -> Pixels:
-        return decode(Path(self.folder, self.paths[position]), self.preprocessing)
+# Functions of the module, so that a source can be pickled.
 
 
-@dataclass(frozen=True)
-class _Chosen:
-    read: Callable[[int], Pixels]
-    positions: NDArray[np.int64]
+def _decoded(folder: str, paths: Sequence[str], preprocessing: Preprocessing, position: int) -> Pixels:
+    return decode(Path(folder, paths[position]), preprocessing)
 
-    def __call__(self, position: int) -> Pixels:
-        return self.read(int(self.positions[position]))
+
+def _chosen(read: Callable[[int], Pixels], positions: NDArray[np.int64], position: int) -> Pixels:
+    return read(int(positions[position]))

@@ -10,8 +10,8 @@ from typing import Any
 from robustcheck.errors import RobustcheckError
 from robustcheck.images.decoding import printable
 from robustcheck.images.image_set import ImageSet
-from robustcheck.images.source import Source
 from robustcheck.images.sources.columns import LABELS, TableSpec, as_labels, column
+from robustcheck.images.sources.folder import image_set
 from robustcheck.images.subset import Draw
 from robustcheck.models.preprocessing import Preprocessing
 from robustcheck.text import first_line, listed
@@ -46,13 +46,8 @@ def open_manifest(location: str, preprocessing: Preprocessing, _draw: Draw | Non
     labels, names = ([-1] * len(rows), None)
     if labels_in is not None:
         labels, names = as_labels([row[header.index(labels_in)] for row in rows], where)
-    return ImageSet(
-        Source.of_files(str(path.parent), paths, preprocessing),
-        names=[printable(name) for name in paths],
-        name=printable(str(path)),
-        labels=labels,
-        class_names=names,
-    )
+    shown = printable(str(path))
+    return image_set(str(path.parent), paths, preprocessing, labels=labels, class_names=names, name=shown)
 
 
 def _paths(values: Sequence[object], where: Sequence[str]) -> list[str]:

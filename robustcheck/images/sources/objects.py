@@ -58,10 +58,8 @@ def _from_indexable(images: Any, preprocessing: Preprocessing, name: str) -> Ima
     lock, where = Lock(), [f"{name}[{index}]" for index in range(len(images))]
     labels = _targets(images)
     if labels is None:  # only the items have them
-        labels = [
-            _image_and_label(_item(images, index, lock, where[index]), where[index])[1]
-            for index in range(len(images))
-        ]
+        items = (_item(images, index, lock, place) for index, place in enumerate(where))
+        labels = [_image_and_label(item, place)[1] for item, place in zip(items, where, strict=True)]
     read = partial(_read, images, lock, preprocessing, where)
     with suppress(BadImage):  # is for the policy on bad images; an item of the wrong type raises here
         read(0)
@@ -96,15 +94,10 @@ def _from_iterable(images: Iterable[Any], preprocessing: Preprocessing, name: st
 def _labelled(read: Any, labels: Sequence[Any], where: Sequence[str], images: Any, name: str) -> ImageSet:
     indices, names = as_labels(labels, where)
     classes = getattr(images, "classes", None)
-    if (
-        names is None
-        and isinstance(classes, (list, tuple))
-        and all(isinstance(each, str) for each in classes)
-    ):
-        names = list(classes)
-    return ImageSet(
-        read, names=where, name=f"{name} ({type(images).__name__})", labels=indices, class_names=names
-    )
+    if isinstance(classes, (list, tuple)) and all(isinstance(each, str) for each in classes):
+        names = names or list(classes)
+    shown = f"{name} ({type(images).__name__})"
+    return ImageSet(read, names=where, name=shown, labels=indices, class_names=names)
 
 
 def _targets(images: Any) -> Sequence[Any] | None:
@@ -129,11 +122,8 @@ def _item(images: Any, index: int, lock: Lock, where: str) -> Any:
 
 
 def _read(images: Any, lock: Lock, preprocessing: Preprocessing, where: Sequence[str], index: int) -> Pixels:
-    return _pixels(
-        _image_and_label(_item(images, index, lock, where[index]), where[index])[0],
-        preprocessing,
-        where[index],
-    )
+    image, _label = _image_and_label(_item(images, index, lock, where[index]), where[index])
+    return _pixels(image, preprocessing, where[index])
 
 
 def _image_and_label(item: Any, where: str) -> tuple[Any, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from robustcheck.errors import RobustcheckError
 from robustcheck.images.image_set import ImageSet
-from robustcheck.images.source import Source
+from robustcheck.images.sources.folder import image_set
 from robustcheck.images.subset import Draw
 from robustcheck.models.preprocessing import Preprocessing
 
@@ -28,9 +28,6 @@ def open_sample(argument: str, preprocessing: Preprocessing, _draw: Draw | None 
         raise RobustcheckError(
             "the sample images are read from foolbox, which is not installed: pip install 'pytest-robustcheck[sample]'"
         )
-    return ImageSet(
-        Source.of_files(str(paths[0].parent), [path.name for path in paths], preprocessing),
-        names=[path.name for path in paths],
-        name="sample",
-        labels=[int(path.stem.rpartition("_")[2]) for path in paths],
-    )
+    labels = [int(path.stem.rpartition("_")[2]) for path in paths]
+    files = [path.name for path in paths]
+    return image_set(str(paths[0].parent), files, preprocessing, labels=labels, name="sample")
