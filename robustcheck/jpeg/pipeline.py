@@ -167,11 +167,6 @@ def _downsampled(chroma: Tensor, factors: tuple[int, int], arithmetic: Arithmeti
     return _extended(full, _whole(full.shape[-2]), columns)
 
 
-def _repeated(planes: Tensor, factors: tuple[int, int]) -> Tensor:
-    across, down = factors
-    return planes.repeat_interleave(across, -1).repeat_interleave(down, -2)
-
-
 def _neighbours(planes: Tensor, axis: int) -> tuple[Tensor, Tensor]:
     """The sample before and the sample after each along `axis`, the border's own where there is none."""
     length = planes.shape[axis]
@@ -189,7 +184,8 @@ def _upsampled(
     if across == 1:
         return chroma
     if chroma.shape[-1] <= 2:
-        return _repeated(chroma, factors)[..., :height, :width]
+        repeated = chroma.repeat_interleave(across, -1).repeat_interleave(down, -2)
+        return repeated[..., :height, :width]
     biases, bits = (1, 2), 2
     if down == 2:
         above, below = _neighbours(chroma, -2)

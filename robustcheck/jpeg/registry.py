@@ -45,11 +45,7 @@ class Codec:
 CODECS: Mapping[str, Codec] = {
     "triton": Codec("robustcheck.jpeg.triton", "CUDA tensors and Triton", ("cuda",)),
     "pillow": Codec(
-        "robustcheck.jpeg.pillow",
-        "Pillow",
-        ("cpu",),
-        is_tested=True,
-        faster="robustcheck.jpeg.torchvision",
+        "robustcheck.jpeg.pillow", "Pillow", ("cpu",), is_tested=True, faster="robustcheck.jpeg.torchvision"
     ),
     "tensor": Codec("robustcheck.jpeg.tensor", "torch", ("any",)),
 }

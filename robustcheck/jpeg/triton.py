@@ -78,11 +78,7 @@ def _on(device: torch.device) -> AbstractContextManager[object]:
 
 
 def _coded(
-    images: Tensor,
-    tables: tuple[Tensor, Tensor],
-    factors: tuple[int, int],
-    launch: Launch,
-    components: int,
+    images: Tensor, tables: tuple[Tensor, Tensor], factors: tuple[int, int], launch: Launch, components: int
 ) -> Tensor:
     """The coded luma, or both coded chroma, as bytes (N, components, rows, columns) of whole blocks."""
     across, down = factors

@@ -85,13 +85,7 @@ def _waves(rng: np.random.Generator, height: int, width: int) -> NDArray[Any]:
     return waves
 
 
-_KINDS = {
-    "noise": _noise,
-    "flat": _flat,
-    "saturated": _saturated,
-    "checkerboard": _checkerboard,
-    "waves": _waves,
-}
+_KINDS = {kind.__name__[1:]: kind for kind in (_noise, _flat, _saturated, _checkerboard, _waves)}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
