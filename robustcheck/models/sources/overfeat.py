@@ -7,6 +7,7 @@ are read from the user's own copy.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,13 +43,16 @@ class Convolution:
 
 @dataclass(frozen=True)
 class Architecture:
-    """One of the two networks, and where in its file each convolution's weights begin."""
+    """One of the two networks, and the file of its weights."""
 
     file: str
     input_size: int
     convolutions: tuple[Convolution, ...]
-    offsets: tuple[int, ...]
-    floats: int
+
+    @property
+    def floats(self) -> int:
+        """How many numbers its file holds."""
+        return places(self)[-1][-1]
 
 
 ARCHITECTURES: Mapping[str, Architecture] = {
@@ -65,8 +69,6 @@ ARCHITECTURES: Mapping[str, Architecture] = {
             Convolution(4096, 1),
             Convolution(_CLASSES, 1),
         ),
-        offsets=(0, 34944, 649600, 1829760, 6549376, 15987584, 129236864, 141823872),
-        floats=145_920_872,
     ),
     "overfeat-accurate": Architecture(
         file="net_weight_1",
@@ -82,8 +84,6 @@ ARCHITECTURES: Mapping[str, Architecture] = {
             Convolution(4096, 1),
             Convolution(_CLASSES, 1),
         ),
-        offsets=(0, 14208, 1218688, 2398848, 4758656, 9478272, 18916480, 123778176, 140559488),
-        floats=144_656_488,
     ),
 }
 
@@ -128,8 +128,7 @@ class OverFeat(nn.Module):
             layers += [layer, nn.Threshold(_THRESHOLD, 0.0)]
             if convolution.pool:
                 layers.append(nn.MaxPool2d(convolution.pool))
-        without_last_threshold = layers[:-1]
-        self.layers = nn.Sequential(*without_last_threshold)
+        self.layers = nn.Sequential(*layers[:-1])  # no threshold after the last
         self.register_buffer("order", torch.from_numpy(sorted_place_of_challenge_order()))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -137,13 +136,14 @@ class OverFeat(nn.Module):
         return self.layers(images).flatten(1).index_select(1, self.order)  # type: ignore[no-any-return]
 
 
-def places(architecture: Architecture) -> list[tuple[tuple[int, int, int, int], int, int]]:
-    """Return per convolution the shape of its weights, and the offsets of its weights and of its biases."""
-    channels, found = 3, []
-    for convolution, offset in zip(architecture.convolutions, architecture.offsets, strict=True):
+def places(architecture: Architecture) -> list[tuple[tuple[int, int, int, int], int, int, int]]:
+    """Return per convolution the shape of its weights, where they begin, where its biases begin, and their end."""
+    channels, begin, found = 3, 0, []
+    for convolution in architecture.convolutions:
         shape = (convolution.outputs, channels, convolution.kernel, convolution.kernel)
-        found.append((shape, offset, offset + int(np.prod(shape))))
-        channels = convolution.outputs
+        middle = begin + math.prod(shape)
+        found.append((shape, begin, middle, middle + convolution.outputs))
+        channels, begin = convolution.outputs, middle + convolution.outputs
     return found
 
 
@@ -169,14 +169,12 @@ def read_weights(
             )
         )
     numbers = np.memmap(path, dtype="<f4", mode="c")
-    ends = [*architecture.offsets[1:], architecture.floats]
     read = []
-    for index, ((shape, begin, middle), end) in enumerate(zip(places(architecture), ends, strict=True)):
-        assert middle + shape[0] == end, "the offsets are those of the layers"  # noqa: S101 - of our own table
+    for number, (shape, begin, middle, end) in enumerate(places(architecture), 1):
         largest = _largest(numbers[begin:end])
         if not largest < _LARGEST:  # NaN is not below anything
             raise RobustcheckError(
-                f"{path} does not hold weights of {name}: the numbers of convolution {index + 1} go up to {largest:.3g}; "
+                f"{path} does not hold weights of {name}: the numbers of convolution {number} go up to {largest:.3g}; "
                 "it is damaged, or another file"
             )
         read.append((_tensor(numbers[begin:middle]).view(shape), _tensor(numbers[middle:end])))
@@ -192,13 +190,3 @@ def _largest(numbers: np.ndarray[Any, Any]) -> float:
 def _tensor(numbers: np.ndarray[Any, Any]) -> torch.Tensor:
     native = np.asarray(numbers, dtype=np.float32)  # a copy only where the machine is big-endian
     return torch.from_numpy(native)
-
-
-def shapes(architecture: Architecture) -> list[tuple[int, int]]:
-    """Return channels and side of the output of each convolution with its pooling, by arithmetic alone."""
-    side, found = architecture.input_size, []
-    for convolution in architecture.convolutions:
-        side = (side + 2 * convolution.padding - convolution.kernel) // convolution.stride + 1
-        side = side // convolution.pool if convolution.pool else side
-        found.append((convolution.outputs, side))
-    return found
