@@ -38,18 +38,10 @@ def weights_from(hub: str, *, name: str, file: str) -> Iterator[None]:
 
 def unreachable(error: BaseException) -> str | None:
     """Return the reason if an error comes from the network, else None."""
-    return _reason(error) if _is_of_the_network(error) else None
-
-
-def _is_of_the_network(error: BaseException) -> bool:
     # The hubs' clients are named, not imported: which of them is installed depends on versions.
-    return isinstance(error, (OSError, HTTPException)) or any(
-        kind.__module__.partition(".")[0] in _CLIENTS for kind in type(error).__mro__
-    )
-
-
-def _reason(error: BaseException) -> str:
-    cause = error
-    while cause.__cause__ is not None:  # a client's message is long, the socket's is short
-        cause = cause.__cause__
-    return first_line(str(cause) or type(cause).__name__).strip("<>")
+    packages = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
+    if not isinstance(error, (OSError, HTTPException)) and _CLIENTS.isdisjoint(packages):
+        return None
+    while error.__cause__ is not None:  # a client's message is long, the socket's is short
+        error = error.__cause__
+    return first_line(str(error) or type(error).__name__).strip("<>")

@@ -19,20 +19,7 @@ _AVERAGED = re.compile(r"(^|_)(ema|swa|averaged)($|_)")
 _OF_TRAINING = re.compile(r"optim|sched|scaler|criterion|loss|callback|history|metric|rng", re.IGNORECASE)
 _COUNTERS = ("n_averaged", "initted", "step")
 _DEEPEST = 4
-_SAVE = "torch.save(net.state_dict(), 'weights.pt')"
-
-
-@dataclass(frozen=True)
-class StateDict:
-    """One state dict in a checkpoint: its key ("" is the top), and its tensors."""
-
-    key: str
-    tensors: Tensors
-
-    @property
-    def is_averaged(self) -> bool:
-        """Whether its name says that it is an average over the training (EMA, SWA)."""
-        return bool(_AVERAGED.search(self.key.rpartition(".")[2].lower()))
+SAVE = "torch.save(net.state_dict(), 'weights.pt')"
 
 
 @dataclass(frozen=True)
@@ -53,45 +40,46 @@ def select(loaded: Any, key: str | None, where: str) -> Selection:
     """
     if not isinstance(loaded, Mapping):
         raise RobustcheckError(
-            f"{where} must hold a state dict, got a {type(loaded).__name__}: save one with {_SAVE}"
+            f"{where} must hold a state dict, got a {type(loaded).__name__}: save one with {SAVE}"
         )
-    parts = {part.key: part for part in _parts(loaded)}
+    parts = dict(_parts(loaded))
     if key is not None:
         if key not in parts:
             raise unknown(f"state dict of {where}", key, [part or "(the top)" for part in parts] or ["none"])
-        return Selection(parts[key].tensors, f"{key!r} of {where}")
-    averaged = [part for part in parts.values() if part.is_averaged]
-    plain = [part for part in parts.values() if not part.is_averaged]
+        return Selection(parts[key], f"{key!r} of {where}")
+    averaged = [part for part in parts if _AVERAGED.search(part.rpartition(".")[2].lower())]
     if averaged:
-        chosen, left = averaged[0], [*averaged[1:], *plain]
-        note = f"the averaged copy {chosen.key!r} of {where}"
-        others = " and ".join(repr(part.key) for part in left)
-        return Selection(chosen.tensors, f"{note}, not {others}" if left else note, is_guess=bool(left))
-    return Selection(*_plain_one(plain, loaded, where))
+        chosen, *left = [*averaged, *(part for part in parts if part not in averaged)]
+        note = f"the averaged copy {chosen!r} of {where}"
+        others = " and ".join(map(repr, left))
+        return Selection(parts[chosen], f"{note}, not {others}" if left else note, is_guess=bool(left))
+    return _plain_one(parts, loaded, where)
 
 
-def _plain_one(parts: list[StateDict], loaded: Mapping[Any, Any], where: str) -> tuple[Tensors, str]:
-    named = {part.key.rpartition(".")[2]: part for part in reversed(parts)}
+def _plain_one(parts: Mapping[str, Tensors], loaded: Mapping[Any, Any], where: str) -> Selection:
+    keys = list(parts)
+    named = {key.rpartition(".")[2]: key for key in reversed(keys)}
     usual = next((named[name] for name in ("", *_USUAL) if name in named), None)
-    chosen = usual or (parts[0] if len(parts) == 1 else None)
-    if chosen is not None:
-        return chosen.tensors, "" if chosen is usual else f"{chosen.key!r} of {where}"
-    if parts:
+    if usual is not None:
+        return Selection(parts[usual])
+    if len(keys) == 1:
+        return Selection(parts[keys[0]], f"{keys[0]!r} of {where}")
+    if keys:
         raise RobustcheckError(
-            f"{where} holds {len(parts)} state dicts: {listed((part.key for part in parts), 6)}; choose the network's with "
-            f"--robustcheck-weights={where}#{parts[0].key}"
+            f"{where} holds {len(keys)} state dicts: {listed(keys, 6)}; choose the network's with "
+            f"--robustcheck-weights={where}#{keys[0]}"
         )
     raise RobustcheckError(
         f"{where} holds no state dict: its keys are {listed(map(str, loaded), 6) or 'none'}; a state dict has only names "
-        f"and tensors, at the top or in the dictionaries below it. Save one: {_SAVE}"
+        f"and tensors, at the top or in the dictionaries below it. Save one: {SAVE}"
     )
 
 
-def _parts(loaded: Mapping[Any, Any], prefix: str = "", depth: int = 0) -> Iterator[StateDict]:
-    """Yield every state dict, from the top down, except those of the optimiser and the like."""
+def _parts(loaded: Mapping[Any, Any], prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Tensors]]:
+    """Yield the key ("" is the top) and the tensors of every state dict, from the top down, except those of the optimiser and the like."""
     if _is_state_dict(loaded):
         tensors = {str(name): value for name, value in loaded.items() if isinstance(value, torch.Tensor)}
-        yield from _copies(tensors, prefix) or [StateDict(prefix, tensors)]
+        yield from _copies(tensors, prefix) or [(prefix, tensors)]
     elif depth < _DEEPEST:
         for name, value in loaded.items():
             if isinstance(name, str) and isinstance(value, Mapping) and not _OF_TRAINING.search(name):
@@ -105,7 +93,7 @@ def _is_state_dict(loaded: Mapping[Any, Any]) -> bool:
     )
 
 
-def _copies(tensors: Tensors, prefix: str) -> list[StateDict]:
+def _copies(tensors: Tensors, prefix: str) -> list[tuple[str, Tensors]]:
     """Split a state dict that holds one network twice, for example under `ema_model.` and `model.`."""
     groups: dict[str, dict[str, torch.Tensor]] = {}
     for name, value in tensors.items():
@@ -117,4 +105,4 @@ def _copies(tensors: Tensors, prefix: str) -> list[StateDict]:
     shapes = [{name: value.shape for name, value in group.items()} for group in groups.values()]
     if len(groups) != 2 or shapes[0] != shapes[1] or not any(_AVERAGED.search(name) for name in groups):
         return []
-    return [StateDict(f"{prefix}.{name}" if prefix else name, group) for name, group in groups.items()]
+    return [(f"{prefix}.{name}" if prefix else name, group) for name, group in groups.items()]

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from robustcheck.errors import RobustcheckError, RobustnessWarning
-from robustcheck.models.checkpoints.state_dicts import Tensors, select
+from robustcheck.models.checkpoints.state_dicts import SAVE, Tensors, select
 from robustcheck.text import listed
 
 Renaming: TypeAlias = Callable[[Tensors, nn.Module], Tensors]
@@ -35,12 +35,8 @@ _HARMLESS: list[Any] = [
     *{type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "u1", "?")},
     *((_NUMPY_SCALAR, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
 ]
-_CODE = (
-    "constants.pkl",
-    "archive_format",
-    "serialized_exported_program.json",
-)  # of TorchScript, of torch.export
-_SAVE = "torch.save(net.state_dict(), 'weights.pt')"
+# Entries of TorchScript, and of torch.export.
+_CODE = ("constants.pkl", "archive_format", "serialized_exported_program.json")
 
 
 @dataclass(frozen=True)
@@ -88,11 +84,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     loaded = _read_safetensors(path) if start[8:9] == b"{" else _read_torch(path, start)
     choice = select(loaded, key, str(path))
     if choice.is_guess:
-        warnings.warn(
-            f"weights: {choice.note}; {path}#KEY chooses another",
-            RobustnessWarning,
-            stacklevel=2,
-        )
+        warnings.warn(f"weights: {choice.note}; {path}#KEY chooses another", RobustnessWarning, stacklevel=2)
     return Checkpoint(path, choice.tensors, choice.note)
 
 
@@ -137,11 +129,10 @@ def load_in_order(module: nn.Module, checkpoint: Checkpoint, *, name: str) -> No
 
 
 def _path_and_key(given: str | Path) -> tuple[Path, str | None]:
-    path, key = Path(given), None
-    if "#" in str(given) and not path.exists():
-        text, _, key = str(given).rpartition("#")
-        path = Path(text)
-    return path, key
+    if "#" in str(given) and not Path(given).exists():
+        path, _, key = str(given).rpartition("#")
+        return Path(path), key
+    return Path(given), None
 
 
 def _read_safetensors(path: Path) -> Any:
@@ -163,7 +154,7 @@ def _read_torch(path: Path, start: bytes) -> Any:
         raise RobustcheckError(
             f"{path} is a TorchScript or exported program, not weights: it contains code, and none of it was run. To "
             f"evaluate the program itself: --robustcheck-model=program:{path}@resnet50 (with the name of a model with "
-            f"the same preprocessing); else save the weights of the network it was made from: {_SAVE}"
+            f"the same preprocessing); else save the weights of the network it was made from: {SAVE}"
         )
     try:
         with warnings.catch_warnings():
@@ -177,7 +168,7 @@ def _read_torch(path: Path, start: bytes) -> Any:
         raise RobustcheckError(
             f"{path} holds more than weights: reading it would run {needed[1]}, and code in a checkpoint is never "
             f"run. If you trust the file, load it with torch.load(..., weights_only=False) yourself and save its "
-            f"weights alone: {_SAVE}, or as safetensors: safetensors.torch.save_file(net.state_dict(), PATH)"
+            f"weights alone: {SAVE}, or as safetensors: safetensors.torch.save_file(net.state_dict(), PATH)"
         ) from error
     except Exception as error:  # junk makes the unpickler raise KeyError, EOFError, struct.error and others
         raise _no_checkpoint(path, start) from error
@@ -266,13 +257,12 @@ def _other_class_count(differences: Differences) -> int | None:
 
 def _other_network(differences: Differences, checkpoint: Checkpoint, name: str) -> RobustcheckError:
     shapes = [f"{key} has shape {got}, not {wanted}" for key, (wanted, got) in differences.reshaped.items()]
+    types = [f"{key} is {dtype}, not floats: quantised?" for key, dtype in differences.retyped.items()]
     parts = [
         f"missing: {listed(differences.missing, 3)}" if differences.missing else "",
         f"not in {name}: {listed(differences.unexpected, 3)}" if differences.unexpected else "",
         listed(shapes, 3),
-        listed(
-            (f"{key} is {dtype}, not floats: quantised?" for key, dtype in differences.retyped.items()), 3
-        ),
+        listed(types, 3),
     ]
     return RobustcheckError(
         f"{checkpoint.path} holds the weights of another network than {name}: {differences.fitting} of its "
