@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 import torch
@@ -82,14 +81,13 @@ def _traced(
             if given and output is given[0] and output._version == version  # noqa: SLF001
         )
 
-    hooks = []
+    handles = []
     for layer in module.modules():
         kind = _can_be_folded(layer)
         if kind == "convolution":
-            hooks.append((layer, partial(layer.register_forward_hook, after)))
+            handles.append(layer.register_forward_hook(after))
         elif kind == "norm":
-            hooks.append((layer, partial(layer.register_forward_pre_hook, before)))
-    handles = [register() for _, register in hooks]
+            handles.append(layer.register_forward_pre_hook(before))
     try:
         found = logits(module)
     finally:
@@ -101,17 +99,8 @@ def _traced(
 def _folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
     """Return a convolution that does the work of both; the arithmetic is done in double precision."""
     assert norm.running_mean is not None and norm.running_var is not None  # noqa: S101, PT018 - see _can_be_folded
-    doubles = [
-        None if value is None else value.detach().double()
-        for value in (
-            convolution.weight,
-            convolution.bias,
-            norm.running_mean,
-            norm.running_var,
-            norm.weight,
-            norm.bias,
-        )
-    ]
+    own = (convolution.weight, convolution.bias, norm.running_mean, norm.running_var, norm.weight, norm.bias)
+    doubles = [None if value is None else value.detach().double() for value in own]
     weight, bias, mean, variance, scale, shift = doubles
     merged = fuse_conv_bn_weights(weight, bias, mean, variance, norm.eps, scale, shift)  # type: ignore[arg-type]
     merged_layer: nn.Conv2d = _shallow_copy(convolution)
@@ -119,10 +108,10 @@ def _folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
         torch.channels_last if convolution.weight.is_contiguous(memory_format=torch.channels_last) else None
     )
     for name, value in zip(("weight", "bias"), merged, strict=True):
-        own = value.detach().to(convolution.weight.dtype)
+        cast = value.detach().to(convolution.weight.dtype)
         if name == "weight" and layout is not None:
-            own = own.contiguous(memory_format=layout)
-        merged_layer._parameters[name] = nn.Parameter(own, requires_grad=False)  # noqa: SLF001 - a bias may be new
+            cast = cast.contiguous(memory_format=layout)
+        merged_layer._parameters[name] = nn.Parameter(cast, requires_grad=False)  # noqa: SLF001 - a bias may be new
     return merged_layer
 
 

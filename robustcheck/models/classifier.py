@@ -16,7 +16,7 @@ from robustcheck.models.batchnorm_fold import fold_batch_norms
 from robustcheck.models.code_digest import digest_of_module
 from robustcheck.models.device import resolve_device
 from robustcheck.models.fingerprint import fingerprint
-from robustcheck.models.logits import described, logits_in
+from robustcheck.models.logits import described, logits_in, type_name
 from robustcheck.models.preprocessing import Preprocessing, Size
 from robustcheck.text import listed
 
@@ -56,7 +56,7 @@ class Classifier:
         origin: str = "",
     ) -> None:
         if not isinstance(module, nn.Module):
-            raise RobustcheckError(f"module must be a torch.nn.Module, got {_kind(module)}")
+            raise RobustcheckError(f"module must be a torch.nn.Module, got {type_name(module)}")
         self.preprocessing = Preprocessing.for_size(
             input_size, resize=resize, interpolation=interpolation, antialias=antialias, mean=mean, std=std
         )
@@ -65,7 +65,13 @@ class Classifier:
         self.class_count: int | None = None
         self.origin = origin
         self.device = resolve_device(device)
-        _warn_of_train_mode(module, self.name)
+        if matter := layers_in_train_mode(module):
+            warnings.warn(
+                f"{self.name} was in train mode, which changes {listed(matter, 4)}; it was put in eval mode. "
+                "Call .eval() on it first to avoid this warning",
+                RobustnessWarning,
+                stacklevel=2,
+            )
         self.module = module.eval().requires_grad_(requires_grad=False)
         self.module.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._network: Callable[[torch.Tensor], Any] = self.module
@@ -88,12 +94,7 @@ class Classifier:
         """Return a classifier with a given `Preprocessing`."""
         return cls(
             module,
-            mean=preprocessing.mean,
-            std=preprocessing.std,
-            input_size=preprocessing.input_size,
-            resize=preprocessing.resize,
-            interpolation=preprocessing.interpolation,
-            antialias=preprocessing.antialias,
+            **vars(preprocessing),
             name=name,
             device=device,
             class_names=class_names,
@@ -226,7 +227,7 @@ class Classifier:
     def _check_images(self, images: torch.Tensor) -> None:
         if not isinstance(images, torch.Tensor):
             raise RobustcheckError(
-                f"images must be a torch.Tensor, got {_kind(images)}: for numpy use torch.from_numpy(array)"
+                f"images must be a torch.Tensor, got {type_name(images)}: for numpy use torch.from_numpy(array)"
             )
         expected = f"(N, 3, {self.input_size[0]}, {self.input_size[1]})"
         if (
@@ -274,19 +275,3 @@ def layers_in_train_mode(module: nn.Module) -> list[str]:
     """Return the kinds of a network's layers that are in train mode and act differently there."""
     kinds = {type(layer).__name__ for layer in module.modules() if layer.training}
     return sorted(kind for kind in kinds if any(word in kind for word in _TRAINING_MATTERS))
-
-
-def _warn_of_train_mode(module: nn.Module, name: str) -> None:
-    matter = layers_in_train_mode(module)
-    if matter:
-        warnings.warn(
-            f"{name} was in train mode, which changes {listed(matter, 4)}; it was put in eval mode. "
-            "Call .eval() on it first to avoid this warning",
-            RobustnessWarning,
-            stacklevel=3,
-        )
-
-
-def _kind(value: object) -> str:
-    kind = type(value)
-    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

@@ -108,7 +108,7 @@ class _Digest:
             self.add(dict(value.state_dict()))
         elif isinstance(value, partial):
             self._add_all([value.func, value.args, value.keywords])
-        elif _is_code(value) and _is_known(value):
+        elif (isinstance(value, type | ModuleType) or hasattr(value, "__qualname__")) and _is_known(value):
             self._note(f"{_module_of(value)}.{getattr(value, '__qualname__', '')}")
         elif isinstance(value, FunctionType):
             self._add_function(value)
@@ -134,19 +134,13 @@ class _Digest:
         for cell in function.__closure__ or ():
             with suppress(ValueError):  # one that is not filled yet
                 content = cell.cell_contents
-                self.add(type(content).__name__ if self._is_memory(content) else content)
+                # A network's hook that counts changes its closure as the network runs.
+                is_memory = self._of_network and isinstance(content, list | dict | set)
+                self.add(type(content).__name__ if is_memory else content)
         self._add_all(_named_globals(function))
-
-    def _is_memory(self, content: Any) -> bool:
-        """Whether a closure's content is likely to change as a network runs: a hook that counts."""
-        return self._of_network and isinstance(content, list | dict | set)
 
     def _note(self, text: str) -> None:
         self._hash.update(text.encode("utf-8", "backslashreplace") + b"\n")
-
-
-def _is_code(value: Any) -> bool:
-    return isinstance(value, type | ModuleType) or hasattr(value, "__qualname__")
 
 
 def _is_known(value: Any) -> bool:

@@ -34,14 +34,19 @@ def logits_in(output: Any, count: int) -> torch.Tensor | None:
 
 def described(output: Any) -> str:
     """Describe what a network returned, for an error: its type and its parts."""
-    kind = type(output)
-    name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    name = type_name(output)
     parts = _named_parts(output)
     if parts is None and isinstance(output, (tuple, list)):
         parts = {str(index): part for index, part in enumerate(output)}
     if not parts:
         return name
     return f"{name} with {listed((f'{key}: {_shape(part)}' for key, part in parts.items()), 6)}"
+
+
+def type_name(value: object) -> str:
+    """Return the name of a value's type, with its module if it is not a built-in."""
+    kind = type(value)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _named_parts(output: Any) -> Mapping[str, Any] | None:

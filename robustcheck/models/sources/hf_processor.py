@@ -16,6 +16,11 @@ from robustcheck.errors import RobustcheckError
 from robustcheck.models.preprocessing import Preprocessing, Size
 
 _RESAMPLING = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}  # Pillow's
+_SWITCHES = ("do_resize", "do_center_crop", "do_rescale", "do_normalize", "do_flip_channel_order")
+_VALUES = (
+    *("crop_pct", "include_top", "rescale_offset", "rescale_factor"),
+    *("image_mean", "image_std", "resample"),
+)
 _MOST_LEVELS_APART = 2.0
 """Mean difference that two ways of resizing a smooth picture may have: libraries round differently."""
 _SIDES = (203, 161)  # of the picture: odd, so that an even number of pixels is never cut off evenly
@@ -38,18 +43,15 @@ def preprocessing_of(processor: Any, config: Any, *, name: str) -> tuple[Preproc
     readings = [
         Preprocessing(input_size=(height, width), resize=resize, interpolation=way, mean=mean, std=std)
         for resize in _resizes(settings, (height, width))
-        if _at_least(resize, (height, width))
+        if np.greater_equal(resize, (height, width)).all()
     ]
     if not settings["do_resize"] and not settings["do_center_crop"]:
         size = _size(getattr(config, "image_size", None)) or (height, width)
         return Preprocessing.for_size(size, interpolation=way, mean=mean, std=std), flips
     apart = [_levels_apart(preprocessing, wanted) for preprocessing in readings]
     if not readings or min(apart) > _MOST_LEVELS_APART:
-        shown = {
-            key: value
-            for key, value in settings.items()
-            if key.startswith(("do_", "size", "crop", "resample"))
-        }
+        relevant = ("do_", "size", "crop", "resample")
+        shown = {key: value for key, value in settings.items() if key.startswith(relevant)}
         raise RobustcheckError(
             f"the preprocessing of the processor of {name} can't be reproduced to the pixel: {shown}. Wrap the "
             f"network: robustcheck.Classifier(net, mean={mean}, std={std}, input_size=({height}, {width}), resize=...)"
@@ -59,17 +61,9 @@ def preprocessing_of(processor: Any, config: Any, *, name: str) -> tuple[Preproc
 
 def _settings(processor: Any) -> dict[str, Any]:
     settings: dict[str, Any] = processor.to_dict()
-    for key in (
-        "crop_pct",
-        "include_top",
-        "rescale_offset",
-        "image_mean",
-        "image_std",
-        "rescale_factor",
-        "resample",
-    ):
+    for key in _VALUES:
         settings.setdefault(key, getattr(processor, key, None))
-    for key in ("do_resize", "do_center_crop", "do_rescale", "do_normalize", "do_flip_channel_order"):
+    for key in _SWITCHES:
         settings.setdefault(key, bool(getattr(processor, key, False)))
     return settings
 
@@ -122,11 +116,6 @@ def _resizes(settings: dict[str, Any], input_size: tuple[int, int]) -> Iterator[
     yield input_size
 
 
-def _at_least(resize: Size, input_size: tuple[int, int]) -> bool:
-    height, width = resize if isinstance(resize, tuple) else (resize, resize)
-    return height >= input_size[0] and width >= input_size[1]
-
-
 def _size(value: Any) -> tuple[int, int] | None:
     if isinstance(value, int):
         return value, value
@@ -160,10 +149,7 @@ def _own_output(processor: Any, mean: Any, std: Any, *, flips: bool, name: str) 
 
 def _levels_apart(preprocessing: Preprocessing, wanted: NDArray[np.float64]) -> float:
     size = [preprocessing.resize] if isinstance(preprocessing.resize, int) else list(preprocessing.resize)
-    resized = transforms.resize(
-        _picture(), size, interpolation=transforms.InterpolationMode(preprocessing.interpolation)
-    )
-    ours = np.asarray(transforms.center_crop(resized, list(preprocessing.input_size)), dtype=float).transpose(
-        2, 0, 1
-    )
-    return float(np.abs(ours - wanted).mean())
+    way = transforms.InterpolationMode(preprocessing.interpolation)
+    resized = transforms.resize(_picture(), size, interpolation=way)
+    ours = np.asarray(transforms.center_crop(resized, list(preprocessing.input_size)), dtype=float)
+    return float(np.abs(ours.transpose(2, 0, 1) - wanted).mean())

@@ -41,9 +41,8 @@ def load(spec: str, *, weights: Path | None, device: str | torch.device) -> Clas
     classifier = as_classifier(made, name=spec, device=device)
     if weights is None:
         return classifier
-    fresh = classifier.to(
-        classifier.device
-    )  # the fingerprint may have been asked for before these weights came
+    # Anew, since the fingerprint may have been asked for before these weights came.
+    fresh = classifier.to(classifier.device)
     fresh.origin = origin or fresh.origin
     return fresh
 
