@@ -5,6 +5,8 @@ import pytest
 
 from robustcheck.notation import parse
 from robustcheck.records import Records
+from robustcheck.records.provenance import Provenance
+from robustcheck.records.table import as_rows
 from robustcheck.report.formats import html
 from robustcheck.report.formats import json as data
 from robustcheck.report.run import FinishedRun
@@ -22,16 +24,21 @@ def run():
     columns = {}
     for view in VIEWS:
         prediction = np.where(random.random(IMAGES) < 0.5, labels, 0)
-        columns[parse(view)] = {
-            "prediction": prediction,
-            "correct": (prediction == labels).astype(float),
-            "p_top": random.random(IMAGES),
-            "kept": (prediction == labels).astype(float),
-            "linf": random.random(IMAGES),
-            "l2": random.random(IMAGES),
-        }
+        columns[parse(view)] = as_rows(
+            {
+                "prediction": prediction,
+                "correct": (prediction == labels).astype(float),
+                "p_top": random.random(IMAGES),
+                "kept": (prediction == labels).astype(float),
+                "linf": random.random(IMAGES),
+                "l2": random.random(IMAGES),
+            }
+        )
     ids = tuple(f"{image:016x}" for image in range(IMAGES))
-    return FinishedRun((Study(Records(ids, ids, labels, columns, {"model": "made up"}), 1000),))
+    provenance = Provenance.from_header(
+        {"model": "made up, weights 0123", "images": f"made up, {IMAGES} images"}
+    )
+    return FinishedRun((Study(Records(ids, ids, labels, columns, provenance), 1000),))
 
 
 @pytest.mark.parametrize("render", [html.render, data.render], ids=["page", "json"])
