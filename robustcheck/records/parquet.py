@@ -78,10 +78,11 @@ def to_parquet(
 def from_parquet(source: bytes | Path) -> Table:
     """Return the columns of a file; raises ValueError, naming the reason, where it is none of ours or is damaged."""
     require_pyarrow()
-    from pyarrow import ArrowException, parquet
+    from pyarrow import ArrowException, BufferReader, parquet
 
     try:
-        file = BytesIO(source) if isinstance(source, bytes) else source
+        # From memory: Arrow reads files in a thread of its own, which can abort a process that ends just then.
+        file = BufferReader(source if isinstance(source, bytes) else source.read_bytes())
         table = parquet.ParquetFile(file).read(use_threads=False)  # parquet.read_table imports pandas
         header = json.loads(table.schema.metadata[_KEY])
         arrays = {name: table.column(name).combine_chunks() for name in table.column_names}
