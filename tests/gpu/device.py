@@ -7,11 +7,12 @@ import time
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from statistics import median
 
 import torch
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 ROUND = 0.02
@@ -79,11 +80,12 @@ def peak_bytes(call: Callable[[], object], device: str) -> int:
 def host_waits(device: str) -> Iterator[Counter[str]]:
     """Count where the host waits for the device, by place or operation; complete once the context has ended.
 
-    On the CPU, what would wait on a device: reading a value, and results whose size depends on values.
+    On the CPU, what would wait on a device: reading values, copies to the host, and results whose size depends on
+    values. Whether a tensor would be on the device can't be told there, so that reading the host's counts, too.
     """
     places: Counter[str] = Counter()
     if device == "cpu":
-        with _WaitingOperations(places):
+        with _WaitingOperations(places), _ReadingMethods(places):
             yield places
         return
     with warnings.catch_warnings(record=True) as caught:
@@ -100,6 +102,8 @@ def host_waits(device: str) -> Iterator[Counter[str]]:
 
 class _WaitingOperations(TorchDispatchMode):
     NAMES = ("_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_dim", "equal")
+    INDEXED = ("index", "index_put", "index_put_")
+    """These wait where an index is a mask."""
 
     def __init__(self, places: Counter[str]) -> None:
         super().__init__()
@@ -107,7 +111,39 @@ class _WaitingOperations(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         name = func.overloadpacket.__name__
-        if name in self.NAMES:
+        if name in self.NAMES or (name in self.INDEXED and _has_mask(args[1])):
+            self.places[f"{name} in {_caller()}"] += 1
+        return func(*args, **(kwargs or {}))
+
+
+def _has_mask(indices: Sequence[torch.Tensor | None]) -> bool:
+    return any(index is not None and index.dtype in {torch.bool, torch.uint8} for index in indices)
+
+
+class _ReadingMethods(TorchFunctionMode):
+    """Counts methods that hand a tensor's values to Python, some of which reach no operation on the CPU."""
+
+    NAMES = (
+        "__array__",
+        "__bool__",
+        "__float__",
+        "__index__",
+        "__int__",
+        "__iter__",
+        "cpu",
+        "numpy",
+        "tolist",
+    )
+
+    def __init__(self, places: Counter[str]) -> None:
+        super().__init__()
+        self.places = places
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        name = getattr(func, "__name__", "")
+        if name in self.NAMES or (
+            name == "to" and "cpu" in [arg for arg in args[1:] if isinstance(arg, str)]
+        ):
             self.places[f"{name} in {_caller()}"] += 1
         return func(*args, **(kwargs or {}))
 

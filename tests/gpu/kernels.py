@@ -8,19 +8,29 @@ from dataclasses import replace
 from torch import Tensor
 
 from robustcheck.jpeg import triton as codec
+from robustcheck.jpeg.kernels import code_planes, merge_planes
 from robustcheck.jpeg.triton import LAUNCH, Launch
 from robustcheck.jpeg.validation import qualities_of
 from robustcheck.jpeg.verify import differing_samples, random_case
 
 __all__ = [
     "LAUNCH",
+    "POINTERS",
     "Launch",
     "code_launches",
+    "code_planes",
     "differing_samples",
     "merge_launches",
+    "merge_planes",
     "random_case",
     "roundtrip",
 ]
+
+POINTERS = {
+    "code_planes": {"pixels": "*u8", "planes": "*i32", "steps": "*i32", "inverses": "*fp32"},
+    "merge_planes": {"luma": "*u8", "chroma": "*u8", "pixels": "*u8"},
+}
+"""The arguments that are tensors, and of what, as `robustcheck.jpeg.triton` passes them."""
 
 
 def roundtrip(images: Tensor, quality: int, launch: Launch) -> Tensor:

@@ -46,7 +46,7 @@ def _summary(results: Sequence[Result]) -> str:
         }
         for result in results
     }
-    return _table("step", rows)
+    return table("step", rows)
 
 
 def _section(result: Result) -> str:
@@ -54,7 +54,7 @@ def _section(result: Result) -> str:
     parts = [f"## ({result.key}) {result.title}: {result.status}{reason} ({result.seconds:.1f} s)\n"]
     if result.checks:
         parts.append("".join(_check(name, **check) for name, check in result.checks.items()))
-    parts += [_table(name, rows) for name, rows in result.tables.items()]
+    parts += [table(name, rows) for name, rows in result.tables.items()]
     if result.notes:
         parts.append("".join(f"- {note}\n" for note in result.notes))
     return "\n".join(parts)
@@ -64,7 +64,8 @@ def _check(name: str, *, ok: bool, detail: str) -> str:
     return f"- {'passed' if ok else '**FAILED**'}: {name}{f' ({detail})' if detail else ''}\n"
 
 
-def _table(name: str, rows: dict[str, dict[str, Any]]) -> str:
+def table(name: str, rows: dict[str, dict[str, Any]]) -> str:
+    """Rows as Markdown, under the names of their values."""
     columns = list(dict.fromkeys(column for values in rows.values() for column in values))
     lines = [[name, *columns], ["---", *["---:"] * len(columns)]]
     lines += [

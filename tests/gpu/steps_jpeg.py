@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from robustcheck import jpeg
-from tests.gpu import kernels, peers
+from tests.gpu import compiled, kernels, peers
 from tests.gpu.device import ROUND, medians_in_turns, seconds_a_call
 from tests.gpu.images import cuts
 from tests.gpu.profile import busy_seconds
@@ -67,7 +67,17 @@ def speed(job: Job) -> None:
     )
     sizes = ((1, 16), (1, 8)) if job.toy else ((256, 224), (256, 32))
     headlines = [_speed_at(job, Size(count, side, bandwidth)) for count, side in sizes]
-    job.log.headline("; ".join(headlines))
+    job.log.headline("; ".join([*headlines, _computed_bound(job, bandwidth)]))
+
+
+def _computed_bound(job: Job, bandwidth: float) -> str:
+    """Log how many images a second the kernels' machine code allows at most; the same in few words."""
+    gpu = compiled.gpu_at_hand(bandwidth)
+    limits = compiled.bounds_of(gpu)
+    least = min(limits, key=limits.__getitem__)
+    values = {"images/s at most": limits[least], "bound by": least}
+    job.log.row(f"computed from the machine code, {compiled.SIDE}x{compiled.SIDE}", gpu.name, **values)
+    return f"at most {in_short(limits[least])} by {least} on {gpu.name}, computed"
 
 
 def _speed_at(job: Job, size: Size) -> str:
