@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -48,6 +48,7 @@ def evaluate(
     codec: str = "auto",
     precision: str = "fp32",
     optimize: str = "fold",
+    transfer: Mapping[str, str] | None = None,
     progress: Progress | None = None,
     store: RecordStore | Path | str | None = None,
 ) -> Records:
@@ -65,6 +66,8 @@ def evaluate(
         precision: one of `robustcheck.models.PRECISIONS`.
         optimize: "none" (the network as it is), "fold" (batch normalisation folded into convolutions: logits differ by
             rounding) or "compile" (that, and `torch.compile` for classification).
+        transfer: specs of other models by the names that views give them, as in `Adv_1[from=NAME]`; a view itself can
+            name those of torchvision, timm and the sample alone.
         progress: called with the number of images done and the number in all.
         store: folder for cached records, which are loaded instead of computed; see `robustcheck.store.store`.
 
@@ -72,7 +75,7 @@ def evaluate(
         RobustcheckError: a view that can't be parsed or evaluated, a model whose output is not finite, a precision that
             the device lacks.
     """
-    config = RunConfig(seed, batch_size, codec, precision, optimize)
+    config = RunConfig(seed, batch_size, codec, precision, optimize, transfer=transfer or {})
     evaluation = Evaluation(classifier, images, config, store=open_store(store), progress=progress)
     evaluation.run(views)
     return evaluation.records

@@ -7,7 +7,7 @@ what was measured of the earlier one; tests/gpu holds that nothing else waits.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -27,6 +27,7 @@ from robustcheck.images import Batch
 from robustcheck.models import Classifier, load_model, send
 from robustcheck.notation import View, X
 from robustcheck.records import Column, Rows, as_rows
+from robustcheck.specs import check_model_in_view
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class RunConfig:
     optimize: str = "fold"
     shard_size: int | None = None
     """About how many images a shard has; None for the default."""
+    transfer: Mapping[str, str] = field(default_factory=dict)
+    """Specs of other models, by the names that views give them: `from=NAME`."""
     replicate: int = 1
     """A second evaluation of the same shares no records with the first."""
     fetch_late: bool | None = None
@@ -81,12 +84,17 @@ class BatchRunner:
             self.classifier, precision=self.config.precision, optimize=self.config.optimize
         )
 
-    def other_model(self, spec: str) -> HasLogits:
-        """Return the model that a view's `from=SPEC` names, loaded once, on the classifier's device."""
-        if spec not in self._other_models:
-            source = load_model(spec, device=self.classifier.device)
-            self._other_models[spec] = transfer_from(source, self.classifier)
-        return self._other_models[spec]
+    def other_model(self, name: str) -> HasLogits:
+        """Return the model that a view's `from=NAME` names, loaded once, on the classifier's device.
+
+        Raises RobustcheckError for a name that a view may not use and the run does not declare.
+        """
+        if name not in self._other_models:
+            if name not in self.config.transfer:
+                check_model_in_view(name)
+            source = load_model(self.config.transfer.get(name, name), device=self.classifier.device)
+            self._other_models[name] = transfer_from(source, self.classifier)
+        return self._other_models[name]
 
     def measure(
         self,

@@ -7,6 +7,9 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from robustcheck.errors import RobustcheckError
+from robustcheck.specs import check_model_in_view
+
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:e-?[0-9]+)?")
 
 
@@ -133,6 +136,22 @@ class Text(Option):
 
     def parse(self, text: str) -> str:
         """Return the text."""
+        return text
+
+
+@dataclass(frozen=True)
+class ModelName(Option):
+    """Another model, by a name that runs no code: a torchvision or timm name, the sample, or one that the run declares."""
+
+    name: str
+    default: None = None
+
+    def parse(self, text: str) -> str:
+        """Return the name, or raise RobustcheckError that says what is allowed."""
+        try:
+            check_model_in_view(text)
+        except RobustcheckError as error:
+            raise RobustcheckError(f"{self.name} {error}") from None
         return text
 
 

@@ -13,7 +13,7 @@ from robustcheck.byte_size import parse_size
 from robustcheck.errors import unknown
 from robustcheck.limits import described, parse_limits
 from robustcheck.options.option import Option, flag, option
-from robustcheck.options.types import batch_size, file_path, integer, one_of, probability
+from robustcheck.options.types import batch_size, file_path, integer, one_of, probability, transfer_models
 from robustcheck.options.workers import WorkerOptions, parse_worker_options, ray_address
 from robustcheck.specs import IMAGE_SOURCES, MODEL_SOURCES, forms
 
@@ -88,8 +88,11 @@ class Settings:
     require_adaptive: bool = flag(
         "claims about a defended view must also hold against attacks that go through the defence"
     )
-    transfer: str | None = option(
-        "SPEC", str, "another model with the same classes, from which the sanity suite transfers attacks"
+    transfer: Mapping[str, str] | None = option(
+        "[NAME=]SPEC,...",
+        transfer_models,
+        "other models with the same classes, which views name as from=NAME; the sanity suite transfers attacks from the "
+        "first",
     )
     save: str | None = option(
         "NAME", str, "save this run's records as the baseline NAME", affects_results=False

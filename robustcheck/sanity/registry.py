@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from robustcheck.errors import unknown
 from robustcheck.images import ImageSet
 from robustcheck.models import Classifier
+from robustcheck.options.types import transfer_models
 from robustcheck.sanity import attacks, codec, gradients, labels
 from robustcheck.sanity import logits as outputs
 from robustcheck.sanity.check import Check, CheckResult
@@ -44,7 +45,13 @@ def examine(
         if name not in CHECKS:
             raise unknown("check", name, CHECKS)
     subject = Subject(
-        classifier, images, attack=attack, transfer=transfer, count=count, seed=seed, batch_size=batch_size
+        classifier,
+        images,
+        attack=attack,
+        transfer=None if transfer is None else transfer_models(transfer),
+        count=count,
+        seed=seed,
+        batch_size=batch_size,
     )
     subject.view(1)  # raises where it is no attack
     return tuple(CHECKS[name].run(subject) for name in names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 
 import torch
@@ -29,14 +30,18 @@ class Subject:
         images: ImageSet,
         *,
         attack: str = "Adv",
-        transfer: str | None = None,
+        transfer: Mapping[str, str] | None = None,
         count: int = 64,
         seed: int = 0,
         batch_size: int | str | None = None,
     ) -> None:
-        self.classifier, self.attack, self.transfer = classifier, attack, transfer
+        self.classifier, self.attack = classifier, attack
+        self.transfer = next(iter(transfer or {}), None)
+        """The name of the model that attacks are transferred from."""
         self.images = images.sample(count, seed=seed)
-        self.evaluation = Evaluation(classifier, self.images, RunConfig(seed, batch_size))
+        self.evaluation = Evaluation(
+            classifier, self.images, RunConfig(seed, batch_size, transfer=transfer or {})
+        )
 
     def view(self, epsilon: int) -> View:
         """Return the attack that is examined, at an epsilon."""

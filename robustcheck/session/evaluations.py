@@ -139,6 +139,7 @@ class Evaluations:
                 resources.batch_size,
                 precision=settings.precision,
                 optimize=settings.optimize,
+                transfer=settings.transfer or {},
             ),
             order=np.random.default_rng(settings.seed).permutation(len(images)),
             store=resources.store,

@@ -182,6 +182,9 @@ def another(classes=4):
     )
 
 
+TRANSFER = {"mine": "my.module:net", "seven": "my.module:seven"}
+
+
 @pytest.fixture
 def other_model(monkeypatch):
     loaded = []
@@ -197,17 +200,17 @@ def other_model(monkeypatch):
 def test_attack_made_on_another_model_is_weaker_than_on_the_examined_one(
     toy_classifier, toy_images, other_model
 ):
-    views = ["Adv_9[from=my.module:net]", "PGD_9[from=my.module:net,steps=3]", "Adv_9"]
-    records = evaluate(toy_classifier, toy_images, views, batch_size=4)
+    views = ["Adv_9[from=mine]", "PGD_9[from=mine,steps=3]", "Adv_9"]
+    records = evaluate(toy_classifier, toy_images, views, batch_size=4, transfer=TRANSFER)
     assert other_model == ["my.module:net"]  # once, for all batches and views
-    assert records.mean("p_top", "Adv_9") < records.mean("p_top", "Adv_9[from=my.module:net]")
-    assert records.column("linf", "Adv_9[from=my.module:net]").max() == 9
+    assert records.mean("p_top", "Adv_9") < records.mean("p_top", "Adv_9[from=mine]")
+    assert records.column("linf", "Adv_9[from=mine]").max() == 9
 
 
 @pytest.mark.parametrize(
     ("view", "message"),
     [
-        ("Adv_1[from=seven:net]", r"Adv_1\[from=seven:net\]: .* knows 7 classes, and the other 4"),
+        ("Adv_1[from=seven]", r"Adv_1\[from=seven\]: .* knows 7 classes, and the other 4"),
         ("Adv_1[target=4]", r"toy has no class 4: its classes go from 0 to 3"),
         ("JPG(PGD_1[target=9])", r"PGD_1\[target=9\]: toy has no class 9"),
     ],
@@ -216,7 +219,7 @@ def test_view_that_can_t_be_had_is_refused_before_the_first_image(
     toy_classifier, toy_images, other_model, calls, view, message
 ):
     with pytest.raises(RobustcheckError, match=message):
-        evaluate(toy_classifier, toy_images, ["x", view])
+        evaluate(toy_classifier, toy_images, ["x", view], transfer=TRANSFER)
     assert calls["gradient"] == 0
 
 

@@ -19,7 +19,7 @@ AIM = {
     "label": st.just("true"),
     "through": st.lists(PASSED, min_size=1, max_size=3).map("+".join),
     "eot": st.integers(2, 9).map(str),
-    "from": st.sampled_from(["resnet50", "sample:lite1", "my.module:net"]),
+    "from": st.sampled_from(["resnet50", "sample:lite1", "timm:resnet18.a1_in1k"]),
     "norm": st.just("2"),
 }
 CLIMB = {

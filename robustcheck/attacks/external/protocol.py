@@ -17,6 +17,8 @@ from robustcheck.attacks.gradient_ascent import Norm
 from robustcheck.errors import RobustcheckError, unknown
 from robustcheck.models import Classifier
 
+_WRITE_FILES = frozenset({"log_path", "summary_writer", "tensorboard"})
+"""Options of libraries' attacks that name files to write: a view is text, perhaps of a file that anyone wrote."""
 _WORDS = {"true": True, "false": False, "none": None}
 
 
@@ -120,6 +122,10 @@ def check_options(
         if option in ours:
             raise RobustcheckError(
                 f"{who} gets {option} from the view: it is written behind the name, as in {who}_8"
+            )
+        if option in _WRITE_FILES:
+            raise RobustcheckError(
+                f"{who} would write files by its option {option}, which no view may: leave it out"
             )
         if option not in allowed:
             raise unknown(f"option of {who}", option, allowed)
