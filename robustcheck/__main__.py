@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from robustcheck.errors import RobustcheckError
+from robustcheck.text import printable, printable_lines
 
 if TYPE_CHECKING:
     from robustcheck.report.run import FinishedRun
@@ -152,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return COMMANDS[options.command](given[1:])
     except (RobustcheckError, OSError) as error:
-        sys.stderr.write(f"robustcheck {options.command}: {error}\n")
+        sys.stderr.write(f"robustcheck {options.command}: {printable_lines(str(error))}\n")
         return 2
 
 
@@ -171,7 +172,7 @@ def _write(run: FinishedRun, path: Path) -> None:
 
 
 def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
+    sys.stdout.write(f"{printable(line)}\n")
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ from robustcheck.notation import View, X, parse
 from robustcheck.records import MEASURES, Records
 from robustcheck.records.baseline import Baseline
 from robustcheck.store.stats import CacheStats
+from robustcheck.text import printable
 
 Columns = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
@@ -66,7 +67,9 @@ class Robustness:
         """Decides the claims that are made with it."""
 
     def __repr__(self) -> str:
-        return f"<robustness of {self.classifier.name} on {self.images.name} ({len(self.images)} images)>"
+        return printable(
+            f"<robustness of {self.classifier.name} on {self.images.name} ({len(self.images)} images)>"
+        )
 
     @property
     def classifier(self) -> Classifier:

@@ -1,9 +1,45 @@
-"""Short texts that messages and reports share: percentages, intervals, lists, the first line of an error."""
+"""Short texts that messages and reports share: percentages, intervals, lists; and foreign texts made printable."""
 
 from __future__ import annotations
 
 import math
+import re
+import unicodedata
 from collections.abc import Iterable
+
+_INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+_JOINS_EMOJI = "\u200d"
+_COMMAND = re.compile(r"^(\s*):(?=:)|(?<=#)#(?=\w*\[)")
+"""What a CI system takes for a command: GitHub `::` after blanks and `##[` anywhere, Azure `##vso[`, TeamCity
+`##teamcity[`."""
+LONGEST_LINE = 5000
+
+
+def printable(text: str) -> str:
+    r"""Return a text of anyone's on one line, with escapes for what is invisible, reorders text, or is a CI command.
+
+    Control characters (C0 and C1, so also line breaks), bidirectional marks, line and paragraph separators, lone
+    surrogates and unassigned characters are escaped as Python writes them; a line is cut after 5000 characters.
+
+    >>> print(printable("a\u202eb\nc"), printable(" ::error::x"), printable("a ##[error]b"))
+    a\u202eb\nc  \x3a:error::x a #\x23[error]b
+    """
+    if len(text) > LONGEST_LINE:
+        text = f"{text[:LONGEST_LINE]}..."
+    if not (text.isascii() and text.isprintable()):
+        text = "".join(
+            char if _is_shown(char) else char.encode("unicode_escape").decode("ascii") for char in text
+        )
+    return _COMMAND.sub(lambda found: r"\x23" if found[0] == "#" else rf"{found[1]}\x3a", text)
+
+
+def printable_lines(text: str) -> str:
+    """Return a text of several lines, each as `printable` has it."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def _is_shown(char: str) -> bool:
+    return char == _JOINS_EMOJI or unicodedata.category(char) not in _INVISIBLE
 
 
 def percent(value: float | None, decimals: int = 1) -> str:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from robustcheck.text import printable
+
 if TYPE_CHECKING:
     from robustcheck.benchmark.foreign_baselines import ForeignBaseline
     from robustcheck.benchmark.table import Measurement
@@ -98,10 +100,10 @@ class BenchmarkRun:
 
         terminalreporter.section("robustcheck benchmarks")
         for line in (*render(self.rows), *messages(self._dropped)):
-            terminalreporter.line(line)
+            terminalreporter.line(printable(line))
         if self.untimed:
             tests = "1 test ran" if self.untimed == 1 else f"{self.untimed} tests ran"
-            terminalreporter.line(f"{tests} once, without timing: {self.why_untimed}")
+            terminalreporter.line(printable(f"{tests} once, without timing: {self.why_untimed}"))
         if self._gate_is_lost:
             terminalreporter.line(
                 "ERROR: --benchmark-compare-fail can't hold against another device: save a baseline on this one, "

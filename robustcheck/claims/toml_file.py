@@ -27,6 +27,7 @@ from robustcheck.claims.claim import Claim
 from robustcheck.claims.parser import parse_claim
 from robustcheck.claims.policy import WORDS, ClaimSettings, check_setting
 from robustcheck.errors import RobustcheckError, unknown
+from robustcheck.text import printable
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -138,7 +139,7 @@ class _Reader:
 
     def claim(self, name: str, value: object, defaults: ClaimSettings, family: Family) -> DeclaredClaim:
         key = ("claims", name)
-        if not name.strip() or not name.isprintable() or "::" in name:
+        if not name.strip() or printable(name) != name or "::" in name:
             raise self.error(
                 f"a claim's name must be printable text without '::' (it selects the test), got {name!r}",
                 *key,

@@ -18,7 +18,7 @@ from robustcheck.models.device import resolve_device
 from robustcheck.models.fingerprint import fingerprint
 from robustcheck.models.logits import described, logits_in, type_name
 from robustcheck.models.preprocessing import Preprocessing, Size
-from robustcheck.text import listed
+from robustcheck.text import listed, printable
 
 # Libraries have their own classes of the kind that acts differently in training: timm's DropPath, BatchNormAct2d,
 # torchvision's StochasticDepth.
@@ -210,7 +210,7 @@ class Classifier:
         return self.class_count
 
     def __repr__(self) -> str:
-        return f"<Classifier {self.name}: {self.preprocessing.describe()}, on {self.device}>"
+        return printable(f"<Classifier {self.name}: {self.preprocessing.describe()}, on {self.device}>")
 
     def _forward(self, pixels: torch.Tensor) -> torch.Tensor:
         # In two steps: one would convert on the host, and carry four times the bytes to the device.

@@ -135,7 +135,9 @@ class Text(Option):
     default: str | None = None
 
     def parse(self, text: str) -> str:
-        """Return the text."""
+        """Return the text, or raise ValueError where it has characters that can't be seen."""
+        if not text.isprintable():
+            raise ValueError(f"{self.name} must be printable text, got {text!r}")
         return text
 
 

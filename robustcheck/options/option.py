@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import pytest
 
+from robustcheck.text import printable_lines
+
 
 @dataclass(frozen=True, eq=False)
 class Option:
@@ -80,7 +82,7 @@ class Option:
         try:
             return self.parse(str(text))
         except ValueError as error:
-            raise pytest.UsageError(f"{written}: {error}") from None
+            raise pytest.UsageError(printable_lines(f"{written}: {error}")) from None
 
     def _beside(self, folder: Path, text: str) -> str:
         """Return a path of an ini file as seen from anywhere, with its prefix (`hf:`) and its part of a file (`#KEY`)."""

@@ -1,9 +1,8 @@
-"""Texts from outside as they may be shown: nothing invisible in them, and no path of the machine."""
+"""Texts from outside as they may be shown: no path of the machine in them."""
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -12,29 +11,10 @@ from typing import Any
 from robustcheck.report.run import FinishedRun
 from robustcheck.report.study import Study
 
-_INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-_JOINS_EMOJI = "\u200d"
 _PATH = re.compile(
     r"""(?<![\w.~/<\\-])(?:/|~/|[A-Za-z]:[\\/])(?:[^\s'",;:()<>|/\\]+[/\\])+[^\s'",;:()<>|/\\]*"""
 )
 ELSEWHERE = "…/"
-
-
-def plain(text: str) -> str:
-    r"""Return a text with what can't be seen, or would reorder what is around it, as an escape.
-
-    >>> plain("a\u202eb\nc")
-    'a\\u202eb\\nc'
-    """
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(
-        char if _is_shown(char) else char.encode("unicode_escape").decode("ascii") for char in text
-    )
-
-
-def _is_shown(char: str) -> bool:
-    return char == _JOINS_EMOJI or unicodedata.category(char) not in _INVISIBLE
 
 
 def without_paths(run: FinishedRun, root: Path) -> FinishedRun:

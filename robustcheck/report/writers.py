@@ -86,10 +86,8 @@ def write_by_suffix(run: FinishedRun, path: Path) -> None:
     atomic_write(path, by_suffix[path.suffix.lower()].render(summary_of(run)))
 
 
-def write_for_ci(
-    run: FinishedRun, root: Path, add_suite_property: Callable[[str, object], None] | None
-) -> Iterator[str]:
-    """Write the JUnit suite's properties and GitHub's summary, and yield GitHub's annotations."""
+def write_for_ci(run: FinishedRun, add_suite_property: Callable[[str, object], None] | None) -> Iterator[str]:
+    """Write the JUnit suite's properties and GitHub's summary, and yield what went wrong."""
     from robustcheck.report.summary import summary_of
 
     summary = summary_of(run, plots=False)
@@ -98,13 +96,19 @@ def write_for_ci(
 
         for name, text in of_suite(summary):
             add_suite_property(name, text)
-    from robustcheck.report.formats.github import append_summary, error_commands
+    from robustcheck.report.formats.github import append_summary
 
     try:
         append_summary(summary)
     except OSError as error:
         yield f"no summary was written: {error}"
-    yield from error_commands(run.claims, root)
+
+
+def error_annotations(run: FinishedRun, root: Path) -> list[str]:
+    """Return GitHub's annotations of the claims that failed, as workflow commands, each a line of the log."""
+    from robustcheck.report.formats.github import error_commands
+
+    return list(error_commands(run.claims, root))
 
 
 def _asked_for(settings: Settings) -> Iterator[tuple[Any, Path]]:

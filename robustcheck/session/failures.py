@@ -18,6 +18,7 @@ import pytest
 from robustcheck.errors import ClaimFailed, RobustcheckError
 from robustcheck.session.collection import uses_fixtures
 from robustcheck.session.session import Session
+from robustcheck.text import printable, printable_lines
 
 if TYPE_CHECKING:
     from robustcheck.claims import Subject, Verdict
@@ -68,7 +69,7 @@ class FailureReports:
             return None
         *_, verdict = entries[-1]
         self._explained.append(verdict)
-        return verdict.explain()
+        return [*map(printable, verdict.explain())]
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
@@ -118,8 +119,8 @@ class FailureReports:
                             folder, robustness, subject, verdict, nodeid=item.nodeid, command=command
                         )
                     )
-                if text := "\n".join(lines):
-                    yield "robustcheck", text
+                if lines:
+                    yield "robustcheck", "\n".join(map(printable, lines))
 
     def _note_error(self, item: pytest.Item, error: BaseException | None) -> None:
         """Add a test that failed without a claim that did not hold to the reports."""
@@ -134,6 +135,7 @@ class FailureReports:
         if not _is_complete(info.value, info.tb):
             return
         self._explained.append(getattr(info.value, "verdict", None))
+        _make_causes_printable(info.value)
         entry: TracebackType | None = info.tb
         while entry is not None and entry.tb_next is not None:
             if _is_ours(entry.tb_next) and not _is_ours(entry):
@@ -166,6 +168,14 @@ def _is_complete(error: BaseException, entry: TracebackType | None) -> bool:
         entry = entry.tb_next
     ours = entry is not None and _is_ours(entry)
     return isinstance(error, RobustcheckError | ClaimFailed) or (ours and isinstance(error, TypeError))
+
+
+def _make_causes_printable(error: BaseException) -> None:
+    """Make the messages printable of the errors that one of ours came from, which pytest shows, too."""
+    cause = error.__cause__
+    while cause is not None:
+        cause.args = tuple(printable_lines(each) if isinstance(each, str) else each for each in cause.args)
+        cause = cause.__cause__
 
 
 def _is_ours(entry: TracebackType) -> bool:

@@ -17,6 +17,7 @@ from robustcheck.report import writers
 from robustcheck.session import xdist
 from robustcheck.session.evaluations import Progress
 from robustcheck.session.session import Session
+from robustcheck.text import printable
 
 if TYPE_CHECKING:
     from robustcheck.report.run import FinishedRun
@@ -32,6 +33,8 @@ class Reporter:
         self._session = session
         self._lines: list[str] = []
         """What became of the baseline and the reports."""
+        self._annotations: list[str] = []
+        """Workflow commands of GitHub."""
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
@@ -59,7 +62,9 @@ class Reporter:
             return
         terminalreporter.section("robustcheck")
         for line in self._summary(_encoding(terminalreporter)):
-            terminalreporter.line(line)
+            terminalreporter.line(printable(line))
+        for command in self._annotations:
+            terminalreporter.line(command)
 
     def _summary(self, encoding: str) -> Iterator[str]:
         session = self._session
@@ -102,7 +107,8 @@ class Reporter:
         try:
             self._lines += writers.write(run, session.settings)
             if by_ci:
-                self._lines += writers.write_for_ci(run, session.root, add_suite_property)
+                self._lines += writers.write_for_ci(run, add_suite_property)
+                self._annotations += writers.error_annotations(run, session.root)
         except RobustcheckError as error:
             self._lines.append(f"ERROR: {error}")
             return False

@@ -17,6 +17,7 @@ from robustcheck.sanity.attacks import OF_THE_ATTACK
 from robustcheck.sanity.registry import CHECKS
 from robustcheck.sanity.subject import Subject
 from robustcheck.session import KEY
+from robustcheck.text import printable_lines
 
 COUNT = 64
 """At most so many images are taken."""
@@ -65,6 +66,6 @@ def test_trust_evaluation(
     name = check if attack == "Adv" else f"{check} [{attack}]"
     record_property(Check.PROPERTY, Check(name, result.state, result.text).to_json())
     if result.state == "skipped":
-        pytest.skip(result.text)
+        pytest.skip(printable_lines(result.text))
     if not result.passed:
-        pytest.fail(f"{CHECKS[check].statement} Not here: {result.text}", pytrace=False)
+        pytest.fail(printable_lines(f"{CHECKS[check].statement} Not here: {result.text}"), pytrace=False)
