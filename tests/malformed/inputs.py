@@ -31,7 +31,8 @@ from robustcheck import Classifier, ImageSet, Records, RobustcheckError, load_mo
 from robustcheck.claims import parse_claim, read_claims
 from robustcheck.images import image_set_of, open_images
 from robustcheck.models import Preprocessing
-from robustcheck.models.checkpoints.weights import load_weights, read_checkpoint
+from robustcheck.models.checkpoints.checkpoint import read_checkpoint
+from robustcheck.models.checkpoints.weights import load_weights
 from robustcheck.notation import X, parse
 from robustcheck.options.table import OPTIONS
 from robustcheck.records.baseline import Baseline, path_of
@@ -252,7 +253,7 @@ def weights(folder: Path) -> Iterator[Case]:
         "head.bias": {"a tensor missing": saved({key: value for key, value in state.items() if key != "head.bias"})},
         "tail.weight": {"a tensor more": saved({**state, "tail.weight": torch.zeros(1)})},
         "(5, 3, 3, 3), not (3, 3, 3, 3)": {"another width": saved(Net(width=5).state_dict())},
-        "x.stem.weight": {"other names": saved({f"x.{key}": value for key, value in state.items()})},
+        "x_stem.weight": {"other names": saved({f"x_{key}": value for key, value in state.items()})},
         "int8, not floats": {"quantised weights": saved({key: (value * 50).to(torch.int8) for key, value in state.items()})},
         "complex64, not floats": {"complex weights": saved({key: value.to(torch.complex64) for key, value in state.items()})},
         "mkdir": {"an object": saved({"state_dict": state, "hook": Payload(folder / "it-ran")})},

@@ -12,8 +12,9 @@ import torch
 from torch import nn
 
 from robustcheck.errors import RobustcheckError
+from robustcheck.models.checkpoints.checkpoint import read_checkpoint
 from robustcheck.models.checkpoints.download_errors import unreachable
-from robustcheck.models.checkpoints.weights import build_with, read_checkpoint
+from robustcheck.models.checkpoints.weights import build_with
 from robustcheck.models.classifier import Classifier
 from robustcheck.models.sources.hf_processor import preprocessing_of
 from robustcheck.text import first_line, listed

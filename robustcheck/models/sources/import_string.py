@@ -15,7 +15,8 @@ import torch
 from torch import nn
 
 from robustcheck.errors import RobustcheckError, unknown
-from robustcheck.models.checkpoints.weights import load_weights, read_checkpoint
+from robustcheck.models.checkpoints.checkpoint import read_checkpoint
+from robustcheck.models.checkpoints.weights import load_weights
 from robustcheck.models.classifier import Classifier
 from robustcheck.models.preprocessing import Preprocessing
 

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from robustcheck.errors import RobustcheckError, unknown
-from robustcheck.models.checkpoints.weights import load_in_order, read_checkpoint
+from robustcheck.models.checkpoints.checkpoint import read_checkpoint
+from robustcheck.models.checkpoints.weights import load_in_order
 from robustcheck.models.classifier import Classifier
 from robustcheck.models.imagenet_classes import class_names
 from robustcheck.models.preprocessing import Preprocessing

@@ -12,9 +12,10 @@ from torch import nn
 from torchvision.models import WeightsEnum, get_model, get_model_weights, list_models
 
 from robustcheck.errors import RobustcheckError, unknown
+from robustcheck.models.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from robustcheck.models.checkpoints.download_errors import weights_from
 from robustcheck.models.checkpoints.state_dicts import Tensors
-from robustcheck.models.checkpoints.weights import Checkpoint, build_with, read_checkpoint
+from robustcheck.models.checkpoints.weights import build_with
 from robustcheck.models.classifier import Classifier
 from robustcheck.models.preprocessing import Preprocessing
 from robustcheck.specs import MODEL_SOURCES, forms
