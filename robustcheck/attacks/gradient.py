@@ -49,15 +49,24 @@ def loss_gradient(
     cross-entropy, -log(p), divided by 1 - p: the same direction, but where the model is sure 1 - p is
     rounding error and then 0, and the sign of the cross-entropy's gradient with it.
 
+    The caller's grad mode does not matter, nor that of whoever made images and labels.
+
     Raises `RobustcheckError` where no gradient reaches the pixels.
     """
     with torch.inference_mode(mode=False), torch.enable_grad():
         pixels = images.detach().to(torch.float32, copy=True).requires_grad_()
-        logits = classifier.logits(pixels if defence is None else defence(pixels))
-        targets = logits.argmax(dim=1) if labels is None else labels
-        if not logits.requires_grad:
-            raise _no_gradient(classifier)
-        (values,) = torch.autograd.grad(log_odds_against(targets, logits).sum(), pixels)
+        try:
+            logits = classifier.logits(pixels if defence is None else defence(pixels))
+            targets = (
+                logits.argmax(dim=1) if labels is None else labels.clone()
+            )  # autograd saves no inference tensor
+            if not logits.requires_grad:
+                raise _no_gradient(classifier, "" if defence is None else " and the defence ahead of it")
+            (values,) = torch.autograd.grad(log_odds_against(targets, logits).sum(), pixels)
+        except RuntimeError as error:
+            if "Inference tensors" not in str(error):
+                raise
+            raise _made_for_inference(classifier) from None
     return Gradient(logits.detach(), values)
 
 
@@ -82,8 +91,15 @@ def not_finite(classifier: HasLogits, where: str) -> RobustcheckError:
     )
 
 
-def _no_gradient(classifier: HasLogits) -> RobustcheckError:
+def _made_for_inference(classifier: HasLogits) -> RobustcheckError:
     return RobustcheckError(
-        f"no gradient reaches the pixels through {classifier.name}: its forward pass cuts it (torch.no_grad, "
+        f"{classifier.name}, or a defence ahead of it, holds tensors made under torch.inference_mode, through which no "
+        "gradient goes: make and load the network outside of it"
+    )
+
+
+def _no_gradient(classifier: HasLogits, defended: str) -> RobustcheckError:
+    return RobustcheckError(
+        f"no gradient reaches the pixels through {classifier.name}{defended}: the forward pass cuts it (torch.no_grad, "
         ".detach(), numpy or rounding inside); an attack needs a model that autograd can follow"
     )

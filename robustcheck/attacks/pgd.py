@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from robustcheck.attacks.arguments import whole_levels
 from robustcheck.attacks.batch import AttackBatch
-from robustcheck.attacks.gradient import check_gradient
+from robustcheck.attacks.call import CallBatch
 from robustcheck.attacks.gradient_ascent import Ball, Norm, gradient_ascent
 from robustcheck.attacks.objective import Objective
-from robustcheck.attacks.pixel_levels import check_images, check_labels, whole_levels
 from robustcheck.attacks.seeds import mixed_seeds
-from robustcheck.errors import RobustcheckError, unknown
 from robustcheck.models import Classifier
-from robustcheck.notation import View
+from robustcheck.notation import View, view_of_call
 
-_STARTS = ("random", "zero")
 TOTAL_STEP_RATIO = 2.5
 """Length of all steps together, in epsilons, if no step size is given (Madry et al.)."""
 
@@ -56,7 +54,7 @@ def pgd(
         targets: int64 (N,), classes to be predicted instead; give labels or targets.
         defence: float pixels 0..255 to float pixels ahead of the model, such as `robustcheck.jpeg.differentiable`; the
             gradient goes through it.
-        seed: of the random starts.
+        seed: of the random starts, which depend on an image's pixels, not on its place in the batch.
         batch_size: images per forward pass.
 
     Returns:
@@ -65,51 +63,18 @@ def pgd(
     Raises:
         RobustcheckError: as for `fgs`, and for options that contradict each other.
     """
-    levels = whole_levels(epsilon)
-    check_images(images)
-    _check_options(steps=steps, step=step, restarts=restarts, start=start, momentum=momentum)
-    if labels is not None and targets is not None:
-        raise RobustcheckError("give labels (untargeted) or targets (targeted), not both")
-    aims = labels if targets is None else targets
-    clean = images.to(classifier.device)
-    if aims is None:
-        aims = torch.cat([classifier(part) for part in torch.split(clean, batch_size)]).argmax(dim=1)
-    check_labels(aims, len(images), classifier)
-
-    def objective(rows: Tensor, _seeds: Sequence[int]) -> Objective:
-        return Objective(
-            classifier,
-            rows,
-            targeted=targets is not None,
-            defence=None if defence is None else lambda pixels, _: defence(pixels),
-            batch_size=batch_size,
-            watch=lambda values: check_gradient(values, classifier, "on the way from these images"),
-        )
-
-    attack = Attack(
-        clean,
-        aims.to(classifier.device),
-        epsilon=levels,
-        step=step_size(levels, steps) if step is None else step,
-        seeds=mixed_seeds(range(restarts * len(images)), seed),
-        is_random=start == "random",
+    options = {"steps": steps, "step": step, "restarts": restarts, "start": start, "momentum": momentum}
+    view = view_of_call("PGD", whole_levels(epsilon), options)
+    batch = CallBatch(
+        classifier,
+        images,
+        labels=labels,
+        targets=targets,
+        defence=defence,
+        seed=seed,
+        batch_size=batch_size,
     )
-    (found,) = attack_together([attack], objective, steps=steps, restarts=restarts, momentum=momentum)
-    return found.to(images.device)
-
-
-def _check_options(*, steps: int, step: float | None, restarts: int, start: str, momentum: float) -> None:
-    if start not in _STARTS:
-        raise unknown("start", start, _STARTS)
-    if steps < 1 or restarts < 1 or not 0 <= momentum <= 1 or (step is not None and not step > 0):
-        raise RobustcheckError(
-            f"steps and restarts must be >= 1, step > 0, momentum from 0 to 1; got steps={steps}, restarts={restarts}, "
-            f"step={step}, momentum={momentum}"
-        )
-    if start == "zero" and restarts > 1:
-        raise RobustcheckError(
-            "restarts differ by their random start: give restarts or start='zero', not both"
-        )
+    return batch.run(view).to(images.device)
 
 
 def adversarial_images(batch: AttackBatch, views: Sequence[View]) -> list[Tensor]:
@@ -126,7 +91,7 @@ def adversarial_images(batch: AttackBatch, views: Sequence[View]) -> list[Tensor
             batch.labels_of(view),
             epsilon=view.number,
             step=view.options.step or step_size(view.number, common.steps),
-            seeds=[seed for number in range(common.restarts) for seed in batch.seeds(f"{view} {number}")],
+            seeds=start_seeds(batch, view),
             is_random=view.options.start == "random",
             first=batch.direction(view) if shared else None,
         )
@@ -140,6 +105,12 @@ def adversarial_images(batch: AttackBatch, views: Sequence[View]) -> list[Tensor
         restarts=common.restarts,
         momentum=common.momentum,
     )
+
+
+def start_seeds(batch: AttackBatch, view: View) -> list[int]:
+    """Return a seed for each image of each restart; the first restarts are the same whatever the attack's options."""
+    plain = replace(view, written=())
+    return [seed for number in range(view.options.restarts) for seed in batch.seeds(f"{plain} {number}")]
 
 
 @dataclass(frozen=True)
@@ -216,4 +187,5 @@ def _start(ball: Ball, rows: Sequence[Attack], seeds: Sequence[int]) -> Tensor |
 
 
 def _each(attack: Attack, value: float) -> Tensor:
-    return torch.full((len(attack.images),), float(value), device=attack.images.device)
+    device = attack.images.device
+    return torch.full((len(attack.images),), float(value), dtype=torch.float32, device=device)

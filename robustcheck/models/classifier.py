@@ -75,10 +75,11 @@ class Classifier:
         self.module = module.eval().requires_grad_(requires_grad=False)
         self.module.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._network: Callable[[torch.Tensor], Any] = self.module
-        self._mean, self._std = (
-            torch.tensor(values, dtype=torch.float32, device=self.device).view(3, 1, 1)
-            for values in (self.preprocessing.mean, self.preprocessing.std)
-        )
+        with torch.inference_mode(mode=False):  # whose tensors no gradient could go through later
+            self._mean, self._std = (
+                torch.tensor(values, dtype=torch.float32, device=self.device).view(3, 1, 1)
+                for values in (self.preprocessing.mean, self.preprocessing.std)
+            )
 
     @classmethod
     def from_preprocessing(

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robustcheck.attacks.pixel_levels import whole_levels
+from robustcheck.attacks.arguments import whole_levels
 from robustcheck.models import send
 from robustcheck.transforms.transform import TransformCall
 

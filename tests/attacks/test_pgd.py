@@ -89,6 +89,21 @@ def test_through_jpeg_is_stronger_against_jpeg_than_blind(bent):
     assert after[1] > after[0]
 
 
+def test_place_in_the_batch_does_not_matter(bent):
+    clean = images(9)
+    whole = pgd(bent, clean, epsilon=8, steps=3, restarts=2)
+    assert torch.equal(whole[5:], pgd(bent, clean[5:], epsilon=8, steps=3, restarts=2))
+    assert torch.equal(whole.flip(0), pgd(bent, clean.flip(0), epsilon=8, steps=3, restarts=2))
+
+
+def test_other_options_and_epsilons_start_from_the_same_place(bent):
+    """So that views of a sweep differ by what was swept, and more restarts are never weaker than fewer."""
+    clean = images(3)
+    # A step too short to leave the pixel level of the start.
+    starts = [pgd(bent, clean, epsilon=8, steps=steps, step=0.001) for steps in (1, 2)]
+    assert (starts[0] != starts[1]).double().mean() < 0.01
+
+
 def test_batches_do_not_matter(bent):
     clean = images(7)
     whole = pgd(bent, clean, epsilon=8, steps=3, restarts=2, seed=5)
@@ -99,14 +114,24 @@ def test_batches_do_not_matter(bent):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"steps": 0}, "steps and restarts must be >= 1"),
-        ({"step": 0}, "step > 0"),
-        ({"momentum": 2}, "momentum from 0 to 1"),
-        ({"start": "centre"}, "unknown start 'centre'"),
+        ({"steps": 0}, "steps must be an integer from 1 to 10000, got 0"),
+        ({"steps": 2.5}, "steps must be an integer .* got 2.5"),
+        ({"steps": torch.tensor(3)}, r"steps must be an integer .* got tensor\(3\)"),
+        ({"restarts": 1.5}, "restarts must be an integer .* got 1.5"),
+        ({"step": 0}, "step must be a number from .* got 0"),
+        ({"step": float("inf")}, "step must be a number from .* got inf"),
+        ({"step": float("nan")}, "step must be a number from .* got nan"),
+        ({"momentum": 2}, "momentum must be a number from 0 to 1, got 2"),
+        ({"start": "centre"}, "start must be one of random, zero, got centre"),
+        ({"seed": None}, "seed must be an integer, got None"),
+        ({"seed": 1.0}, "seed must be an integer, got 1.0"),
+        ({"batch_size": 0}, "batch_size must be an integer >= 1, got 0"),
+        ({"batch_size": None}, "batch_size must be an integer >= 1, got None"),
+        ({"defence": "JPG"}, "defence must be a function .* got 'JPG'"),
         ({"start": "zero", "restarts": 2}, "random start"),
         ({"epsilon": 0.5}, "must be an integer number of pixel levels"),
         ({"labels": torch.zeros(6).long(), "targets": torch.zeros(6).long()}, "not both"),
-        ({"targets": torch.full((6,), 9)}, "classes from 0 to 4, got 9"),
+        ({"targets": torch.full((6,), 9)}, "targets must be classes from 0 to 4, got 9"),
     ],
 )
 def test_options_that_make_no_sense_say_so(bent, options, message):
