@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from robustcheck.models import send
+from robustcheck.attacks.philox import normals, uniforms
+from robustcheck.attacks.seeds import mixed_seeds
 
 Norm = Literal["inf", "2"]
 _HALVINGS = 30
@@ -46,18 +46,15 @@ class Ball:
 
     def random(self, seeds: Sequence[int]) -> Tensor:
         """Return a random image inside, each row from its own seed: uniform, before 0..255 cuts it."""
-        size = self.centre[0].numel()
-        rows = []
-        for seed in seeds:
-            generator = np.random.Generator(np.random.Philox(seed))
-            if self.norm == "inf":
-                row = generator.random(size, dtype=np.float32) * 2 - 1
-            else:
-                row = generator.standard_normal(size, dtype=np.float32)
-                row *= generator.random() ** (1 / size) / np.linalg.norm(row)
-            rows.append(row)
-        change = send(torch.from_numpy(np.stack(rows)).view(self.centre.shape), self.centre.device)
-        return self.project(change * self._radius + self.centre)
+        size, device = self.centre[0].numel(), self.centre.device
+        if self.norm == "inf":
+            change = uniforms(seeds, size, device).mul_(2).sub_(1)
+        else:
+            # Of the direction of normally distributed numbers, and as long as fills the ball evenly.
+            change = normals(seeds, size, device)
+            reach = uniforms(mixed_seeds(seeds, 0), 1, device) ** (1 / size)
+            change *= reach / torch.linalg.vector_norm(change, dim=1, keepdim=True)
+        return self.project(change.view(self.centre.shape) * self._radius + self.centre)
 
     def to_bytes(self, pixels: Tensor) -> Tensor:
         """Return images inside as an image file can hold them: uint8 (M, 3, H, W), and still inside.

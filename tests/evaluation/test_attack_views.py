@@ -67,12 +67,27 @@ def test_views_that_climb_together_are_what_they_are_alone(toy_classifier, toy_i
             np.testing.assert_array_equal(together.column(column, view), alone.column(column, view))
 
 
-def test_pgd_view_is_the_function_of_that_name(toy_classifier, toy_images):
-    records = evaluate(toy_classifier, toy_images, ["PGD_6[steps=5,step=2,start=zero]"])
+@pytest.mark.parametrize(
+    "options", [{"start": "zero", "step": 2}, {"seed": 3}, {"restarts": 2, "momentum": 0.5, "seed": 1}]
+)
+def test_pgd_view_is_the_function_of_that_name(toy_classifier, toy_images, options):
     clean = pixels_of(toy_images)
-    found = pgd(toy_classifier, clean, epsilon=6, steps=5, step=2, start="zero")
+    found = pgd(toy_classifier, clean, epsilon=6, steps=5, **options)
     change = (found.double() - clean.double()).flatten(1)
-    np.testing.assert_allclose(records.column("l2", "PGD_6[steps=5,step=2,start=zero]"), change.norm(dim=1))
+    seed = options.pop("seed", 0)
+    view = f"PGD_6[{','.join(f'{name}={value}' for name, value in {'steps': 5, **options}.items())}]"
+    records = evaluate(toy_classifier, toy_images, [view], seed=seed)
+    np.testing.assert_allclose(records.column("l2", view), change.norm(dim=1))
+
+
+@pytest.mark.parametrize(
+    "view", ["Noise_5", "PGD_8[steps=2]", "JPG_noise", "PGD_300[norm=2,steps=2]", "JPG_50..90"]
+)
+def test_what_is_drawn_does_not_depend_on_the_batch(toy_classifier, toy_images, view):
+    runs = [evaluate(toy_classifier, toy_images, [view], batch_size=size) for size in (1, 5, 13)]
+    for column in ("linf", "l2", "prediction"):
+        for run in runs[1:]:
+            np.testing.assert_array_equal(run.column(column, view), runs[0].column(column, view))
 
 
 def test_restarts_are_not_the_weaker(toy_classifier, toy_images):
