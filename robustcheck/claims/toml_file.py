@@ -58,6 +58,11 @@ class ClaimFile:
 
 _OWN = ("alpha", "tolerance", "about", "on_undecided")
 _SHARED = (*_OWN, "family")
+_KEY = r"""[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'"""
+_DOTTED = rf"((?:{_KEY})(?:[ \t]*\.[ \t]*(?:{_KEY}))*)[ \t]*"
+_HEADER = re.compile(rf"[ \t]*\[+[ \t]*{_DOTTED}\]")
+_ASSIGNMENT = re.compile(rf"[ \t]*{_DOTTED}=")
+_DEEPEST_KEY = 4
 
 
 def read_claims(path: Path | str) -> ClaimFile:
@@ -88,6 +93,7 @@ class _Reader:
         except tomllib.TOMLDecodeError as error:
             raise self._bad_toml(str(error), text) from None
         self.text = text
+        self.lines = _lines_of(text)
 
     def _bad_toml(self, problem: str, text: str) -> RobustcheckError:
         found = re.search(r"\(at line (\d+), column (\d+)\)", problem)
@@ -97,7 +103,12 @@ class _Reader:
         return RobustcheckError(f"{self.path}:{line}: {problem}")
 
     def error(self, problem: object, *key: str) -> RobustcheckError:
-        return RobustcheckError(f"{self.path}:{_line_of(self.text, key)}: {problem}")
+        return RobustcheckError(f"{self.path}:{self.line(key)}: {problem}")
+
+    def line(self, key: Sequence[str]) -> int:
+        """Return the line of a key, or of the table that it is in."""
+        found = (self.lines.get(tuple(key[:end])) for end in range(len(key), 0, -1))
+        return next(filter(None, found), 1)
 
     def file(self) -> ClaimFile:
         shared = self.shared()
@@ -153,7 +164,7 @@ class _Reader:
         if name in _SHARED and text in WORDS.get(name, ()):
             raise self.error(f"{name} is a setting: write it above [claims]", *key)
         try:
-            return DeclaredClaim(name, text, parse_claim(text), _line_of(self.text, key), settings)
+            return DeclaredClaim(name, text, parse_claim(text), self.line(key), settings)
         except RobustcheckError as error:
             raise self.error(f"claim {name!r}: {error}", *key) from None
 
@@ -176,22 +187,29 @@ class _Reader:
         return table["claim"], replace(defaults, **cast("dict[str, Any]", own))
 
 
-def _line_of(text: str, path: Sequence[str]) -> int:
-    """Return the line of a key such as `("claims", "name")`, or of the table that it is in."""
-    start, end = 0, len(text)
-    for key in path:
-        bare = re.fullmatch(r"[A-Za-z0-9_-]+", key)
-        spellings = ([key] if bare else []) + [json.dumps(key, ensure_ascii=False), f"'{key}'"]
-        name = "|".join(map(re.escape, spellings))
-        header = rf"\[+(?:[^\]\n]*\.)?[ \t]*(?:{name})[ \t]*[\].]"
-        assignment = rf"(?:[^\[\n=#]*\.)?[ \t]*(?:{name})[ \t]*[.=]"
-        found = re.compile(rf"^[ \t]*(?:{header}|{assignment})", re.MULTILINE).search(text, start, end)
-        if found is None:
-            break
-        start = found.start()
-        if (
-            key != "claims"
-        ):  # what belongs to a claim, or to a table of settings, stands before the next header
-            after = re.compile(r"^[ \t]*\[", re.MULTILINE).search(text, found.end())
-            end = after.start() if after else end
-    return text.count("\n", 0, start) + 1
+def _lines_of(text: str) -> dict[tuple[str, ...], int]:
+    """Return the lines at which keys such as `("claims", "name")`, and the tables that they are in, first stand."""
+    lines: dict[tuple[str, ...], int] = {}
+    table: tuple[str, ...] = ()
+    for number, line in enumerate(text.split("\n"), 1):
+        if header := _HEADER.match(line):
+            table = path = _keys(header[1])
+        elif assignment := _ASSIGNMENT.match(line):
+            path = table + _keys(assignment[1])
+        else:
+            continue
+        for end in range(1, min(len(path), _DEEPEST_KEY) + 1):
+            lines.setdefault(path[:end], number)
+    return lines
+
+
+def _keys(text: str) -> tuple[str, ...]:
+    """Return the parts of a dotted key, without their quotes."""
+    return tuple(_unquoted(part) for part in re.findall(_KEY, text))
+
+
+def _unquoted(part: str) -> str:
+    try:
+        return str(json.loads(part)) if part[0] == '"' else part.strip("'")
+    except ValueError:  # an escape that is TOML's alone
+        return part[1:-1]

@@ -85,7 +85,7 @@ class Baseline:
         policy or seed, and for a view that the baseline has not measured on all of them.
         """
         self._check(provenance)
-        if view not in self.records.views:
+        if view not in self.records.columns:
             raise unknown(f"view in the baseline {self.path.name}", str(view), map(str, self.records.views))
         rows = self._rows(ids)
         if find_measure(measure).needs_labels and (self.records.labels[rows] != labels).any():
@@ -140,6 +140,6 @@ class Baseline:
         """
         measure = default_measure(labelled=bool((records.labels >= 0).all()))
         for view in records.views:
-            if view in self.records.views and records.seen(view).all():
+            if view in self.records.columns and records.seen(view).all():
                 old = self.column(measure, view, records.ids, records.labels, records.provenance)
                 yield view, records.column(measure, view), old

@@ -34,7 +34,7 @@ class ClaimModule(pytest.Module):
             self.declared: ClaimFile = read_claims(self.path)
         except RobustcheckError as error:
             raise self.CollectError(str(error)) from None
-        self._family: tuple[Robustness, list[Verdict]] | None = None
+        self._family: tuple[Robustness, dict[str, Verdict]] | None = None
         for claim in self.declared.claims:
             yield ClaimItem.from_parent(self, name=claim.name, callobj=self._test_of(claim), declared=claim)
 
@@ -52,8 +52,10 @@ class ClaimModule(pytest.Module):
             return robustness.decider.decide(declared.claim, declared.settings)
         if self._family is None or self._family[0] is not robustness:
             claims = [(claim.claim, claim.settings) for claim in self.declared.claims]
-            self._family = robustness, robustness.decider.decide_family(claims)
-        verdict = self._family[1][self.declared.claims.index(declared)]
+            verdicts = robustness.decider.decide_family(claims)
+            names = (claim.name for claim in self.declared.claims)
+            self._family = robustness, dict(zip(names, verdicts, strict=True))
+        verdict = self._family[1][declared.name]
         robustness.decider.report(declared.claim, verdict)
         return verdict
 
