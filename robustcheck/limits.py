@@ -38,7 +38,7 @@ class Limit:
 LIMITS = {
     row.name: row
     for row in (
-        Limit("pixels", 89_478_485, "pixels", "of an image, as decoded and as resized"),
+        Limit("pixels", 50_000_000, "pixels", "of an image, as decoded and as resized"),
         Limit("image-bytes", 500_000_000, "bytes", "of an image file"),
         Limit("table-bytes", 1_000_000_000, "bytes", "of what is read of a table of images, unpacked"),
         Limit("table-rows", 20_000_000, "rows", "of a table of images"),
@@ -64,7 +64,7 @@ def excess(name: str, got: int) -> str:
     """Return "" if `got` is within the limit; else what was got, the limit, and how to raise it.
 
     >>> excess("pixels", 5), excess("pixels", 90_000_000)  # doctest: +NORMALIZE_WHITESPACE
-    ('', '90,000,000 pixels, more than the limit of 89,478,485 pixels: if that is meant, raise it with
+    ('', '90,000,000 pixels, more than the limit of 50,000,000 pixels: if that is meant, raise it with
     --robustcheck-input-limits=pixels:90000000')
     """
     most, row = limit(name), LIMITS[name]
@@ -140,6 +140,6 @@ def described() -> str:
     """Return the rows as text, for help.
 
     >>> described()[:60]
-    'pixels (89,478,485 pixels of an image, as decoded and as res'
+    'pixels (50,000,000 pixels of an image, as decoded and as res'
     """
     return ", ".join(f"{row.name} ({row.shown(row.default)} {row.description})" for row in LIMITS.values())

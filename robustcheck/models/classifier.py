@@ -29,8 +29,9 @@ class Classifier:
     """A network with the normalisation of its pixels.
 
     `mean` and `std` are those of pixels in 0..1, three numbers each; `input_size` is an integer or
-    (height, width). `resize` and `interpolation` bring a photograph to that size (default: shorter side to
-    input_size / 0.875, bicubic, then a centre crop).
+    (height, width). `resize` and `interpolation` bring a photograph to that size (default: as small as covers it,
+    bicubic, then a centre crop of what is over, so that images of that size are taken as they are; a network that was
+    trained for a smaller crop needs its `resize`, as 256 for an input of 224).
 
         Classifier(net, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), input_size=224)
 
@@ -93,14 +94,18 @@ class Classifier:
         origin: str = "",
     ) -> Classifier:
         """Return a classifier with a given `Preprocessing`."""
-        return cls(
+        settings = dict(vars(preprocessing))
+        del settings["odd_margin"]  # a processor's, not something that a person types
+        made = cls(
             module,
-            **vars(preprocessing),
+            **settings,
             name=name,
             device=device,
             class_names=class_names,
             origin=origin,
         )
+        made.preprocessing = preprocessing
+        return made
 
     @property
     def input_size(self) -> tuple[int, int]:
