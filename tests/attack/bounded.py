@@ -39,7 +39,7 @@ def _bounded(function: Callable[[str], object], given: str, out: int) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             said = repr(function(given))
-    except BaseException as error:  # noqa: BLE001 - it is the result
+    except BaseException as error:
         said = f"{type(error).__name__}: {error}"
     os.write(out, said.encode("utf-8", "backslashreplace")[:4000])
     os._exit(0)
