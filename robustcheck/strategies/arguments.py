@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from hypothesis import strategies as st
 
+from robustcheck.attacks.arguments import whole_levels
 from robustcheck.errors import RobustcheckError
 
 Value = TypeVar("Value")
@@ -17,13 +18,18 @@ def drawn(draw: st.DrawFn, value: Value | st.SearchStrategy[Value]) -> Value:
     return draw(value) if isinstance(value, st.SearchStrategy) else value
 
 
-def integer(name: str, value: Any, low: int, high: int | None = None, also: str = "") -> int:
-    """Return a Python integer for one of any library; raise `RobustcheckError` for what is none or out of bounds."""
+def integer(name: str, value: Any, low: int) -> int:
+    """Return a Python integer for one of any library; raise `RobustcheckError` for what is none or below `low`."""
     whole = _index(value)
-    if whole is None or whole < low or (high is not None and whole > high):
-        allowed = f"an integer >= {low}" if high is None else f"an integer from {low} to {high}"
-        raise RobustcheckError(f"{name} must be {allowed}{also}, got {value!r}")
+    if whole is None or whole < low:
+        raise RobustcheckError(f"{name} must be an integer >= {low}, got {value!r}")
     return whole
+
+
+def levels(epsilon: Any, low: int = 1) -> int:
+    """Return a number of pixel levels from `low` to 255; raise `RobustcheckError`, as attacks do, for another."""
+    whole = _index(epsilon)
+    return 0 if whole == low == 0 else whole_levels(epsilon if whole is None else whole)
 
 
 def height_and_width(size: Any) -> tuple[int, int]:

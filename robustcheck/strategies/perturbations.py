@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from robustcheck.attacks.pixel_levels import whole_levels
 from robustcheck.errors import RobustcheckError
-from robustcheck.strategies.arguments import drawn
+from robustcheck.strategies.arguments import drawn, levels
 
 Change: TypeAlias = "NDArray[np.int16]"  # (N, C, H, W)
 
@@ -29,7 +28,7 @@ def epsilons(low: int = 1, high: int = 16) -> st.SearchStrategy[int]:
     Raises:
         RobustcheckError: bounds that are not integers from 1 to 255, or out of order.
     """
-    first, last = whole_levels(low), whole_levels(high)
+    first, last = levels(low), levels(high)
     if first > last:
         raise RobustcheckError(
             f"epsilons must satisfy low <= high (pixel levels), got low {low} and high {high}"
@@ -54,7 +53,7 @@ def perturbations(
         RobustcheckError: at the first example, for images that are no uint8 batch, or an epsilon that is not a whole
             number of levels (8/255 in other tools is 8 here).
     """
-    clean, limit = drawn(draw, images), _levels_of(drawn(draw, epsilon))
+    clean, limit = drawn(draw, images), levels(drawn(draw, epsilon), low=0)
     _check(clean)
     recipe = draw(_RECIPE)
     if not clean.numel():
@@ -64,10 +63,6 @@ def perturbations(
     before = clean.detach().to("cpu", torch.int16).numpy()
     changed = torch.from_numpy(np.clip(before + pattern(amount, place, before), 0, 255).astype(np.uint8))
     return changed.to(clean.device)
-
-
-def _levels_of(epsilon: Any) -> int:
-    return 0 if isinstance(epsilon, int) and epsilon == 0 else whole_levels(epsilon)
 
 
 def _check(images: Any) -> None:

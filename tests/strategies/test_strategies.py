@@ -107,7 +107,7 @@ def test_sizes_and_counts_are_integers_of_any_library(shape):
     assert any_of(views(deepest=np.int8(1)), lambda view: view != X).sources == (X,)
     assert any_of(epsilons(np.int64(3), np.uint8(3)), lambda epsilon: True) == 3
     assert (
-        any_of(perturbations(GREY, np.int64(3)), lambda changed: bool((changed == 131).all())).shape
+        any_of(perturbations(GREY, torch.tensor(3)), lambda changed: bool((changed == 131).all())).shape
         == GREY.shape
     )
 
@@ -116,7 +116,7 @@ def test_sizes_and_counts_are_integers_of_any_library(shape):
 def test_perturbations_of_other_shapes(shape):
     clean = torch.zeros(shape, dtype=torch.uint8)
     assert find(perturbations(clean, 3), lambda changed: True).equal(clean)
-    assert any_of(perturbations(clean, 0), lambda changed: True).equal(clean)
+    assert any_of(perturbations(clean, np.int64(0)), lambda changed: True).equal(clean)
 
 
 def test_views_of_every_declared_step_are_found():
