@@ -17,6 +17,8 @@ from robustcheck.notation import View
 def fgs(classifier: Classifier, images: Tensor, *, epsilon: float, labels: Tensor | None = None) -> Tensor:
     """Return Adv_epsilon(x) = x + epsilon * sign(gradient of the loss at x), as an image file can hold it.
 
+    The network is in eval mode meanwhile, and outside any `torch.autocast`; afterwards it is as it was.
+
     Args:
         classifier: the classifier that is attacked.
         images: uint8 (N, 3, H, W), in pixel levels 0..255.
@@ -35,11 +37,12 @@ def fgs(classifier: Classifier, images: Tensor, *, epsilon: float, labels: Tenso
     check_classifier(classifier)
     levels = whole_levels(epsilon)
     check_images(images, classifier)
-    if labels is not None:
-        check_labels(labels, images, classifier)
-        labels = labels.to(classifier.device)
     clean = images.to(classifier.device)
-    values = loss_gradient(classifier, clean, labels).values
+    with classifier.evaluating():
+        if labels is not None:
+            check_labels(labels, images, classifier)
+            labels = labels.to(classifier.device)
+        values = loss_gradient(classifier, clean, labels).values
     check_gradient(values, classifier, "at these images")
     return _one_step(Ball.around(clean, levels), steepest(values)).to(images.device)
 

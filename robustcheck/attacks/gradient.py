@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from robustcheck.errors import RobustcheckError
+from robustcheck.models.user_network import NetworkError
+from robustcheck.text import first_line
 
 
 class HasLogits(Protocol):
@@ -51,23 +53,45 @@ def loss_gradient(
 
     The caller's grad mode does not matter, nor that of whoever made images and labels.
 
-    Raises `RobustcheckError` where no gradient reaches the pixels.
+    Raises `RobustcheckError` where no gradient reaches the pixels, and where the backward pass fails.
     """
     with torch.inference_mode(mode=False), torch.enable_grad():
         pixels = images.detach().to(torch.float32, copy=True).requires_grad_()
         try:
-            logits = classifier.logits(pixels if defence is None else defence(pixels))
-            targets = (
-                logits.argmax(dim=1) if labels is None else labels.clone()
-            )  # autograd saves no inference tensor
-            if not logits.requires_grad:
-                raise _no_gradient(classifier, "" if defence is None else " and the defence ahead of it")
-            (values,) = torch.autograd.grad(log_odds_against(targets, logits).sum(), pixels)
+            logits, loss = _forward(classifier, pixels, labels, defence)
+            try:
+                (values,) = torch.autograd.grad(loss, pixels)
+            except Exception as error:
+                if "use_reentrant" not in str(error):
+                    raise _backward_error(classifier, pixels, error) from error
+                values = _gradient_by_backward(classifier, pixels, labels, defence)
         except RuntimeError as error:
-            if "Inference tensors" not in str(error):
-                raise
-            raise _made_for_inference(classifier) from None
+            if "Inference tensors" in str(error):
+                raise _made_for_inference(classifier) from None
+            raise
     return Gradient(logits.detach(), values)
+
+
+def _forward(
+    classifier: HasLogits, pixels: Tensor, labels: Tensor | None, defence: Callable[[Tensor], Tensor] | None
+) -> tuple[Tensor, Tensor]:
+    """Return logits, and the sum of the log-odds against the labels."""
+    logits = classifier.logits(pixels if defence is None else defence(pixels))
+    if not logits.requires_grad:
+        raise _no_gradient(classifier, "" if defence is None else " and the defence ahead of it")
+    targets = logits.argmax(dim=1) if labels is None else labels.clone()  # autograd saves no inference tensor
+    return logits, log_odds_against(targets, logits).sum()
+
+
+def _gradient_by_backward(
+    classifier: HasLogits, pixels: Tensor, labels: Tensor | None, defence: Callable[[Tensor], Tensor] | None
+) -> Tensor:
+    """Return the gradient as `backward()` leaves it in the pixels, which is all that reentrant checkpointing allows."""
+    leaf = pixels.detach().requires_grad_()
+    _, loss = _forward(classifier, leaf, labels, defence)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert leaf.grad is not None  # noqa: S101 - the logits depend on it
+    return leaf.grad
 
 
 def log_odds_against(labels: Tensor, logits: Tensor) -> Tensor:
@@ -88,6 +112,17 @@ def not_finite(classifier: HasLogits, where: str) -> RobustcheckError:
     return RobustcheckError(
         f"{classifier.name} gave a gradient that is NaN or infinite {where}: no attack can follow it; look for a square "
         "root or norm at 0, a division by zero, or overflow (half precision?) in its forward pass"
+    )
+
+
+def _backward_error(classifier: HasLogits, pixels: Tensor, error: Exception) -> Exception:
+    """Return the error to raise for one in the backward pass: what says enough itself, or where it was and what to do."""
+    if isinstance(error, (RobustcheckError, torch.OutOfMemoryError)):
+        return error
+    return NetworkError(
+        f"{classifier.name} failed in the backward pass on images {tuple(pixels.shape)}: {type(error).__name__}: "
+        f"{first_line(error)}; see that torch.autograd.grad(net(x).sum(), x) works on such images, or evaluate "
+        "views without attacks on it"
     )
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from robustcheck.attacks.arguments import whole_levels
+from robustcheck.attacks.arguments import check_classifier, whole_levels
 from robustcheck.attacks.batch import AttackBatch
 from robustcheck.attacks.call import CallBatch
 from robustcheck.attacks.gradient_ascent import Ball, Norm, gradient_ascent
@@ -40,6 +40,8 @@ def pgd(
 ) -> Tensor:
     """Return images within `epsilon` levels of the given ones, found by many small steps up the loss.
 
+    The network is in eval mode meanwhile, and outside any `torch.autocast`; afterwards it is as it was.
+
     Args:
         classifier: the classifier that is attacked; it gets `batch_size` images at once.
         images: uint8 (N, 3, H, W), in pixel levels 0..255.
@@ -65,16 +67,18 @@ def pgd(
     """
     options = {"steps": steps, "step": step, "restarts": restarts, "start": start, "momentum": momentum}
     view = view_of_call("PGD", whole_levels(epsilon), options)
-    batch = CallBatch(
-        classifier,
-        images,
-        labels=labels,
-        targets=targets,
-        defence=defence,
-        seed=seed,
-        batch_size=batch_size,
-    )
-    return batch.run(view).to(images.device)
+    check_classifier(classifier)
+    with classifier.evaluating():
+        batch = CallBatch(
+            classifier,
+            images,
+            labels=labels,
+            targets=targets,
+            defence=defence,
+            seed=seed,
+            batch_size=batch_size,
+        )
+        return batch.run(view).to(images.device)
 
 
 def adversarial_images(batch: AttackBatch, views: Sequence[View]) -> list[Tensor]:

@@ -64,8 +64,9 @@ def evaluate(
         batch_size: images per forward pass; None for the device's default, "auto" to benchmark several sizes.
         codec: the JPEG codec; all give the same pixels.
         precision: one of `robustcheck.models.PRECISIONS`.
-        optimize: "none" (the network as it is), "fold" (batch normalisation folded into convolutions: logits differ by
-            rounding) or "compile" (that, and `torch.compile` for classification).
+        optimize: "none" (the network as it is), "fold" (batch normalisation folded into convolutions, where a trial on
+            two batches of the images shows that logits and gradients differ by rounding alone) or "compile" (that, and
+            `torch.compile` for classification).
         transfer: specs of other models by the names that views give them, as in `Adv_1[from=NAME]`; a view itself can
             name those of torchvision, timm and the sample alone.
         progress: called with the number of images done and the number in all.
@@ -103,7 +104,7 @@ class Evaluation:
         self.order = np.arange(len(images)) if order is None else order
         self.executor, self.progress = executor or LocalExecutor(), progress
         self.diagnostics = Diagnostics(classifier.name)
-        self._runner = BatchRunner(classifier, config or RunConfig(), self.diagnostics)
+        self._runner = BatchRunner(classifier, images, config or RunConfig(), self.diagnostics)
         self.config, self.batch_size = self._runner.config, self._runner.batch_size
         self.table = Table(self.order)
         self.shards = Shards.whole(classifier, len(images), self.batch_size, self.config.shard_size)
@@ -234,7 +235,7 @@ class Evaluation:
         goal = len(self.images) if count is None else min(count, len(self.images))
         self.table.add(trees)
         self._asked = trees, of or goal
-        with _sigterm_as_interrupt():
+        with _sigterm_as_interrupt(), self.classifier.evaluating():
             try:
                 if self._evaluated < goal:
                     self._compute(trees, goal)
@@ -318,7 +319,8 @@ class Evaluation:
     def samples(self, views: Iterable[str | View], rows: Iterable[int]) -> Iterator[ImageSample]:
         """Yield some images of the set under some views, made and classified again; nothing is recorded."""
         batches = self.images.batches(self.batch_size, np.array([*rows], dtype=np.int64))
-        return self._runner.samples((X, *map(parse, views)), batches)
+        with self.classifier.evaluating():
+            yield from self._runner.samples((X, *map(parse, views)), batches)
 
     def images_of(self, view: str | View, batch: Batch) -> Tensor:
         """Return a batch of the set under a view, made anew: uint8 (n, 3, H, W) on the classifier's device.
@@ -328,7 +330,8 @@ class Evaluation:
         tree = parse(view)
         if reason := self.unsupported_reason(tree):
             raise reason
-        return self._runner.images_of(tree, batch)
+        with self.classifier.evaluating():
+            return self._runner.images_of(tree, batch)
 
     # --------------------------------------------------------------------------------------------------------------
 

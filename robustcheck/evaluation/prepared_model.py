@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,12 +51,21 @@ class PreparedModel:
         return cls(classifier, classifier, Precision("fp32", classifier.device))
 
     @classmethod
-    def prepared(cls, classifier: Classifier, *, precision: str, optimize: str) -> PreparedModel:
+    def prepared(
+        cls,
+        classifier: Classifier,
+        *,
+        precision: str,
+        optimize: str,
+        is_folded: bool | None = None,
+        trial: Callable[[], Sequence[Tensor]] | None = None,
+    ) -> PreparedModel:
         """Return a classifier made ready by what the options say.
 
-        `optimize` is "none" (the network as it is), "fold" (batch normalisations folded into convolutions) or
-        "compile" (that, and `torch.compile` for classification). Raises `RobustcheckError` for another word or
-        precision, and for a precision that the device does not have.
+        `optimize` is "none" (the network as it is), "fold" (batch normalisations folded into convolutions, if the
+        folded network computes the same on two batches of images, those of `trial` or noise) or "compile" (that, and
+        `torch.compile` for classification). `is_folded` is the outcome of that trial where another process has made
+        it. Raises `RobustcheckError` for another word or precision, and for a precision that the device does not have.
         """
         if optimize not in OPTIMIZE:
             raise unknown("optimize", optimize, OPTIMIZE)
@@ -65,8 +74,7 @@ class PreparedModel:
             keep_freed_memory()
         if optimize == "none":
             return cls(classifier, classifier, arithmetic)
-        with arithmetic.arithmetic():
-            folded = classifier.folded()
+        folded = classifier if is_folded is False else classifier.folded(trial, check=not is_folded)
         if optimize == "fold":
             return cls(folded, folded, arithmetic)
         return cls(folded, _compiled(folded), arithmetic, whole_batches=True)

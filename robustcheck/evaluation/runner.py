@@ -23,11 +23,14 @@ from robustcheck.evaluation.diagnostics import Diagnostics
 from robustcheck.evaluation.measures import measure
 from robustcheck.evaluation.plan import Plan, make_plan
 from robustcheck.evaluation.prepared_model import PreparedModel, default_batch_size, measure_batch_sizes
-from robustcheck.images import Batch
+from robustcheck.images import Batch, ImageSet
 from robustcheck.models import Classifier, load_model, send
 from robustcheck.notation import View, X
 from robustcheck.records import Column, Rows, as_rows
 from robustcheck.specs import check_model_in_view
+
+_TRIAL_BATCH = 4
+"""How many of its images a folded network is tried on at once."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ class RunConfig:
     """Specs of other models, by the names that views give them: `from=NAME`."""
     replicate: int = 1
     """A second evaluation of the same shares no records with the first."""
+    is_folded: bool | None = None
+    """Whether batch normalisations are folded, as another process has found; None: by a trial, if `optimize` says so."""
     fetch_late: bool | None = None
     """Whether a batch's results are fetched once the next has been sent; None: on CUDA, which computes meanwhile."""
 
@@ -63,8 +68,11 @@ class ImageSample:
 class BatchRunner:
     """Runs batches through one classifier."""
 
-    def __init__(self, classifier: Classifier, config: RunConfig, diagnostics: Diagnostics) -> None:
+    def __init__(
+        self, classifier: Classifier, images: ImageSet, config: RunConfig, diagnostics: Diagnostics
+    ) -> None:
         self.classifier, self.diagnostics = classifier, diagnostics
+        self._images = images
         self.batch_size_note = ""
         """How the size of the batch was found, where it was measured."""
         self.config = config
@@ -81,8 +89,17 @@ class BatchRunner:
     def model(self) -> PreparedModel:
         """The classifier made ready to run."""
         return PreparedModel.prepared(
-            self.classifier, precision=self.config.precision, optimize=self.config.optimize
+            self.classifier,
+            precision=self.config.precision,
+            optimize=self.config.optimize,
+            is_folded=self.config.is_folded,
+            trial=self._trial_batches,
         )
+
+    def _trial_batches(self) -> list[Tensor]:
+        """Return two batches of the run's images: uint8 (n, 3, H, W)."""
+        rows = np.arange(min(len(self._images), 2 * _TRIAL_BATCH))
+        return [batch.pixels for batch in self._images.batches(_TRIAL_BATCH, rows)]
 
     def other_model(self, name: str) -> HasLogits:
         """Return the model that a view's `from=NAME` names, loaded once, on the classifier's device.

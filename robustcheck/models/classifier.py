@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import nn
 
-from robustcheck.errors import RobustcheckError, RobustnessWarning
+from robustcheck.errors import RobustcheckError
 from robustcheck.models.batchnorm_fold import fold_batch_norms
 from robustcheck.models.code_digest import digest_of_module
 from robustcheck.models.device import resolve_device
+from robustcheck.models.equivalence import equivalent
+from robustcheck.models.eval_mode import EvalMode
 from robustcheck.models.fingerprint import fingerprint
 from robustcheck.models.logits import described, logits_in, type_name
+from robustcheck.models.precision import Precision
 from robustcheck.models.preprocessing import Preprocessing, Size
+from robustcheck.models.user_network import check_network, network_error, placed, weights_dtype
 from robustcheck.text import listed, printable
 
-# Libraries have their own classes of the kind that acts differently in training: timm's DropPath, BatchNormAct2d,
-# torchvision's StochasticDepth.
-_TRAINING_MATTERS = ("BatchNorm", "InstanceNorm", "Drop", "StochasticDepth", "RReLU")
+_TRIAL_IMAGES = 2
 
 
 class Classifier:
@@ -35,10 +38,16 @@ class Classifier:
 
         Classifier(net, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), input_size=224)
 
-    The network itself is changed: it moves to `device`, goes into eval mode (with a RobustnessWarning if it
-    was in train mode and that makes a difference), and its parameters no longer require gradients, since an
-    attack needs only that of the pixels. `module` returns logits (N, classes), or a tuple, dictionary or
-    dataclass that holds them. `origin` is what a report adds about where the weights came from.
+    The network is not moved or changed. If it is on `device` it runs there as it is; otherwise the classifier
+    holds a copy, made now, that later changes to the network don't reach (to have none, move it yourself first:
+    `net.to("cuda")`). "auto" is the accelerator that it is on, or else CUDA where there is one. While it runs it is
+    in eval mode (with a RobustnessWarning if it was in train mode and that makes a difference) and its parameters
+    require no gradients; afterwards both are as they were. Attributes that its own forward writes are its own.
+    Images reach it as float tensors (N, 3, H, W), in channels_last memory if it computes the same on them.
+
+    `module` returns logits (N, classes), or a tuple, dictionary or dataclass that holds them. `origin` is what a
+    report adds about where the weights came from. Raises RobustcheckError for a network without weights,
+    and for a TorchScript or torch.export program (see `load_program`).
     """
 
     def __init__(
@@ -65,16 +74,12 @@ class Classifier:
         self.class_names = None if class_names is None else tuple(class_names)
         self.class_count: int | None = None
         self.origin = origin
-        self.device = resolve_device(device)
-        if matter := layers_in_train_mode(module):
-            warnings.warn(
-                f"{self.name} was in train mode, which changes {listed(matter, 4)}; it was put in eval mode. "
-                "Call .eval() on it first to avoid this warning",
-                RobustnessWarning,
-                stacklevel=2,
-            )
-        self.module = module.eval().requires_grad_(requires_grad=False)
-        self.module.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        check_network(module, self.name)
+        self.module, self.device = placed(module, device, self.name)
+        self._eval_mode = EvalMode(self.module, self.name)
+        self._channels_last: bool | None = None
+        """Whether images reach the network in channels_last memory; None where that is not known yet."""
+        self._is_folded = False
         self._network: Callable[[torch.Tensor], Any] = self.module
         with torch.inference_mode(mode=False):  # whose tensors no gradient could go through later
             self._mean, self._std = (
@@ -92,8 +97,14 @@ class Classifier:
         device: str | torch.device = "auto",
         class_names: Sequence[str] | None = None,
         origin: str = "",
+        is_ours: bool = False,
     ) -> Classifier:
-        """Return a classifier with a given `Preprocessing`."""
+        """Return a classifier with a given `Preprocessing`.
+
+        A network that `is_ours`, made by `load_model`, goes into eval mode and is moved to `device` without a copy.
+        """
+        if is_ours:
+            module = module.eval().requires_grad_(requires_grad=False).to(resolve_device(device))
         settings = dict(vars(preprocessing))
         del settings["odd_margin"]  # a processor's, not something that a person types
         made = cls(
@@ -112,9 +123,9 @@ class Classifier:
         """(height, width) of the images that the network takes."""
         return self.preprocessing.input_size
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
-        """16 hex digits over layers, weights and preprocessing; equal on every device and in every process."""
+        """16 hex digits over layers, weights as they are now, and preprocessing; equal in every process."""
         return fingerprint(self.module, self.preprocessing)
 
     @cached_property
@@ -123,7 +134,7 @@ class Classifier:
         return digest_of_module(self.module)
 
     def to(self, device: str | torch.device) -> Classifier:
-        """Return this classifier on another device; as in PyTorch, the module itself moves."""
+        """Return this classifier on another device, with a copy of the network if it is not there."""
         moved = Classifier.from_preprocessing(
             self.module,
             self.preprocessing,
@@ -135,29 +146,69 @@ class Classifier:
         moved.class_count = self.class_count
         return moved
 
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Hold the network in eval mode, without gradients of its parameters, and outside any `torch.autocast`.
+
+        Every evaluation, and `fgs` and `pgd` as calls, run in it; at the end the network is as it was.
+        """
+        with self._eval_mode, torch.autocast(self.device.type, enabled=False):
+            yield
+
+    @property
+    def channels_last(self) -> bool:
+        """Whether images reach the network in channels_last memory, which its convolutions are faster on.
+
+        It is found when the network first runs: it must compute the same on noise in either layout.
+        """
+        if self._channels_last is None:
+            self._channels_last = False  # for the time of the trial, and if it fails
+            has_kernels = any(parameter.ndim == 4 for parameter in self.module.parameters())
+            if has_kernels:
+                other = copy.copy(self)
+                other._channels_last = True  # noqa: SLF001 - of this class
+                self._channels_last = self._is_equivalent(other, [self._noise(0)])
+        return self._channels_last
+
     def with_network(self, network: Callable[[torch.Tensor], Any]) -> Classifier:
         """Return this classifier with `network` run in place of `module`: one that computes the same, such as a compiled one.
 
         `module` and `fingerprint` stay those of the original.
         """
+        _ = self.channels_last  # which the other is to have, too
         changed = copy.copy(self)
         changed._network = network  # noqa: SLF001 - of this class
         return changed
 
-    def folded(self) -> Classifier:
+    def folded(
+        self, images: Callable[[], Sequence[torch.Tensor]] | None = None, *, check: bool = True
+    ) -> Classifier:
         """Return this classifier with batch normalisations folded into its convolutions, or itself where none can be.
 
-        Logits differ by rounding alone. The network and the folded one are compared on one image of noise.
+        The folded network must compute the same on two batches: those of `images`, uint8 (N, 3, H, W) each, or noise
+        (see `robustcheck.models.equivalence`); without `check` it is taken as it is. Whatever fails on the way, the
+        classifier itself is returned.
         """
-        noise = torch.Generator().manual_seed(0)
-        images = torch.randint(0, 256, (1, 3, *self.input_size), generator=noise, dtype=torch.uint8)
+        try:
+            batches = [] if images is None else [*images()]
+            batches += [self._noise(seed) for seed in range(2 - len(batches))]
+            with self._trial():
+                network = fold_batch_norms(
+                    self.module,
+                    lambda module: self.with_network(module).logits(batches[0].float()),
+                    channels_last=self.channels_last,
+                )
+            folded = self.with_network(network)
+            folded._is_folded = True  # noqa: SLF001 - of this class
+            is_taken = network is not self.module and (not check or self._is_equivalent(folded, batches))
+        except Exception:  # noqa: BLE001 - it runs as it is, and errors of its own come again
+            return self
+        return folded if is_taken else self
 
-        def logits(network: nn.Module) -> torch.Tensor:
-            with torch.no_grad():
-                return self.with_network(network).logits(images.float())
-
-        network = fold_batch_norms(self.module, logits)
-        return self if network is self.module else self.with_network(network)
+    @property
+    def is_folded(self) -> bool:
+        """Whether batch normalisations are folded into convolutions; also of a compiled network."""
+        return self._is_folded
 
     @property
     def network(self) -> Callable[[torch.Tensor], Any]:
@@ -209,9 +260,9 @@ class Classifier:
         )
 
     def probe(self) -> int:
-        """Return the number of classes, from one pass over a grey image if no batch was seen yet."""
+        """Return the number of classes, from one pass over two grey images if no batch was seen yet."""
         if self.class_count is None:
-            self(torch.full((1, 3, *self.input_size), 127, dtype=torch.uint8))
+            self(torch.full((2, 3, *self.input_size), 127, dtype=torch.uint8))
         assert self.class_count is not None  # noqa: S101 - a pass either sets it or raises
         return self.class_count
 
@@ -219,16 +270,49 @@ class Classifier:
         return printable(f"<Classifier {self.name}: {self.preprocessing.describe()}, on {self.device}>")
 
     def _forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
         # In two steps: one would convert on the host, and carry four times the bytes to the device.
         pixels = pixels.to(self.device, non_blocking=self.device.type == "cuda")
-        pixels = pixels.to(torch.float32, memory_format=torch.channels_last)
+        pixels = pixels.to(torch.float32, memory_format=layout).contiguous(memory_format=layout)
         # The steps of torchvision's normalisation, each on a tensor that no gradient needs to see again.
-        normalised = pixels.div(255).sub_(self._mean).div_(self._std)
-        return self._checked(self._network(normalised.to(self._dtype)), len(pixels))
+        normalised = pixels.div(255).sub_(self._mean).div_(self._std).to(weights_dtype(self.module))
+        with self._eval_mode:
+            try:
+                returned = self._network(normalised)
+            except (RobustcheckError, torch.OutOfMemoryError):
+                raise
+            except Exception as error:
+                raise network_error(self.name, self.module, "on", normalised, error) from error
+        return self._checked(returned, len(pixels))
 
-    @cached_property
-    def _dtype(self) -> torch.dtype:
-        return next((p.dtype for p in self.module.parameters() if p.is_floating_point()), torch.float32)
+    def _noise(self, seed: int) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        shape = (_TRIAL_IMAGES, 3, *self.input_size)
+        return torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
+
+    @contextmanager
+    def _trial(self) -> Iterator[None]:
+        """Run the network for nobody's numbers: in single precision, and from the random state that it is left in."""
+        devices = [self.device] if self.device.type == "cuda" else []
+        with (
+            warnings.catch_warnings(),
+            torch.inference_mode(mode=False),
+            torch.enable_grad(),
+            torch.random.fork_rng(devices=devices),
+            self.evaluating(),
+            Precision("fp32", self.device).arithmetic(),
+        ):
+            warnings.simplefilter("ignore")  # they come again when it runs
+            yield
+
+    def _is_equivalent(self, other: Classifier, batches: Sequence[torch.Tensor]) -> bool:
+        """Whether a classifier that runs otherwise has the same logits and gradients; not where anything fails."""
+        is_16_bit = weights_dtype(self.module).itemsize < 4
+        try:
+            with self._trial():
+                return equivalent(self.logits, other.logits, batches, is_16_bit=is_16_bit)
+        except Exception:  # noqa: BLE001 - then it runs as it is, and the network's own errors come again
+            return False
 
     def _check_images(self, images: torch.Tensor) -> None:
         if not isinstance(images, torch.Tensor):
@@ -275,9 +359,3 @@ class Classifier:
                 f"class_names must be one for each of the {classes} classes of {self.name}, got {len(self.class_names)}"
             )
         self.class_count = classes
-
-
-def layers_in_train_mode(module: nn.Module) -> list[str]:
-    """Return the kinds of a network's layers that are in train mode and act differently there."""
-    kinds = {type(layer).__name__ for layer in module.modules() if layer.training}
-    return sorted(kind for kind in kinds if any(word in kind for word in _TRAINING_MATTERS))

@@ -64,16 +64,18 @@ class Precision:
 
     @contextmanager
     def arithmetic(self) -> Iterator[None]:
-        """Have convolutions and matrix products on CUDA computed in this precision, whatever the process set."""
+        """Compute in this precision, whatever the process set: outside its autocast, on CUDA with its own TensorFloat-32."""
         if self.device.type != "cuda":
-            yield
+            with torch.autocast(self.device.type, enabled=False):
+                yield
             return
         switches: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.cuda.matmul)
         before = [switch.allow_tf32 for switch in switches]
         try:
             for switch in switches:
                 switch.allow_tf32 = self.name == "tf32"
-            yield
+            with torch.autocast("cuda", enabled=False):
+                yield
         finally:
             for switch, was in zip(switches, before, strict=True):
                 switch.allow_tf32 = was

@@ -32,9 +32,13 @@ class Returns(nn.Module):
 
 
 class Sees(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 1)
+
     def forward(self, x):
         self.seen = x
-        return x.mean(dim=(2, 3))
+        return self.conv(x).mean(dim=(2, 3))
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -64,7 +68,7 @@ def test_logits_can_be_differentiated_by_the_pixels_and_by_nothing_else(classifi
     before = pixels.detach().clone()
     classifier.logits(pixels)[:, 0].sum().backward()
     assert pixels.detach().equal(before)
-    assert all(parameter.grad is None and not parameter.requires_grad for parameter in net.parameters())
+    assert all(parameter.grad is None and parameter.requires_grad for parameter in net.parameters())
 
     step = 0.5
     moved = before.clone()
@@ -74,27 +78,30 @@ def test_logits_can_be_differentiated_by_the_pixels_and_by_nothing_else(classifi
     assert not classifier(images).requires_grad
 
 
-def test_the_module_is_put_in_eval_mode_and_that_is_said(classifier_of, small_net, images):
+def test_a_network_in_train_mode_runs_in_eval_mode_and_that_is_said(classifier_of, small_net, images):
     net = small_net().train()
+    classifier = classifier_of(net, name="shy net")
     with pytest.warns(
-        RobustnessWarning, match="shy net was in train mode, which changes BatchNorm2d; .* eval mode"
+        RobustnessWarning, match="shy net is in train mode, which changes BatchNorm2d: .* eval mode"
     ):
-        classifier = classifier_of(net, name="shy net")
-    assert classifier(images).equal(classifier(images))
-    assert not net.training
+        found = classifier(images)
+    assert net.training
+    assert net.norm.training
+    assert found.equal(classifier_of(small_net())(images))
 
 
-def test_one_layer_left_in_train_mode_is_noticed(classifier_of):
+def test_one_layer_left_in_train_mode_is_noticed(classifier_of, images):
     net = nn.Sequential(nn.Dropout(0.5), nn.Flatten(), nn.Linear(360, 2)).eval()
     net[0].train()
     with pytest.warns(RobustnessWarning, match="which changes Dropout"):
-        classifier_of(net)
+        classifier_of(net)(images)
+    assert [layer.training for layer in net] == [True, False, False]
 
 
-def test_train_mode_that_changes_nothing_is_not_worth_a_word(classifier_of):
+def test_train_mode_that_changes_nothing_is_not_worth_a_word(classifier_of, images):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        classifier_of(nn.Sequential(nn.Flatten(), nn.Linear(360, 2)).train())
+        classifier_of(nn.Sequential(nn.Flatten(), nn.Linear(360, 2)).train())(images)
 
 
 @pytest.mark.parametrize(

@@ -34,8 +34,11 @@ class UnitRangeModel(nn.Module):
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the logits of images (N, 3, H, W) in 0..1."""
-        return self.logits(images * 255)
+        """Return the logits of images (N, 3, H, W) in 0..1; their gradient is in contiguous memory, as libraries expect."""
+        pixels = images * 255
+        if pixels.requires_grad:
+            pixels.register_hook(Tensor.contiguous)  # type: ignore[no-untyped-call]
+        return self.logits(pixels)
 
 
 @dataclass(frozen=True)

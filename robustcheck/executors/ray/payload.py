@@ -76,7 +76,9 @@ def serialize_evaluation(work: Workload, options: WorkerOptions, pickler: Any) -
     """
     images, sent = _images(work.images, options)
     steps = {name: step for name, step in STEPS.items() if step.function is not None}
-    config = replace(work.runner.config, shard_size=work.shards.size)
+    config = replace(
+        work.runner.config, shard_size=work.shards.size, is_folded=work.runner.model.attacked.is_folded
+    )
     store = work.checkpoint.store
     shared = None if store is None or options.records == "sent" else store.absolute()
     try:

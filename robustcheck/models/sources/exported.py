@@ -51,6 +51,7 @@ def load(argument: str, *, weights: Path | None, device: str | torch.device) -> 
         name=f"program:{Path(text).name}",
         device=device,
         origin=f"pixels as {like}",
+        is_ours=True,
     )
     _check_gradient(classifier)
     return classifier
@@ -208,11 +209,12 @@ def _check_gradient(classifier: Classifier) -> None:
     try:
         logits = classifier.logits(pixels)
         gradient = torch.autograd.grad(logits.logsumexp(1).sum(), pixels)[0] if logits.requires_grad else None
-    except RobustcheckError:
-        raise
     except Exception as error:
+        failure = error.__cause__ if isinstance(error, RobustcheckError) else error
+        if failure is None:  # not the program's own: it returned no logits
+            raise
         raise RobustcheckError(
-            f"{classifier.name} fails on images of {height}x{width} ({classifier.origin}): {type(error).__name__}: {first_line(error)}; name a "
+            f"{classifier.name} fails on images of {height}x{width} ({classifier.origin}): {type(failure).__name__}: {first_line(failure)}; name a "
             "model after @ that has its preprocessing, and export it for float32 images (N, 3, H, W)"
         ) from error
     if gradient is None or not bool(gradient.any()):

@@ -44,12 +44,13 @@ def load(name: str, *, weights: Path | None, device: str | torch.device) -> Clas
             module, _ = build_with(_builder(transformers, config), checkpoint, name=f"hf:{name}")
     preprocessing, flips_channels = preprocessing_of(processor, config, name=f"hf:{name}")
     return Classifier.from_preprocessing(
-        nn.Sequential(_FlipChannels(), module).eval() if flips_channels else module.eval(),
+        nn.Sequential(_FlipChannels(), module).eval() if flips_channels else module,
         preprocessing,
         name=f"hf:{name}",
         device=device,
         class_names=class_names(module.config),
         origin=origin,
+        is_ours=True,
     )
 
 

@@ -32,12 +32,13 @@ def load(variant: str, *, weights: Path | None, device: str | torch.device) -> C
         origin = checkpoint.note
     config: Any = module.pretrained_cfg
     return Classifier.from_preprocessing(
-        module.eval(),
+        module,
         Preprocessing.from_timm(config, name=name),
         name=name,
         device=device,
         class_names=class_names() if has_own_classes else None,
         origin=origin,
+        is_ours=True,
     )
 
 

@@ -35,12 +35,13 @@ def load(name: str, *, weights: Path | None, device: str | torch.device) -> Clas
         origin = checkpoint.note
         names = names if has_own_classes else None
     return Classifier.from_preprocessing(
-        module.eval(),
+        module,
         Preprocessing.from_timm(config, name=f"timm:{name}"),
         name=f"timm:{name}",
         device=device,
         class_names=names,
         origin=origin,
+        is_ours=True,
     )
 
 

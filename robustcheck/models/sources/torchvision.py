@@ -42,12 +42,13 @@ def load(name: str, *, weights: Path | None, device: str | torch.device) -> Clas
         origin = checkpoint.note
         class_names = class_names if has_default_classes else None
     return Classifier.from_preprocessing(
-        module.eval(),
+        module,
         preprocessing_of_weights(default),
         name=name,
         device=device,
         class_names=class_names,
         origin=origin,
+        is_ours=True,
     )
 
 
