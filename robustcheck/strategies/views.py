@@ -17,6 +17,8 @@ _LARGEST_AMOUNT = 16
 """Amounts without a default are drawn up to it, or are one of the large ones."""
 _LARGE_AMOUNTS = (100, 255)
 _MOST_OPTIONS = 2
+_THROUGH_WEIGHT = 8
+"""How often the defences that an attack goes through are drawn, beside another option: they have the most forms."""
 _NUMBERS = ("1", "2", "3", "0.5", "0.25")
 """Small numbers for options, so that the views cost little to evaluate."""
 
@@ -66,7 +68,12 @@ def _heads(name: str, chosen: list[str]) -> st.SearchStrategy[tuple[str, str]]:
     """A step's name with an allowed amount, and options in brackets."""
     step = STEPS[name]
     values = {key: _option_values(option, chosen) for key, option in step.options.items()}
-    written = [text.map(f"{key}={{}}".format) for key, text in sorted(values.items()) if text is not None]
+    written = [
+        text.map(f"{key}={{}}".format)
+        for key, text in sorted(values.items())
+        for _ in range(_THROUGH_WEIGHT if isinstance(step.options[key], Through) else 1)
+        if text is not None
+    ]
     amounts = st.just("") if step.amount is None else _amounts(step.amount)
     if not written:
         return st.tuples(amounts.map(f"{name}{{}}".format), st.just(""))
@@ -104,7 +111,7 @@ def _option_values(option: Option, chosen: list[str]) -> st.SearchStrategy[str] 
         return st.sampled_from(allowed) if allowed else None
     if isinstance(option, Through):
         passed = [_passed(name) for name in chosen if STEPS[name].gradients]
-        return st.lists(st.one_of(passed), min_size=1, max_size=2).map("+".join) if passed else None
+        return st.lists(st.one_of(passed), min_size=1, max_size=3).map("+".join) if passed else None
     return None
 
 
