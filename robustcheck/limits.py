@@ -47,6 +47,8 @@ LIMITS = {
             "unpacked-bytes", 1_000_000_000, "bytes", "that a model's archive unpacks to beyond its own size"
         ),
         Limit("repeated-bytes", 100_000_000, "bytes", "of a tensor that repeats fewer stored numbers"),
+        Limit("graph-bytes", 50_000_000, "bytes", "of the graph of an exported program, as JSON"),
+        Limit("graph-nodes", 20_000, "nodes", "of the graph of an exported program"),
         Limit("classes", 100_000, "classes", "that a file gives a model"),
     )
 }

@@ -25,6 +25,8 @@ class SpecSource:
     description: str
     pattern: str = ".*"
     """If there is no prefix: a regular expression for a whole spec."""
+    takes_trust: bool = False
+    """Whether the implementation takes `trust_programs`: what it loads may be code in a file."""
     in_views: bool = False
     """Whether a view's text may name one: only what runs no code and opens no file of the text's choice."""
 
@@ -71,6 +73,7 @@ MODEL_SOURCES = (
         "robustcheck.models.sources.exported:load",
         "program:net.pt2@resnet50",
         "a TorchScript or torch.export archive, with the preprocessing of the model NAME",
+        takes_trust=True,
     ),
     SpecSource(
         "overfeat-fast, overfeat-accurate",

@@ -32,6 +32,9 @@ class Settings:
         "several in it)",
         path="input",
     )
+    trust_programs: bool = flag(
+        "load program:PATH even where that runs code of the file: TorchScript, and archives that can't be checked"
+    )
     images: str | None = option(
         "SPEC", str, f"images: {forms(IMAGE_SOURCES)}", shown_default="sample", path="input"
     )

@@ -52,7 +52,12 @@ class Resources:
         from robustcheck.models import load_model
 
         model = self.settings.model
-        self._load = partial(load_model, model or "sample", weights=self.settings.weights)
+        self._load = partial(
+            load_model,
+            model or "sample",
+            weights=self.settings.weights,
+            trust_programs=self.settings.trust_programs,
+        )
         try:
             return self._load(device=self.device)
         except RobustcheckError as error:
