@@ -17,7 +17,8 @@ from robustcheck.notation import View
 from robustcheck.records.csv import load, save
 from robustcheck.records.measures import default_measure, find_measure
 from robustcheck.records.provenance import Provenance
-from robustcheck.records.table import Column, Records
+from robustcheck.records.rows import Column
+from robustcheck.records.table import Records
 
 FOLDER = "robustcheck-baselines"
 MUST_AGREE = ("codec", "labels", "pixels", "seed")
@@ -138,7 +139,7 @@ class Baseline:
 
         The measure is accuracy, or without labels whether predictions are kept.
         """
-        measure = default_measure(labelled=bool((records.labels >= 0).all()))
+        measure = default_measure(labelled=records.is_labelled)
         for view in records.views:
             if view in self.records.columns and records.seen(view).all():
                 old = self.column(measure, view, records.ids, records.labels, records.provenance)

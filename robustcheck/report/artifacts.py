@@ -69,7 +69,8 @@ def _some(records: Records, rows: Sequence[int]) -> Records:
     at = np.array(rows)
     columns = {view: rows[at] for view, rows in records.columns.items()}
     ids, names = (tuple(texts[row] for row in rows) for texts in (records.ids, records.names))
-    return replace(records, ids=ids, names=names, labels=records.labels[at], columns=columns)
+    labels, drawn = records.labels[at], records.order[at]
+    return replace(records, ids=ids, names=names, labels=labels, columns=columns, drawn=drawn)
 
 
 def _pictures(own: Path, views: Sequence[View], rows: Sequence[int], robustness: Robustness) -> str:

@@ -224,7 +224,7 @@ def _bounded(values: NDArray[np.float64], measure: Measure) -> Bounded:
 
 
 def _against(baseline: Baseline, records: Records) -> BaselineComparison:
-    measure = default_measure(labelled=bool((records.labels >= 0).all()))
+    measure = default_measure(labelled=records.is_labelled)
     against = BaselineComparison(baseline.path.name, measure)
     try:
         changes = tuple(_changes(baseline, records))

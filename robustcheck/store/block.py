@@ -17,8 +17,9 @@ import numpy as np
 
 from robustcheck.errors import RobustcheckError
 from robustcheck.records import COLUMNS, Column, Rows, as_rows
-from robustcheck.records.parquet import Table, Texts, from_parquet, to_parquet
-from robustcheck.records.table import ROW
+from robustcheck.records.parquet import from_parquet, to_parquet
+from robustcheck.records.rows import ROW
+from robustcheck.records.schema import Table, Texts
 
 FORMAT = 1
 """The version of the records in a block, and of what they mean. Blocks of other versions are refused."""
@@ -66,16 +67,16 @@ class RecordBlock:
         Raises `DamagedBlock`, naming it by `name`, where it is damaged or of another version.
         """
         try:
-            table = from_parquet(data)
-            written = table.header["format"]
-            block = _block(table) if written == FORMAT else None
+            table, header = from_parquet(data)
+            written = header["format"]
+            block = _block(table, header) if written == FORMAT else None
         except (KeyError, TypeError, ValueError) as error:
             raise DamagedBlock(f"{name} is damaged: {error}") from None
         if block is None:
             raise DamagedBlock(
                 f"{name} holds records of version {written}, and this robustcheck reads {FORMAT}"
             )
-        if block.header["digest"] != table.header.get("digest"):
+        if block.header["digest"] != header.get("digest"):
             raise DamagedBlock(f"{name} is damaged: its checksum is not that of what it holds")
         return block
 
@@ -98,8 +99,8 @@ class RecordBlock:
         return {**header, "digest": digest.hexdigest()}
 
 
-def _block(table: Table) -> RecordBlock:
-    header, ids = table.header, table.texts["id"]
+def _block(table: Table, header: Mapping[str, Any]) -> RecordBlock:
+    ids = table.texts["id"]
     views, count = header["views"], header["images"]
     columns = {name: table.numbers[name] for name in COLUMNS}
     for name, values in columns.items():
