@@ -24,6 +24,11 @@ def records_of(table: Table, header: Header, where: str) -> Records:
     Raises `RobustcheckError`, naming row and column, where they are not as the schema says.
     """
     views, count = _views(header, where), _count(header, where)
+    found = len(table.numbers["image"])
+    if header.get("rows") != found:
+        raise RobustcheckError(
+            f"{where} is cut off: it must have {header.get('rows')!r:.20} rows, got {found}"
+        )
     reader = _Reader(table, where, views, count)
     labels, order = reader.of_images("label", -1, count), reader.of_images("drawn", -1, count)
     ids, names = reader.texts_of_images("id", count), reader.texts_of_images("name", count)

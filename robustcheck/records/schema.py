@@ -16,7 +16,7 @@
 
 The columns from `prediction` on are those of `robustcheck.records.measures`. CSV (`robustcheck.records.csv`), Parquet
 (`robustcheck.records.tables`) and `Records.to_pandas` all have this table. A header goes with it: provenance, views,
-and the number of images of the set, of which a run that stopped early has seen some.
+the number of rows, and the number of images of the set, of which a run that stopped early has seen some.
 """
 
 from __future__ import annotations
@@ -70,6 +70,7 @@ def header_of(records: Records, extra: Mapping[str, Any] | None = None) -> dict[
         "provenance": records.provenance.header(),
         "views": [str(view) for view in records.views],
         "images": len(records),
+        "rows": sum(int(records.seen(view).sum()) for view in records.views),
         **(extra or {}),
     }
 
