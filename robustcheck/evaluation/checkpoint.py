@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from uuid import uuid4
 
 import torch
 
@@ -150,7 +151,7 @@ class RecordCheckpoint:
             rows = slice(missing[view] - shard.start, count)
             records.append(_cut(view, str(self.view_key(view)), block, rows, shard.start))
             missing[view] = shard.start + count
-            if self.store is not None and (not self.store.began or block.computed < self.store.began):
+            if self.store is not None and not self.store.is_own(block):
                 loaded = CacheStats(len(records[-1].ids), 0, block.computed, block.computed)
                 self.loaded[view] = self.loaded.get(view, CacheStats()) + loaded
         missing = {view: start for view, start in missing.items() if start < task.stop}
@@ -184,7 +185,7 @@ class RecordCheckpoint:
         if not (mismatch := self._check.mismatch(stored, task.batches[0])):
             return True
         self.store.warn(f"{mismatch}. Ignoring cached records and recomputing everything")
-        self.store, self._found = replace(self.store, since=now()), None
+        self.store, self._found = replace(self.store, run=uuid4().hex, refresh=True), None
         return False
 
     # --------------------------------------------------------------------------------------------------- writing

@@ -5,7 +5,6 @@ Imports inside functions keep the start of a run lazy.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
@@ -13,6 +12,7 @@ from functools import cached_property, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from robustcheck.errors import RobustcheckError
 from robustcheck.options.table import Settings
@@ -40,7 +40,7 @@ class Resources:
         self.root = root
         self.worker = worker
         """Set if this process is a worker of pytest-xdist."""
-        self.began = time.time() if worker is None else worker.began
+        self.run_id = uuid4().hex if worker is None else worker.run_id
         self.messages: dict[str, None] = {}
         """Lines to report about the store and the workers, each once."""
         self._cache_folder = cache_folder
@@ -92,7 +92,6 @@ class Resources:
         off, version control ignores it, and a fresh checkout has none: a gate in CI computes what it gates, unless
         someone chose to carry a folder from run to run.
         """
-        from robustcheck.store.stats import timestamp
         from robustcheck.store.store import open_store
 
         named = self.settings.store
@@ -111,13 +110,7 @@ class Resources:
         if store is None:
             return None
         self._cleanup.callback(self._prune, store)
-        began = timestamp(self.began)
-        return replace(
-            store,
-            since=began if self.settings.refresh else "",
-            began=began,
-            warn=self.messages.setdefault,
-        )
+        return replace(store, run=self.run_id, refresh=self.settings.refresh, warn=self.messages.setdefault)
 
     def _store_of_workers(self) -> RecordStore | None:
         """Return a store for this run alone, by which workers of pytest-xdist share their records."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import time
 from dataclasses import astuple, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 RESULTS = "robustcheck"
 """The key under which a worker sends its results."""
 _KEY = "robustcheck_run"
-_FOLDER = pytest.StashKey[tuple[Path, float]]()
+_FOLDER = pytest.StashKey[tuple[Path, str]]()
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 """Environment variables by which a user sets torch's number of threads."""
 
@@ -38,8 +38,8 @@ class Worker:
     count: int
     folder: Path
     """The run's own; the controller removes it at the end."""
-    began: float
-    """When the run began, in seconds since 1970."""
+    run_id: str
+    """The same for all workers of a run."""
 
     @classmethod
     def of(cls, config: pytest.Config) -> Worker | None:
@@ -47,9 +47,9 @@ class Worker:
         given = getattr(config, "workerinput", {})
         if _KEY not in given:
             return None
-        folder, began = given[_KEY]
+        folder, run_id = given[_KEY]
         number = int(given["workerid"].removeprefix("gw"))
-        return cls(number, given["workercount"], Path(folder), began)
+        return cls(number, given["workercount"], Path(folder), run_id)
 
     def device(self, asked: str) -> str:
         """Return the device to use: if none is named and there are several GPUs, they are taken in turn."""
@@ -84,9 +84,9 @@ class Controller:
         if _FOLDER not in config.stash:
             folder = Path(tempfile.mkdtemp(prefix="robustcheck-"))
             config.add_cleanup(partial(shutil.rmtree, folder, ignore_errors=True))
-            config.stash[_FOLDER] = folder, time.time()
-        folder, began = config.stash[_FOLDER]
-        node.workerinput[_KEY] = str(folder), began
+            config.stash[_FOLDER] = folder, uuid4().hex
+        folder, run_id = config.stash[_FOLDER]
+        node.workerinput[_KEY] = str(folder), run_id
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:

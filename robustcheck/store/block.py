@@ -21,7 +21,7 @@ from robustcheck.records.parquet import from_parquet, to_parquet
 from robustcheck.records.rows import ROW
 from robustcheck.records.schema import Table, Texts
 
-FORMAT = 1
+FORMAT = 2
 """The version of the records in a block, and of what they mean. Blocks of other versions are refused."""
 
 
@@ -45,6 +45,8 @@ class RecordBlock:
     """When, in UTC: 2026-11-24T19:30:00Z."""
     warnings: tuple[str, ...] = ()
     """Warnings about the first batch, repeated where its records are loaded."""
+    run: str = ""
+    """The id of the run that computed it; see `RecordStore`."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -88,6 +90,7 @@ class RecordBlock:
             "study": self.config_digest,
             "slot": self.shard_key,
             "computed": self.computed,
+            "run": self.run,
             "doubts": list(self.warnings),
             "images": len(self.ids),
             "views": list(self.columns),
@@ -114,4 +117,5 @@ def _block(table: Table, header: Mapping[str, Any]) -> RecordBlock:
         {view: rows[at * count : (at + 1) * count] for at, view in enumerate(views)},
         header["computed"],
         tuple(header["doubts"]),
+        header["run"],
     )

@@ -29,7 +29,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from robustcheck.atomic_io import atomic_write
@@ -49,10 +49,10 @@ class RecordStore:
     """Record blocks in a folder, which is made when the first is committed; needs pyarrow."""
 
     folder: Path
-    since: str = ""
-    """Blocks that were computed before it are ignored, and replaced: a time as in `RecordBlock.computed`."""
-    began: str = ""
-    """When the run began: what its own processes have computed since does not count as loaded from the store."""
+    run: str = ""
+    """The id of a run, written into each block that its processes commit: by it, and by no clock, they know their own."""
+    refresh: bool = False
+    """Whether blocks of other runs are ignored, and replaced."""
     warn: Callable[[str], None] = _warn
     """Called with what a user should know, such as a damaged block, in a line."""
 
@@ -61,12 +61,16 @@ class RecordStore:
 
     def absolute(self) -> RecordStore:
         """Return the same store for other processes, by its absolute path."""
-        return RecordStore(self.folder.resolve(), since=self.since, began=self.began)
+        return RecordStore(self.folder.resolve(), self.run, self.refresh)
+
+    def is_own(self, block: RecordBlock) -> bool:
+        """Whether a process of this run computed a block: what it has does not count as loaded from the store."""
+        return bool(self.run) and block.run == self.run
 
     def find(self, config_digest: str, shard_key: str) -> list[RecordBlock]:
         """Return the blocks of a shard, those of the most images first; damaged ones are removed, with a warning."""
         found = (self._read(path) for path in self._paths(config_digest, shard_key))
-        blocks = [block for block in found if block is not None and block.computed >= self.since]
+        blocks = [block for block in found if block is not None and (self.is_own(block) or not self.refresh)]
         return sorted(blocks, key=len, reverse=True)
 
     def commit(self, block: RecordBlock, facts: Mapping[str, str]) -> Path:
@@ -79,8 +83,8 @@ class RecordStore:
         if not about.is_file():
             atomic_write(about, json.dumps(dict(facts), indent=1) + "\n")
         path = self._folder(block.config_digest, block.shard_key) / _name(block)
-        if not path.is_file() or self.since:
-            atomic_write(path, block.to_bytes())
+        if not path.is_file() or self.refresh:
+            atomic_write(path, replace(block, run=self.run).to_bytes())
             for other in [*self._paths(block.config_digest, block.shard_key)]:
                 if other != path and _count(other) <= len(block):
                     self._remove_if_covered(other, block)

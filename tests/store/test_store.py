@@ -1,5 +1,8 @@
 """Records that are kept: what a second run computes, what it takes, and what it must not take."""
 
+import time
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -224,15 +227,25 @@ def test_a_step_that_was_edited_is_computed_anew(classifier, images, store):
 
 
 def test_refresh_computes_anew_and_replaces(classifier, images, store):
-    from robustcheck.store.stats import now
-
     run(classifier, images, store)
     old = [path.read_bytes() for path in files(store)]
-    refreshed = RecordStore(store.folder, since=now())
+    refreshed = RecordStore(store.folder, run="second", refresh=True)
     assert run(classifier, images, refreshed).stored.records == 0
     assert len(files(store)) == 3
     assert all(path.read_bytes() != data for path, data in zip(files(store), old, strict=True))
-    assert run(classifier, images, refreshed).stored.records == 4 * 44
+    new = [path.read_bytes() for path in files(store)]
+    assert run(classifier, images, refreshed).stored.records == 0, "its own"
+    assert [path.read_bytes() for path in files(store)] == new
+    assert run(classifier, images, store).stored.records == 4 * 44
+
+
+def test_blocks_of_a_machine_whose_clock_is_ahead_are_refreshed_too(classifier, images, store, monkeypatch):
+    monkeypatch.setattr(time, "time", lambda: 4e9)
+    run(classifier, images, store)
+    monkeypatch.undo()
+    assert run(classifier, images, replace(store, run="second")).stored.records == 4 * 44
+    refreshed = run(classifier, images, replace(store, run="third", refresh=True))
+    assert refreshed.stored.records == 0
 
 
 @pytest.mark.parametrize("at", [0, 0.1, 0.5, 0.9, 1])
