@@ -1,7 +1,6 @@
-import json
-
 """What is in a store, whether it is whole, and how it is kept small: in Python and on the command line."""
 
+import json
 import os
 
 import numpy as np
@@ -64,9 +63,9 @@ def test_verify_names_a_damaged_block_and_one_of_another_version(folder, capsys,
     assert status == 1
     assert f"{one} is damaged" in out
     assert "1 of 2 blocks are whole" in out
-    monkeypatch.setattr(block, "FORMAT", 2)
+    monkeypatch.setattr(block, "FORMAT", 9)
     assert (
-        f"{other} holds records of version 1, and this robustcheck reads 2"
+        f"{other} holds records of version 2, and this robustcheck reads 9"
         in told(capsys, "verify", folder)[1]
     )
 
