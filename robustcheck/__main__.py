@@ -17,6 +17,7 @@ from robustcheck.text import printable, printable_lines
 
 if TYPE_CHECKING:
     from robustcheck.report.run import FinishedRun
+    from robustcheck.report.summary import Summary
 
 
 def report(arguments: Sequence[str]) -> int:
@@ -39,16 +40,70 @@ def compare(arguments: Sequence[str]) -> int:
     parser.add_argument("old", type=Path, metavar="A", help="the records before")
     parser.add_argument("new", type=Path, metavar="B", help="the records after")
     parser.add_argument("--out", type=Path, help="also write it as PATH.html, .json or .md")
+    parser.add_argument(
+        "--fail-on-regression",
+        type=_points,
+        nargs="?",
+        const=0.0,
+        metavar="POINTS",
+        help="exit with 1 where a view lost more than POINTS percentage points (default: 0), or nothing could be compared",
+    )
     options = parser.parse_args(arguments)
     from robustcheck.report.formats.terminal import changes
     from robustcheck.report.loader import load_run
     from robustcheck.report.summary import summary_of
 
     run = load_run([options.new], against=options.old)
-    for line in changes(summary_of(run, plots=False), encoding=sys.stdout.encoding or "ascii"):
+    summary = summary_of(run, plots=False)
+    for line in changes(summary, encoding=sys.stdout.encoding or "ascii"):
         _say(line)
     if options.out is not None:
         _write(run, options.out)
+    return 0 if options.fail_on_regression is None else _regressions(summary, options.fail_on_regression)
+
+
+def _points(text: str) -> float:
+    try:
+        points = float(text)
+    except ValueError:
+        points = -1.0
+    if not 0 <= points <= 100:
+        raise argparse.ArgumentTypeError(f"must be percentage points from 0 to 100, got {text!r}")
+    return points
+
+
+def _regressions(summary: Summary, points: float) -> int:
+    """Say which views lost more than so many points, and return the exit status."""
+    changes = [change for study in summary.studies if study.against for change in study.against.changes]
+    worse = [change.view for change in changes if 100 * (change.old - change.new) > points + 1e-9]
+    if not changes:
+        _say("FAILED: nothing could be compared")
+    elif worse:
+        _say(f"FAILED: more than {points:g} points lost under {', '.join(worse)}")
+    return int(bool(worse) or not changes)
+
+
+def merge(arguments: Sequence[str]) -> int:
+    """Put together the records of several runs: of one image set under other views, or of different images."""
+    parser = _parser("merge")
+    parser.add_argument("run", nargs="+", type=Path, metavar="RUN", help="records: a .csv or .parquet file")
+    parser.add_argument("--out", type=Path, required=True, help="PATH.csv or PATH.parquet")
+    options = parser.parse_args(arguments)
+    from robustcheck.records.tables import read, write
+
+    records, header = read(options.run[0])
+    for path in options.run[1:]:
+        other, _ = read(path)
+        try:
+            records = records.concat(other) if records.image_differences(other) else records.merge(other)
+        except RobustcheckError as error:
+            raise RobustcheckError(f"{path}: {error}") from None
+    write(
+        records,
+        options.out,
+        {"classes": header.get("classes"), "merged": [path.name for path in options.run]},
+    )
+    _say(f"{len(records)} images under {len(records.views)} views written to {options.out}")
     return 0
 
 
@@ -136,6 +191,7 @@ _STORE: Mapping[str, Callable[[Path, str], int]] = {
 }
 COMMANDS: Mapping[str, Callable[[Sequence[str]], int]] = {
     "compare": compare,
+    "merge": merge,
     "options": options,
     "report": report,
     "store": store,

@@ -20,6 +20,7 @@ from robustcheck.limits import use_limits
 from robustcheck.options.table import Settings, add_options, misspelt
 from robustcheck.report import writers
 from robustcheck.session import xdist
+from robustcheck.session.baseline_saver import BaselineSaver
 from robustcheck.session.collection import SuiteCollection
 from robustcheck.session.failures import FailureReports, user_errors
 from robustcheck.session.reporter import Reporter, new_progress
@@ -75,7 +76,14 @@ def pytest_configure(config: pytest.Config) -> None:
         log=log,
     )
     config.stash[RUN] = benchmarks = BenchmarkRun(config)
-    parts = (SuiteCollection(session), FailureReports(session), xdist.Controller(session), Reporter(session))
+    saver = BaselineSaver(session)
+    parts = (
+        SuiteCollection(session),
+        FailureReports(session),
+        xdist.Controller(session),
+        saver,
+        Reporter(session, saver),
+    )
     for part in (log, *parts, benchmarks):
         config.pluginmanager.register(part, f"robustcheck.{type(part).__name__}")
     try:

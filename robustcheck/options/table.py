@@ -100,6 +100,13 @@ class Settings:
     save: str | None = option(
         "NAME", str, "save this run's records as the baseline NAME", affects_results=False
     )
+    save_anyway: str | None = option(
+        "REASON",
+        str,
+        "with --robustcheck-save: replace a baseline that has views or images which this run lacks; the reason is kept in "
+        "the file",
+        affects_results=False,
+    )
     compare: str | None = option("NAME|PATH", str, "compare with the records of a saved baseline")
     report: Path | None = option(
         "PATH.html",

@@ -31,7 +31,7 @@ def load_run(paths: Sequence[Path], *, against: Path | None = None) -> FinishedR
     loaded = [read(path) for path in paths]
     run = _run(loaded[0][1], paths[0])
     studies = tuple(Study(records, header.get("classes")) for records, header in loaded)
-    baseline = None if against is None else Baseline(against, read(against)[0])
+    baseline = None if against is None else Baseline.of(against, *read(against))
     return replace(run, studies=studies, baseline=baseline)
 
 

@@ -95,6 +95,8 @@ class ReportedClaim(Reported):
     role: Literal["claim", "compared"] = "claim"
     expected_to_fail: bool = False
     """The test that made it failed, as its mark `xfail` says it would."""
+    against_baseline: bool = False
+    """It compares with the baseline."""
     comparison: str = ""
     """What was measured, what the claim requires, and how far apart they are, in words."""
     sample: str = ""
@@ -111,6 +113,7 @@ class ReportedClaim(Reported):
         sample = verdict.sample + ("" if verdict.exact else f", alpha {verdict.alpha:g}")
         return cls(
             **copied | {"sample": sample},
+            against_baseline="baseline" in dict(verdict.parts),
             text=verdict.claim or "",
             numbers=f"{verdict.comparison}; {sample}",
             model=model,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,22 +14,20 @@ import pytest
 from robustcheck.errors import RobustcheckError
 from robustcheck.report import writers
 from robustcheck.session import xdist
+from robustcheck.session.baseline_saver import BaselineSaver
 from robustcheck.session.evaluations import Progress
 from robustcheck.session.session import Session
 from robustcheck.text import printable
 
 if TYPE_CHECKING:
-    from robustcheck.report.run import FinishedRun
-
-_CHANCE = "clean_accuracy_is_far_above_chance"
-"""The integrity test of the suites that holds for every run."""
+    pass
 
 
 class Reporter:
     """A plugin of pytest, registered for each run."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, session: Session, saver: BaselineSaver) -> None:
+        self._session, self._saver = session, saver
         self._lines: list[str] = []
         """What became of the baseline and the reports."""
         self._annotations: list[str] = []
@@ -50,9 +47,12 @@ class Reporter:
             return
         ours.is_interrupted = exitstatus in {pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR}
         ours.close()
-        is_saved = ours.is_interrupted or ours.is_empty or self._save_baseline()
+        is_saved = self._save_baseline(session)
         is_written = self._write_reports(_suite_properties(session.config))
-        if not (is_saved and is_written):
+        if not (is_saved and is_written) and session.exitstatus in {
+            pytest.ExitCode.OK,
+            pytest.ExitCode.NO_TESTS_COLLECTED,
+        }:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
     @pytest.hookimpl(tryfirst=True)
@@ -80,18 +80,16 @@ class Reporter:
         yield from session.resources.messages
         yield from self._lines
 
-    def _save_baseline(self) -> bool:
+    def _save_baseline(self, session: pytest.Session) -> bool:
         """Save the baseline that is asked for, if any, and return whether that went well."""
-        session = self._session
-        name = session.settings.save
-        if name is None:
+        name = self._session.settings.save
+        if name is None or session.config.option.collectonly:
             return True
         try:
-            path = _save_baseline(name, session.finished(), session.root)
+            self._lines.append(self._saver.save(name, session))
         except (RobustcheckError, OSError) as error:
             self._lines.append(f"ERROR: the baseline {name} was not saved: {error}")
             return False
-        self._lines.append(f"saved as {path.relative_to(session.root)}")
         return True
 
     def _write_reports(self, add_suite_property: Callable[[str, object], None] | None) -> bool:
@@ -129,25 +127,6 @@ def new_progress(config: pytest.Config, detail: Callable[[], str]) -> Progress |
             reporter.write(text, flush=True)
 
     return Shown(write, rewrites=reporter.isatty and "CI" not in os.environ, detail=detail)
-
-
-def _save_baseline(name: str, run: FinishedRun, root: Path) -> Path:
-    """Write a baseline and return its file; raises `RobustcheckError` or OSError if that can't be done."""
-    from robustcheck.claims.record_warnings import chance_warning
-    from robustcheck.records.baseline import save_baseline
-
-    if len(run.studies) != 1:
-        raise RobustcheckError(f"a baseline is of one model on one image set, not of {len(run.studies)}")
-    (study,) = run.studies
-    records = study.records
-    for view in records.views:
-        if not records.seen(view).all():
-            raise RobustcheckError(
-                f"{view} was evaluated on {int(records.seen(view).sum())} of {len(records)} images; a baseline is of "
-                "whole image sets, from a run that ends and does not stop early"
-            )
-    guesses = _CHANCE not in run.failed_integrity and chance_warning(records, study.classes) is not None
-    return save_baseline(name, root, records, failed=[*run.failed_integrity, *[_CHANCE] * guesses])
 
 
 def _suite_properties(config: pytest.Config) -> Callable[[str, object], None] | None:

@@ -65,6 +65,8 @@ class Session:
         )
         """By test, in the order in which they were decided."""
         self.is_interrupted = False
+        self.lost_workers = 0
+        """How many workers of pytest-xdist died without sending results."""
         self.has_ended = False
         """The last test has run."""
         self._command_line, self._date = command_line, utc_time(time.time())

@@ -98,6 +98,7 @@ class Controller:
         """Add the results of a worker; one that died has sent none, and one that evaluated nothing has no studies."""
         sent = getattr(node, "workeroutput", {}).get(RESULTS)
         if sent is None:
+            self._session.lost_workers += 1
             return
         if not sent["studies"]:
             self._session.add_worker([], {}, sent["messages"])

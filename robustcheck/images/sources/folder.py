@@ -16,7 +16,7 @@ from robustcheck.images.source import Source
 from robustcheck.images.subset import Draw
 from robustcheck.models.preprocessing import Preprocessing
 from robustcheck.specs import IMAGE_SOURCES, forms, prefixes
-from robustcheck.text import listed
+from robustcheck.text import first_line, listed
 
 _OTHER_IMAGES = frozenset(".arw .cr2 .dng .heic .heif .jxl .nef .psd .svg .tga".split())  # noqa: SIM905 - a list to read
 
@@ -153,7 +153,7 @@ def _check(location: str, root: str) -> None:
         is_there = path.exists()
     except (OSError, ValueError) as error:  # too long a name, a zero byte in it
         raise RobustcheckError(
-            f"images must be a path, got {location[:200]!r}: {error}; give a folder, or sample"
+            f"images must be a path, got {location[:200]!r}: {first_line(error)}; give a folder, or sample"
         ) from None
     if is_there:
         raise RobustcheckError(
