@@ -45,6 +45,7 @@ def unknown(kind: str, got: str, allowed: Iterable[str]) -> RobustcheckError:
     unknown codec 'pilow': did you mean 'pillow'? Allowed: pillow, tensor
     """
     names = sorted(allowed)
-    near = get_close_matches(got, names, n=1)
+    near = get_close_matches(got[:200], names, n=1)
     question = f"did you mean {near[0]!r}? " if near else ""
-    return RobustcheckError(f"unknown {kind} {got!r}: {question}Allowed: {listed(names, 12)}")
+    shown = got if len(got) <= 80 else f"{got[:80]}..."
+    return RobustcheckError(f"unknown {kind} {shown!r}: {question}Allowed: {listed(names, 12)}")

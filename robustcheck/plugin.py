@@ -23,6 +23,7 @@ from robustcheck.session import xdist
 from robustcheck.session.baseline_saver import BaselineSaver
 from robustcheck.session.collection import SuiteCollection
 from robustcheck.session.failures import FailureReports, user_errors
+from robustcheck.session.openmp import ADVICE, limit_spinning
 from robustcheck.session.reporter import Reporter, new_progress
 from robustcheck.session.result_log import ResultLog
 from robustcheck.session.session import KEY, Session
@@ -46,8 +47,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_load_initial_conftests(args: list[str]) -> None:
-    """Suggest the closest option for one that is misspelt; pytest itself says only that it is unknown."""
+def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> None:
+    """Before a conftest can import torch, limit how its threads spin; suggest the closest option for one that is misspelt."""
+    early_config.stash[ADVICE] = limit_spinning(early_config)
     if problem := misspelt(args):
         raise pytest.UsageError(problem)
 

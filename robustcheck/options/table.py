@@ -13,7 +13,15 @@ from robustcheck.byte_size import parse_size
 from robustcheck.errors import unknown
 from robustcheck.limits import described, parse_limits
 from robustcheck.options.option import Option, flag, option
-from robustcheck.options.types import batch_size, file_path, integer, one_of, probability, transfer_models
+from robustcheck.options.types import (
+    batch_size,
+    file_path,
+    integer,
+    one_of,
+    probability,
+    spin_count,
+    transfer_models,
+)
 from robustcheck.options.workers import WorkerOptions, parse_worker_options, ray_address
 from robustcheck.specs import IMAGE_SOURCES, MODEL_SOURCES, forms
 
@@ -56,6 +64,14 @@ class Settings:
         batch_size,
         "batch size; auto benchmarks several sizes and keeps the fastest",
         shown_default="by device",
+    )
+    spin_count: int | None = option(
+        "N|off",
+        spin_count,
+        "turns that idle OpenMP threads of torch spin before they sleep (GOMP_SPINCOUNT), unless the environment says: few, "
+        "for cores that are shared; off leaves libgomp's default",
+        "3000",
+        affects_results=False,
     )
     device: str = option("auto|cpu|cuda[:i]", str, "device to compute on", "auto")
     precision: str = option(

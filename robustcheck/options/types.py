@@ -25,6 +25,20 @@ def integer(low: int) -> Callable[[str], int]:
     return parse
 
 
+def spin_count(text: str) -> int | None:
+    """Return how often a thread checks for work before it sleeps; None for "off".
+
+    >>> spin_count("3000"), spin_count("off")
+    (3000, None)
+    """
+    if text.strip() == "off":
+        return None
+    try:
+        return integer(0)(text)
+    except ValueError:
+        raise ValueError(f"must be an integer >= 0, or off, got {quoted(text)}") from None
+
+
 def batch_size(text: str) -> int | str:
     """Return a batch size, or "auto".
 

@@ -16,6 +16,7 @@ from robustcheck.report import writers
 from robustcheck.session import xdist
 from robustcheck.session.baseline_saver import BaselineSaver
 from robustcheck.session.evaluations import Progress
+from robustcheck.session.openmp import ADVICE
 from robustcheck.session.session import Session
 from robustcheck.text import printable
 
@@ -61,7 +62,10 @@ class Reporter:
         if self._session.is_empty and not self._lines and not self._session.resources.messages:
             return
         terminalreporter.section("robustcheck")
-        for line in self._summary(_encoding(terminalreporter)):
+        lines = [*self._summary(_encoding(terminalreporter))]
+        if not self._session.is_empty:
+            lines += filter(None, [terminalreporter.config.stash.get(ADVICE, "")])
+        for line in lines:
             terminalreporter.line(printable(line))
         for command in self._annotations:
             terminalreporter.line(command)
