@@ -59,9 +59,10 @@ def _from_indexable(images: Any, preprocessing: Preprocessing, name: str) -> Ima
         raise RobustcheckError(f"{name} must return at least one image, got an empty {type(images).__name__}")
     lock, where = Lock(), [f"{name}[{index}]" for index in range(len(images))]
     labels = _targets(images)
-    if labels is None:  # only the items have them
-        items = (_item(images, index, lock, place) for index, place in enumerate(where))
-        labels = [_image_and_label(item, place)[1] for item, place in zip(items, where, strict=True)]
+    if labels is not None:
+        labels = [_plain_label(label, place) for label, place in zip(labels, where, strict=True)]
+    else:  # only the items have them
+        labels = [_label_of(images, index, lock, place) for index, place in enumerate(where)]
     read = partial(_read, images, lock, preprocessing, where)
     with suppress(BadImage):  # is for the policy on bad images; an item of the wrong type raises here
         read(0)
@@ -115,7 +116,7 @@ def _labelled(read: Any, labels: Sequence[Any], where: Sequence[str], images: An
 def _targets(images: Any) -> Sequence[Any] | None:
     """Return the labels that torchvision's datasets keep in a list, so that no image is decoded for them."""
     targets = getattr(images, "targets", None)
-    if isinstance(targets, torch.Tensor):
+    if isinstance(targets, (torch.Tensor, np.ndarray)):
         targets = targets.tolist()
     is_whole = isinstance(targets, (list, tuple)) and len(targets) == len(images)
     return targets if is_whole and getattr(images, "target_transform", None) is None else None
@@ -170,7 +171,7 @@ def _plain_label(label: Any, where: str) -> Any:
                 f"{where}: the label must be one class index, got shape {tuple(label.shape)}"
             )
         label = label.item()
-    if label is None or isinstance(label, (int, float, str)):
+    if label is None or (isinstance(label, (int, float, str)) and not isinstance(label, bool)):
         return label
     raise RobustcheckError(
         f"{where}: the label must be a class index or a class name, got {type(label).__name__}"
