@@ -45,7 +45,8 @@ class Classifier:
     require no gradients; afterwards both are as they were. Attributes that its own forward writes are its own.
     Images reach it as float tensors (N, 3, H, W), in channels_last memory if it computes the same on them.
 
-    `module` returns logits (N, classes), or a tuple, dictionary or dataclass that holds them. `origin` is what a
+    `module` returns logits (N, classes), or a tuple, dictionary or dataclass that holds them: as the part called
+    logits or the only part of that shape, or else `output` is its place (0, 1, ...) or name. `origin` is what a
     report adds about where the weights came from. Raises RobustcheckError for a network without weights,
     and for a TorchScript or torch.export program (see `load_program`).
     """
@@ -64,6 +65,7 @@ class Classifier:
         device: str | torch.device = "auto",
         class_names: Sequence[str] | None = None,
         origin: str = "",
+        output: int | str | None = None,
     ) -> None:
         if not isinstance(module, nn.Module):
             raise RobustcheckError(f"module must be a torch.nn.Module, got {type_name(module)}")
@@ -74,6 +76,7 @@ class Classifier:
         self.class_names = None if class_names is None else tuple(class_names)
         self.class_count: int | None = None
         self.origin = origin
+        self.output = output
         check_network(module, self.name)
         self.module, self.device = placed(module, device, self.name)
         self._eval_mode = EvalMode(self.module, self.name)
@@ -126,7 +129,7 @@ class Classifier:
     @property
     def fingerprint(self) -> str:
         """16 hex digits over layers, weights as they are now, and preprocessing; equal in every process."""
-        return fingerprint(self.module, self.preprocessing)
+        return fingerprint(self.module, self.preprocessing, self.output)
 
     @cached_property
     def code(self) -> str:
@@ -143,7 +146,7 @@ class Classifier:
             class_names=self.class_names,
             origin=self.origin,
         )
-        moved.class_count = self.class_count
+        moved.class_count, moved.output = self.class_count, self.output
         return moved
 
     @contextmanager
@@ -331,11 +334,13 @@ class Classifier:
             )
 
     def _checked(self, returned: Any, count: int) -> torch.Tensor:
-        output = logits_in(returned, count)
+        output = logits_in(returned, count, self.output)
         if output is None:
+            where = "" if self.output is None else f" as output={self.output!r}"
             raise RobustcheckError(
-                f"{self.name} must return logits, got {described(returned)}: wrap it in an nn.Module whose forward "
-                "returns the logits alone, such as self.net(x)[0] or self.net(x).logits"
+                f"{self.name} must return logits{where}, got {described(returned)}: choose the part, such as "
+                "Classifier(..., output=1) or output='name', or wrap it in an nn.Module whose forward returns the logits "
+                "alone, such as self.net(x)[0] or self.net(x).logits"
             )
         if output.ndim != 2 or len(output) != count or not output.is_floating_point():
             raise RobustcheckError(

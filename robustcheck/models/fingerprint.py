@@ -10,13 +10,15 @@ from torch import nn
 from robustcheck.models.preprocessing import Preprocessing
 
 
-def fingerprint(module: nn.Module, preprocessing: Preprocessing) -> str:
-    """Return 16 hex digits over a network's layers and tensors and its preprocessing.
+def fingerprint(module: nn.Module, preprocessing: Preprocessing, output: int | str | None = None) -> str:
+    """Return 16 hex digits over a network's layers and tensors, its preprocessing and the part that is its output.
 
     Layers count by name and class, tensors by name, shape, dtype and value. The same network has the same
     fingerprint on every device and in every process.
     """
     digest = hashlib.sha256(repr(preprocessing).encode())
+    if output is not None:  # of which part of what the network returns
+        digest.update(f"\noutput: {output!r}".encode("utf-8", "backslashreplace"))
     for name, layer in module.named_modules():
         digest.update(f"\n{name}: {type(layer).__qualname__}".encode())
     for name, value in module.state_dict().items():

@@ -65,7 +65,8 @@ def program(path):
     import robustcheck
 
     module = robustcheck.load_program(path)
-    module(torch.rand(2, 3, 16, 16))
+    classifier = robustcheck.Classifier(module, mean=(0,) * 3, std=(1,) * 3, input_size=16, device="cpu")
+    classifier(torch.zeros(3, 3, 16, 16, dtype=torch.uint8))
 
 
 def model(spec):
@@ -75,19 +76,32 @@ def model(spec):
     load_model(name, weights=weights or None, device="cpu")
 
 
+def prepare():
+    """Import what is needed before the limits."""
+    import torch  # noqa: F401
+
+    import robustcheck.models
+    import robustcheck.models.sources.exported  # noqa: F401
+
+
+def attempt(function, argument):
+    """Return (type of the exception or "ok", message) of one case, under the limits."""
+    from robustcheck.errors import RobustcheckError
+
+    limit()
+    try:
+        globals()[function](argument)
+    except RobustcheckError as error:
+        return "RobustcheckError", str(error)
+    except Exception as error:
+        return type(error).__name__, str(error)
+    return "ok", ""
+
+
 def main():
-    import torch  # before the limits  # noqa: F401
-
-    import robustcheck.models  # noqa: F401
-
+    prepare()
     for name, function, argument in json.load(sys.stdin):
-        limit()
-        try:
-            globals()[function](argument)
-            kind, message = "ok", ""
-        except Exception as error:
-            kind, message = type(error).__name__, str(error)
-        print(json.dumps([name, kind, message]), flush=True)
+        print(json.dumps([name, *attempt(function, argument)]), flush=True)
 
 
 def limit():

@@ -159,6 +159,10 @@ class Object:
         lambda y, x: {"hidden": x, "logits": y, "features": y + 1},
         lambda y, x: {"hidden": x, "classes": y},
         lambda y, x: Object(y),
+        lambda y, x: (x, y),
+        lambda y, x: [x, (x, {"scores": y})],
+        lambda y, x: (y, y),
+        lambda y, x: (y + 1 > 0, y, y.argmax(1), y[:, :1]),
     ],
 )
 def test_logits_are_found_in_what_networks_return(classifier_of, images, wrap):
@@ -171,12 +175,47 @@ def test_logits_are_found_in_what_networks_return(classifier_of, images, wrap):
 
 
 @pytest.mark.parametrize(
+    ("make", "output"),
+    [
+        (lambda y: (y + 1, y), 1),
+        (lambda y: [y + 1, y, y + 2], 1),
+        (lambda y: {"a": y + 1, "b": y}, "b"),
+        (lambda y: {0: y + 1, 1: y}, 1),
+        (lambda y: Output(y + 1, y), "hidden"),
+        (lambda y: Parts(y + 1, y), "second"),
+        (lambda y: (y + 1, {"logits": y}), 1),
+    ],
+)
+def test_the_output_can_be_chosen_and_counts_in_the_fingerprint(classifier_of, images, make, output):
+    plain, module = classifier_of(Returns(lambda x: x.mean((2, 3)))), Returns(lambda x: make(x.mean((2, 3))))
+    chosen = classifier_of(module, output=output)
+    assert chosen(images).equal(plain(images))
+    assert chosen.to("cpu")(images).equal(plain(images))
+    assert chosen.fingerprint != classifier_of(module).fingerprint
+    with pytest.raises(RobustcheckError, match=r"must return logits as output='nothing', got "):
+        classifier_of(module, output="nothing")(images)
+
+
+@pytest.mark.parametrize(
     ("make", "message"),
     [
         (
             lambda x: {"a": x.mean((2, 3)), "b": x.mean((2, 3))},
-            r"must return logits, got dict with a: \(4, 3\), b: .*wrap it in",
+            r"must return logits, got dict with a: \(4, 3\), b: .*output=1.*wrap it in",
         ),
+        (
+            lambda x: (x.mean(3).flatten(1), x.mean((2, 3))),
+            r"must return logits, got tuple with 0: \(4, 36\), 1: \(4, 3\): choose the part, such as Classifier\(\.\.\., output=1",
+        ),
+        (
+            lambda x: [x.mean((2, 3)), x.mean((2, 3)) + 1],
+            r"must return logits, got list with 0: \(4, 3\), 1:",
+        ),
+        (
+            lambda x: {"pred": x.mean(3).flatten(1), "cls_score": x.mean((2, 3))},
+            r"got dict with pred: \(4, 36\), cls_score: \(4, 3\)",
+        ),
+        (lambda x: (x.mean((2, 3)), {"aux": x.mean((2, 3))}), r"must return logits, got tuple with 0: "),
         (lambda x: Parts(x, x), r"must return logits, got .*Parts with first: .* self.net\(x\).logits"),
         (lambda x: (), "must return logits, got tuple"),
         (lambda x: None, "must return logits, got NoneType"),

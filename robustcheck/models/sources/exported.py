@@ -20,7 +20,7 @@ from robustcheck.errors import RobustcheckError
 from robustcheck.models.checkpoints.stored_tensor import BadCheckpoint
 from robustcheck.models.checkpoints.torch_file import unpacked_errors
 from robustcheck.models.classifier import Classifier
-from robustcheck.models.logits import logits_in
+from robustcheck.models.logits import described, logits_in
 from robustcheck.models.preprocessing import Preprocessing
 from robustcheck.models.programs.archive import clean_archive
 from robustcheck.models.programs.graph import NotData
@@ -155,7 +155,8 @@ class Program(nn.Module):
         logits = logits_in(output, len(images))
         if logits is None or logits.ndim != 2:
             raise RobustcheckError(
-                f"the program must return logits of shape (N, classes), got {type(output).__name__}"
+                f"the program must return logits of shape (N, classes), got {described(output)}: export the network so "
+                "that it returns the logits alone"
             )
         return logits[:count]
 
