@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -71,13 +72,15 @@ class CallBatch:
             self._labels = torch.cat([self.classifier(part) for part in parts]).argmax(dim=1)
         return self._labels.to(self.classifier.device)
 
-    def objective(self, _attack: View, labels: Tensor, seeds: Sequence[int]) -> Objective:
+    def objective(self, attack: View, labels: Tensor, seeds: Sequence[int]) -> Objective:
         """Return the loss that an attack maximises, for rows with some labels and seeds."""
         defence = self._defence
         return Objective(
             self.classifier,
             labels,
             targeted=self._targeted,
+            loss=attack.options.loss,
+            is_random=defence is not None,  # which may draw
             defence=None if defence is None else lambda pixels, _seeds: defence(pixels),
             seeds=seeds,
             batch_size=self.batch_size,
@@ -87,10 +90,16 @@ class CallBatch:
     def direction(self, attack: View) -> Tensor:
         """Return the direction of an attack's first step from its source."""
         objective = self.objective(attack, self.labels_of(attack), self.seeds(attack))
-        return steepest(objective.gradient(self.images[attack.source]))
+        return steepest(objective.gradient(self.images[attack.source])[0])
 
-    def run(self, view: View) -> Tensor:
-        """Return a view's images: uint8 (n, 3, H, W) on the classifier's device."""
-        attack: AttackFunction = load(view.declared.implementation)
-        (found,) = attack(self, [view])
-        return found
+
+def run_call(view: View, classifier: Classifier, images: Tensor, **given: Any) -> Tensor:
+    """Return a view of a caller's images, on their device; `given` are the other arguments of `CallBatch`.
+
+    The network is in eval mode meanwhile.
+    """
+    check_classifier(classifier)
+    attack: AttackFunction = load(view.declared.implementation)
+    with classifier.evaluating():
+        (found,) = attack(CallBatch(classifier, images, **given), [view])
+    return found.to(images.device)

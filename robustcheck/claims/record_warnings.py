@@ -193,7 +193,7 @@ def _strength(view: View) -> Strength | None:
 
 
 def _aim(view: View) -> dict[str, str]:
-    return {key: text for key, text in view.written if key in AIM}
+    return {key: text for key, text in view.written if key in AIM and key != "loss"}  # any loss, the same aim
 
 
 def _is_plain(view: View) -> bool:

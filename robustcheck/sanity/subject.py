@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from robustcheck.attacks import Gradient, loss_gradient
-from robustcheck.attacks.gradient import log_odds_against
+from robustcheck.attacks.losses import log_odds_against
 from robustcheck.evaluation.engine import Evaluation
 from robustcheck.evaluation.runner import RunConfig
 from robustcheck.images import ImageSet

@@ -32,7 +32,8 @@ def calls(monkeypatch, toy_classifier):
 
 def test_pgd_costs_one_gradient_a_step(toy_classifier, toy_images, calls):
     evaluate(toy_classifier, toy_images, ["PGD_8[steps=7]"])
-    assert calls == {"gradient": 7 * 13, "forward": 2 * 13 + AGAIN}
+    # One pass of the clean images, one of the result, and one that the last step is compared by.
+    assert calls == {"gradient": 7 * 13, "forward": 3 * 13 + AGAIN}
 
 
 def test_restarts_cost_one_more_pass_each_to_choose_by(toy_classifier, toy_images, calls):
@@ -41,7 +42,7 @@ def test_restarts_cost_one_more_pass_each_to_choose_by(toy_classifier, toy_image
 
 
 def test_pgd_from_the_image_itself_shares_its_first_gradient_with_fgs(toy_classifier, toy_images, calls):
-    evaluate(toy_classifier, toy_images, ["Adv_1", "Adv_5", "PGD_8[steps=4,start=zero]"])
+    evaluate(toy_classifier, toy_images, ["Adv_1", "Adv_5", "PGD_8[steps=4,start=zero,loss=log_odds]"])
     assert calls["gradient"] == (1 + 3) * 13
 
 
