@@ -1,6 +1,6 @@
 """Attacks: images in, images out, both uint8; epsilon in pixel levels. A file for each, and what they share.
 
-`fgs`, `pgd` and `apgd` are the functions; views such as `Adv_1` run the same code, through the rows of `robustcheck.notation`.
+`fgs`, `pgd`, `apgd` and `square` are the functions; views such as `Adv_1` run the same code, through the rows of `robustcheck.notation`.
 """
 
 from robustcheck.attacks.apgd import apgd
@@ -10,6 +10,7 @@ from robustcheck.attacks.gradient_ascent import Ball, gradient_ascent
 from robustcheck.attacks.iterated import best_restart
 from robustcheck.attacks.objective import DifferentiableDefence, Objective, transfer_from
 from robustcheck.attacks.pgd import pgd
+from robustcheck.attacks.square import square
 
 __all__ = [
     "Ball",
@@ -23,5 +24,6 @@ __all__ = [
     "gradient_ascent",
     "loss_gradient",
     "pgd",
+    "square",
     "transfer_from",
 ]

@@ -44,6 +44,12 @@ _ADAPTIVE_ITERATION: dict[str, Option] = {
     "steps": Number("steps", 1, 10_000, default=50, integer=True),
     "restarts": _ITERATION["restarts"],
 }
+_SEARCH: dict[str, Option] = {
+    "norm": Choice("norm", ("inf",), default="inf"),
+    "loss": Choice("loss", _LOSSES, default="margin"),
+    "queries": Number("queries", 1, 1_000_000, default=1000, integer=True),
+    "share": Number("share", 0.001, 1, default=0.8),
+}
 
 
 def _check_attack(view: View) -> tuple[str, str] | None:
@@ -125,6 +131,17 @@ add_steps(
         is_seeded=lambda _view: True,
         differ_in=("label", "target"),
         strength=Strength(2, grows=True),
+    ),
+    Step(
+        "Square",
+        "attack",
+        "random search by squares, without a gradient",
+        "robustcheck.attacks.square:adversarial_images",
+        "Square_8[queries=1000]",
+        LEVELS,
+        _AIM | _SEARCH,
+        check=_check_attack,
+        is_seeded=lambda _view: True,
     ),
     Step(
         "JPG",
