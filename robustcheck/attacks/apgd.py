@@ -15,9 +15,9 @@ from robustcheck.attacks.arguments import whole_levels
 from robustcheck.attacks.batch import AttackBatch
 from robustcheck.attacks.call import run_call
 from robustcheck.attacks.gradient_ascent import Ball, steepest
-from robustcheck.attacks.iterated import climb
 from robustcheck.attacks.losses import LossName
 from robustcheck.attacks.objective import Score
+from robustcheck.attacks.restarts import climb
 from robustcheck.models import Classifier
 from robustcheck.notation import View, view_of_call
 

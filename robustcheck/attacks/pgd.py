@@ -11,8 +11,8 @@ from robustcheck.attacks.arguments import whole_levels
 from robustcheck.attacks.batch import AttackBatch
 from robustcheck.attacks.call import run_call
 from robustcheck.attacks.gradient_ascent import FixedSteps
-from robustcheck.attacks.iterated import by_row, climb
 from robustcheck.attacks.losses import LossName
+from robustcheck.attacks.restarts import by_row, climb
 from robustcheck.models import Classifier
 from robustcheck.notation import View, view_of_call
 
