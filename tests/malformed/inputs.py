@@ -304,7 +304,7 @@ def weights(folder: Path) -> Iterator[Case]:
         classifier = Classifier(net.eval(), mean=(0,) * 3, std=(1,) * 3, input_size=8, device="cpu")
         return classifier.probe()
 
-    yield Case("weights", "NaN", nan, ("1 of 1 images", "weights and normalisation"))
+    yield Case("weights", "NaN", nan, ("2 of 2 images", "weights and normalisation"))
 
 
 def zipped(entries: dict[str, bytes]) -> bytes:
@@ -331,7 +331,7 @@ def programs(folder: Path) -> Iterator[Case]:
             **{f"cut at {share:.0%}": whole[: int(len(whole) * share)] for share in (0.05, 0.5)},
         },
         "--robustcheck-weights=": {"weights": saved(Net().state_dict()), "cut at 95%": whole[: int(len(whole) * 0.95)]},
-        "export it again": {
+        "Export the network": {
             "a graph that is no JSON": zipped({**entries, model: b"{"}), "a graph of nothing": zipped({**entries, model: b"{}"}),
             "no graph": zipped({name: content for name, content in entries.items() if name != model}),
             "TorchScript of nothing": zipped({"net/code/a.py": b"", "net/constants.pkl": b""}),
