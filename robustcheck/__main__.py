@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import robustcheck
 from robustcheck.errors import RobustcheckError
 from robustcheck.text import printable, printable_lines
 
@@ -184,16 +185,55 @@ def options(arguments: Sequence[str]) -> int:
     return 0
 
 
+def schema(arguments: Sequence[str]) -> int:
+    """Print the JSON schema of robustcheck.toml, robustcheck/robustcheck.schema.json."""
+    _parser("schema").parse_args(arguments)
+    import json
+
+    from robustcheck.claims.toml_schema import schema as of_toml
+
+    sys.stdout.write(json.dumps(of_toml(), indent=2) + "\n")
+    return 0
+
+
+def check(arguments: Sequence[str]) -> int:
+    """Check the claims of robustcheck.toml files, without a model; the exit status is 1 for one that is wrong."""
+    parser = _parser("check")
+    parser.add_argument(
+        "file",
+        nargs="*",
+        type=Path,
+        default=[Path("robustcheck.toml")],
+        metavar="FILE",
+        help="default: robustcheck.toml",
+    )
+    options = parser.parse_args(arguments)
+    from robustcheck.claims.toml_file import read_claims
+
+    status = 0
+    for path in options.file:
+        try:
+            count = len(read_claims(path).claims)
+        except RobustcheckError as error:
+            sys.stderr.write(f"{error}\n")
+            status = 1
+        else:
+            _say(f"{path}: {count} {'claim' if count == 1 else 'claims'}")
+    return status
+
+
 _STORE: Mapping[str, Callable[[Path, str], int]] = {
     "list": _list_store,
     "prune": _prune_store,
     "verify": _verify_store,
 }
 COMMANDS: Mapping[str, Callable[[Sequence[str]], int]] = {
+    "check": check,
     "compare": compare,
     "merge": merge,
     "options": options,
     "report": report,
+    "schema": schema,
     "store": store,
 }
 
@@ -201,6 +241,7 @@ COMMANDS: Mapping[str, Callable[[Sequence[str]], int]] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status: 2 for a mistake of the user's."""
     parser = argparse.ArgumentParser(prog="python -m robustcheck", description=__doc__.partition("\n")[0])
+    parser.add_argument("--version", action="version", version=f"robustcheck {robustcheck.__version__}")
     parser.add_argument(
         "command", choices=sorted(COMMANDS), metavar="COMMAND", help=", ".join(sorted(COMMANDS))
     )

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 import re
-import sys
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,11 +28,6 @@ from robustcheck.claims.parser import parse_claim
 from robustcheck.claims.policy import WORDS, ClaimSettings, check_setting
 from robustcheck.errors import RobustcheckError, unknown
 from robustcheck.text import printable
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:  # pytest brings it
-    import tomli as tomllib
 
 Family = Literal["none", "holm"]
 
@@ -56,8 +51,10 @@ class ClaimFile:
     family: Family
 
 
-_OWN = ("alpha", "tolerance", "about", "on_undecided")
-_SHARED = (*_OWN, "family")
+OWN = ("alpha", "tolerance", "about", "on_undecided")
+"""The settings that a claim can have."""
+SHARED = (*OWN, "family")
+"""The settings that a file can have for all its claims."""
 _KEY = r"""[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'"""
 _DOTTED = rf"((?:{_KEY})(?:[ \t]*\.[ \t]*(?:{_KEY}))*)[ \t]*"
 _HEADER = re.compile(rf"[ \t]*\[+[ \t]*{_DOTTED}\]")
@@ -131,9 +128,9 @@ class _Reader:
                 raise self.error(
                     f"{key} is set twice: above the tables, and in [robustcheck]", "robustcheck", key
                 )
-        top = {key: self.setting(key, value, _SHARED, (key,)) for key, value in top.items()}
+        top = {key: self.setting(key, value, SHARED, (key,)) for key, value in top.items()}
         return top | {
-            key: self.setting(key, value, _SHARED, ("robustcheck", key)) for key, value in table.items()
+            key: self.setting(key, value, SHARED, ("robustcheck", key)) for key, value in table.items()
         }
 
     def setting(self, name: str, value: object, allowed: tuple[str, ...], key: tuple[str, ...]) -> object:
@@ -161,7 +158,7 @@ class _Reader:
             text, settings = value, defaults
         if not isinstance(text, str):
             raise self.error(f'claim {name!r} must be text such as "accuracy(x) >= 0.5", got {text!r}', *key)
-        if name in _SHARED and text in WORDS.get(name, ()):
+        if name in SHARED and text in WORDS.get(name, ()):
             raise self.error(f"{name} is a setting: write it above [claims]", *key)
         try:
             return DeclaredClaim(name, text, parse_claim(text), self.line(key), settings)
@@ -176,7 +173,7 @@ class _Reader:
         if "claim" not in table:
             raise self.error(f'claim {name!r} has no text: write claim = "accuracy(x) >= 0.5"', *key)
         own = {
-            setting: self.setting(setting, value, (*_OWN, "claim"), (*key, setting))
+            setting: self.setting(setting, value, (*OWN, "claim"), (*key, setting))
             for setting, value in table.items()
             if setting != "claim"
         }

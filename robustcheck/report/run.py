@@ -13,7 +13,7 @@ from robustcheck.records.baseline import Baseline
 from robustcheck.report.study import Study
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 Outcome = Literal["holds", "refuted", "not shown", "expected to fail"]
 

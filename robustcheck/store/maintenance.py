@@ -53,7 +53,7 @@ def damaged(folder: Path) -> Iterator[tuple[Path, str]]:
     for path in blocks_in(folder):
         try:
             read_block(path)
-        except (DamagedBlock, OSError) as error:  # noqa: PERF203 - each file has a fault of its own
+        except (DamagedBlock, OSError) as error:
             yield path, str(error)
 
 

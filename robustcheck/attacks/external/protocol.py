@@ -87,7 +87,7 @@ def library(name: str, package: str) -> ModuleType:
     except ImportError as error:
         raise RobustcheckError(
             f"an attack of {name} needs it installed: pip install {package} ({error}); all of them: "
-            "pip install 'pytest-robustcheck[attacks]'"
+            "pip install 'pytest-robustcheck[attacks,torchattacks]'"
         ) from None
 
 
