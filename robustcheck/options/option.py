@@ -38,6 +38,11 @@ class Option:
     name: str = ""
 
     @property
+    def attribute(self) -> str:
+        """The option's field of `Settings`."""
+        return self.name.replace("-", "_")
+
+    @property
     def flag(self) -> str:
         """The option as it is written on the command line."""
         return f"--robustcheck-{self.name}"
@@ -45,7 +50,7 @@ class Option:
     @property
     def key(self) -> str:
         """The option as it is written in the ini file."""
-        return f"robustcheck_{self.name.replace('-', '_')}"
+        return f"robustcheck_{self.attribute}"
 
     @property
     def help_with_default(self) -> str:

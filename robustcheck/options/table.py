@@ -148,6 +148,22 @@ class Settings:
         path="output",
         format="records",
     )
+    sarif: Path | None = option(
+        "PATH",
+        Path,
+        "write the claims that failed as SARIF, for GitHub's code scanning and editors",
+        affects_results=False,
+        path="output",
+        format="sarif",
+    )
+    code_quality: Path | None = option(
+        "PATH",
+        Path,
+        "write the claims that failed as GitLab's code quality report",
+        affects_results=False,
+        path="output",
+        format="code_quality",
+    )
     artifacts: Path | None = option(
         "DIR",
         Path,
@@ -194,7 +210,7 @@ class Settings:
     def of(cls, config: pytest.Config) -> Settings:
         """Return the settings of a run; raises `pytest.UsageError` for a value that is not allowed."""
         default = cls()
-        names = {row: row.name.replace("-", "_") for row in OPTIONS}
+        names = {row: row.attribute for row in OPTIONS}
         values = {name: row.value(config, getattr(default, name)) for row, name in names.items()}
         typed = {row.name: text for row in OPTIONS if (text := row.typed(config)) is not None}
         return cls(**values, typed=typed)

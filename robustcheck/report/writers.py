@@ -40,7 +40,7 @@ def check(settings: Settings) -> None:
 
 def are_asked_for(settings: Settings) -> bool:
     """Whether any report of the whole run is."""
-    return any(getattr(settings, option.name) for option in OPTIONS if option.format)
+    return any(getattr(settings, option.attribute) for option in OPTIONS if option.format)
 
 
 def is_read_by_ci(add_suite_property: object) -> bool:
@@ -114,6 +114,6 @@ def error_annotations(run: FinishedRun, root: Path) -> list[str]:
 def _asked_for(settings: Settings) -> Iterator[tuple[Any, Path]]:
     """Yield the module of each report that is asked for, and where it is to be written."""
     for option in OPTIONS:
-        path = getattr(settings, option.name) if option.format else None
+        path = getattr(settings, option.attribute) if option.format else None
         if path is not None:
             yield import_module(f"{formats.__name__}.{option.format}"), path
