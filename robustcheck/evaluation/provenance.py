@@ -36,7 +36,7 @@ def describe(
     made_by = jpeg.codec_info(config.codec)
     return Provenance(
         model=Model(classifier.name, classifier.fingerprint, classifier.origin or ""),
-        pixels=classifier.preprocessing.describe(),
+        pixels=images.source.preparation(classifier.preprocessing),
         images=images.provenance(complete=complete),
         devices=(_device_name(classifier.device),),
         precision=str(Precision(config.precision, classifier.device)),

@@ -144,7 +144,7 @@ class Preprocessing:
         """Return the preprocessing in one line, for reports.
 
         >>> Preprocessing.for_size(224, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)).describe()
-        'shorter side to 224 (bicubic), centre crop 224x224, mean (0.5, 0.5, 0.5), std (0.5, 0.5, 0.5)'
+        '224x224 as it is, else shorter side to 224 (bicubic), centre crop 224x224, mean (0.5, 0.5, 0.5), std (0.5, 0.5, 0.5)'
         """
         height, width = self.input_size
         if isinstance(self.resize, tuple):
@@ -154,7 +154,14 @@ class Preprocessing:
             if self.resize < max(height, width):
                 resized += f" or as much as covers {height}x{width}"
         way = self.interpolation if self.antialias else f"{self.interpolation}, no antialiasing"
-        return f"{resized} ({way}), centre crop {height}x{width}, mean {self.mean}, std {self.std}"
+        if self.resized(height, width) == (height, width):
+            resized = f"{height}x{width} as it is, else {resized}"
+        return f"{resized} ({way}), centre crop {height}x{width}, {self.normalisation}"
+
+    @property
+    def normalisation(self) -> str:
+        """The normalisation alone, for reports."""
+        return f"mean {self.mean}, std {self.std}"
 
 
 def as_size(what: str, size: Any) -> tuple[int, int]:

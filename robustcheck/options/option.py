@@ -83,22 +83,25 @@ class Option:
         if not str(text).strip():
             raise pytest.UsageError(f"{written} is empty: give a value, or leave it out")
         if self.path and text not in self.words and written == self.key and config.inipath is not None:
-            text = self._beside(config.inipath.parent, str(text))
+            folder = config.inipath.parent
+            is_output = self.path == "output"
+            text = str(folder / Path(str(text)).expanduser()) if is_output else anchored(str(text), folder)
         try:
             return self.parse(str(text))
         except ValueError as error:
             raise pytest.UsageError(printable_lines(f"{written}: {error}")) from None
 
-    def _beside(self, folder: Path, text: str) -> str:
-        """Return a path of an ini file as seen from anywhere, with its prefix (`hf:`) and its part of a file (`#KEY`)."""
-        if self.path == "output":
-            return str(folder / Path(text).expanduser())
-        prefix, colon, rest = text.partition(":")
-        for before, path in (("", text), (prefix + colon, rest)):
-            plain = re.split(r"[?#]", path, maxsplit=1)[0]
-            if plain and (folder / plain).exists():
-                return f"{before}{folder / path}"
-        return text
+
+def anchored(text: str, folder: Path) -> str:
+    """Return what an option names as seen from anywhere: an existing path from `folder`, with its prefix (`hf:`) and its part
+    of a file (`#KEY`), becomes absolute; other texts stay as they are.
+    """
+    prefix, colon, rest = text.partition(":")
+    for before, path in (("", text), (prefix + colon, rest)):
+        plain = re.split(r"[?#]", path, maxsplit=1)[0]
+        if plain and (folder / plain).exists():
+            return f"{before}{folder / path}"
+    return text
 
 
 def option(

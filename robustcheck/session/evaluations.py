@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robustcheck.errors import RobustcheckError
+from robustcheck.options.option import anchored
 
 if TYPE_CHECKING:
     from robustcheck.claims import Subject, Verdict
@@ -36,6 +37,7 @@ class Evaluations:
         on_verdict: Callable[[Robustness, Subject, Verdict], None],
     ) -> None:
         self._settings = resources.settings
+        self._started_in = Path.cwd()
         self._resources = resources
         self._planned = planned
         self._new_progress = new_progress
@@ -106,8 +108,10 @@ class Evaluations:
         self._require_used("robustcheck_images", "images")
         settings = self._settings
         if isinstance(images, str | Path):
+            # A test may have changed the directory: relative paths are meant from where the run started.
+            moved = Path.cwd() != self._started_in
             opened = open_images(
-                str(images),
+                anchored(str(images), self._started_in) if moved else str(images),
                 size=classifier.preprocessing,
                 limit=settings.limit,
                 seed=settings.seed,

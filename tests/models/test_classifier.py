@@ -313,7 +313,7 @@ def test_auto_is_cuda_only_where_there_is_one(classifier_of, small_net, monkeypa
 def test_a_classifier_says_what_it_is(classifier_of, small_net):
     classifier = classifier_of(small_net(), name="net")
     assert repr(classifier) == (
-        "<Classifier net: shorter side to 10 or as much as covers 12x10 (bicubic), centre crop 12x10, "
+        "<Classifier net: 12x10 as it is, else shorter side to 10 or as much as covers 12x10 (bicubic), centre crop 12x10, "
         "mean (0.485, 0.456, 0.406), std (0.229, 0.224, 0.225), on cpu>"
     )
     assert classifier_of(small_net()).name == "SmallNet"

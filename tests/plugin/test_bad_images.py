@@ -34,6 +34,17 @@ def test_they_are_left_out_of_the_numbers_and_counted(pytester, folder, option):
     assert "images set, 6 images, 2 bad ones skipped (a_red/broken.png cannot be decoded" in text
 
 
+def test_relative_images_are_meant_from_where_the_run_started(pytester, red_and_green):
+    """A test that changes the directory is the first to need them."""
+    (pytester.path / "test_a.py").write_text(
+        "def test_one(tmp_path, monkeypatch, request):\n"
+        "    monkeypatch.chdir(tmp_path)\n"
+        "    robustness = request.getfixturevalue('robustness')\n"
+        "    assert len(robustness.images) == 6\n"
+    )
+    pytester.runpytest(red_and_green, "-Wdefault").assert_outcomes(passed=2)
+
+
 def test_a_baseline_of_the_others_is_saved_and_compared_with(pytester, folder):
     skip = "--robustcheck-bad-images=skip"
     pytester.runpytest(folder, skip, "--robustcheck-save=v1").assert_outcomes(passed=1)

@@ -16,6 +16,7 @@ from PIL import Image
 from robustcheck.errors import RobustcheckError
 from robustcheck.images.decoding import BadImage, Pixels, fit_image
 from robustcheck.images.image_set import ImageSet
+from robustcheck.images.source import Source
 from robustcheck.images.sources.columns import LABELS, as_labels
 from robustcheck.models.preprocessing import Preprocessing
 from robustcheck.text import first_line
@@ -64,15 +65,18 @@ def _from_indexable(images: Any, preprocessing: Preprocessing, name: str) -> Ima
     else:  # only the items have them
         labels = [_label_of(images, index, lock, place) for index, place in enumerate(where)]
     read = partial(_read, images, lock, preprocessing, where)
+    first = None
     with suppress(BadImage):  # is for the policy on bad images; an item of the wrong type raises here
         read(0)
-    return _labelled(read, labels, where, images, name)
+        first = _image_and_label(_item(images, 0, lock, where[0]), where[0])[0]
+    source = Source(read, is_resized=not _is_array_of_size(first, preprocessing))
+    return _labelled(source, labels, where, images, name)
 
 
 def _from_iterable(images: Iterable[Any], preprocessing: Preprocessing, name: str) -> ImageSet:
     kept: list[Pixels | BadImage] = []
     labels, where = [], []
-    iterator = iter(images)
+    iterator, is_resized = iter(images), False
     for index in count():
         place = f"{name}, item {index}"
         try:
@@ -84,6 +88,7 @@ def _from_iterable(images: Iterable[Any], preprocessing: Preprocessing, name: st
                 f"{place}: the iterable failed with {type(error).__name__}: {error}; repair it, or give a list"
             ) from error
         image, label = _image_and_label(item, place)
+        is_resized = is_resized or not _is_array_of_size(image, preprocessing)
         try:
             kept.append(_pixels(image, preprocessing, place))
         except BadImage as bad:  # is for the policy on bad images, as one of a list is
@@ -94,7 +99,8 @@ def _from_iterable(images: Iterable[Any], preprocessing: Preprocessing, name: st
         raise RobustcheckError(
             f"{name} must return at least one image, got an exhausted {type(images).__name__}: give a list, or create it anew"
         )
-    return _labelled(partial(_kept, kept), labels, where, images, name)
+    source = Source(partial(_kept, kept), is_resized=is_resized)
+    return _labelled(source, labels, where, images, name)
 
 
 def _kept(kept: Sequence[Pixels | BadImage], index: int) -> Pixels:
@@ -104,13 +110,15 @@ def _kept(kept: Sequence[Pixels | BadImage], index: int) -> Pixels:
     return image
 
 
-def _labelled(read: Any, labels: Sequence[Any], where: Sequence[str], images: Any, name: str) -> ImageSet:
+def _labelled(
+    source: Source, labels: Sequence[Any], where: Sequence[str], images: Any, name: str
+) -> ImageSet:
     indices, names = as_labels(labels, where)
     classes = getattr(images, "classes", None)
     if isinstance(classes, (list, tuple)) and all(isinstance(each, str) for each in classes):
         names = names or list(classes)
     shown = f"{name} ({type(images).__name__})"
-    return ImageSet(read, names=where, name=shown, labels=indices, class_names=names)
+    return ImageSet(source, names=where, name=shown, labels=indices, class_names=names)
 
 
 def _targets(images: Any) -> Sequence[Any] | None:
@@ -190,6 +198,13 @@ def _pixels(image: Any, preprocessing: Preprocessing, where: str) -> Pixels:
     if levels.shape == (3, *preprocessing.input_size):
         return np.ascontiguousarray(levels)
     return fit_image(Image.fromarray(np.ascontiguousarray(levels.transpose(1, 2, 0))), preprocessing, where)
+
+
+def _is_array_of_size(image: Any, preprocessing: Preprocessing) -> bool:
+    """Return whether an image is an array or a tensor of the input size, which is taken as it is."""
+    height, width = preprocessing.input_size
+    shapes = {(3, height, width), (1, height, width), (height, width, 3), (height, width)}
+    return not isinstance(image, Image.Image) and tuple(getattr(image, "shape", ())) in shapes
 
 
 def _as_array(image: torch.Tensor, where: str) -> np.ndarray[Any, Any]:
