@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from robustcheck.benchmark.hooks import RUN, BenchmarkRun
+from robustcheck.benchmark.hooks import ARGUMENTS, FIXTURE, RUN, TIMED, BenchmarkRun
 from robustcheck.errors import RobustcheckError
 from robustcheck.limits import use_limits
 from robustcheck.options.table import Settings, add_options, misspelt
@@ -50,6 +50,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> None:
     """Before a conftest can import torch, limit how its threads spin; suggest the closest option for one that is misspelt."""
     early_config.stash[ADVICE] = limit_spinning(early_config)
+    early_config.stash[ARGUMENTS] = tuple(args)
     if problem := misspelt(args):
         raise pytest.UsageError(problem)
 
@@ -184,7 +185,18 @@ def jpeg() -> Callable[..., Tensor]:
 
 
 @pytest.fixture
-def robustcheck_benchmark(request: pytest.FixtureRequest, benchmark: Any) -> Benchmark:
+def _robustcheck_benchmark_timer(request: pytest.FixtureRequest) -> None:
+    """Set the timer before `benchmark` is made, in a test that asks for our fixture by `request.getfixturevalue`."""
+    if FIXTURE not in request.node.fixturenames:
+        request.config.stash[RUN].give_timer(request.node)
+
+
+@pytest.fixture
+def robustcheck_benchmark(
+    request: pytest.FixtureRequest,
+    _robustcheck_benchmark_timer: None,
+    benchmark: Any,
+) -> Benchmark:
     """Measure speed and memory, on top of pytest-benchmark; `.ratio` is for a gate that holds on any machine.
 
     def test_my_codec_is_twice_as_fast(robustcheck_benchmark, images):
@@ -192,23 +204,17 @@ def robustcheck_benchmark(request: pytest.FixtureRequest, benchmark: Any) -> Ben
         assert result.ratio_low >= 2
 
     `robustcheck_benchmark(function, *args, images=N)` measures anything; `.attack("Adv_1")`, `.jpeg(quality=75)`
-    and `.table()` measure the run's own model on its own images.
+    and `.table()` measure the run's own model on its own images. `.pedantic`, `.extra_info`, `.group` and `.stats` are
+    those of pytest-benchmark.
     """
     from robustcheck.benchmark.fixture import Benchmark
-    from robustcheck.benchmark.timer import device_seconds
     from robustcheck.models.device import resolve_device
 
-    config = request.config
-    marker = request.node.get_closest_marker("benchmark")
+    request.node.stash[TIMED] = benchmark
+    settings = request.config.stash[KEY].settings
     with user_errors():
-        device = resolve_device(config.stash[KEY].settings.device)
-    return Benchmark(
-        benchmark,
-        config.stash[RUN],
-        timer=marker.kwargs.get("timer", device_seconds) if marker else device_seconds,
-        device=lambda: device,
-        robustness=lambda: request.getfixturevalue("robustness"),
-    )
+        device = resolve_device(settings.device)
+    return Benchmark(benchmark, request, device=device, precision=settings.precision)
 
 
 @pytest.hookimpl(optionalhook=True)
