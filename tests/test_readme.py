@@ -66,6 +66,8 @@ def test_gate_on_speed(pytester):
     pytester.makepyfile(holding("python", "robustcheck_benchmark.ratio"))
     result = pytester.runpytest("--robustcheck-limit=4", "--benchmark-disable")
     result.assert_outcomes(passed=2, skipped=1)
+    pytester.makepyfile(holding("python", "robustcheck_benchmark.attack"))  # in place of the first
+    pytester.runpytest("--robustcheck-limit=4", "--benchmark-disable").assert_outcomes(passed=1)
 
 
 def test_own_attack_and_defence(toy_classifier, toy_images):
