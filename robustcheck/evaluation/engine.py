@@ -20,7 +20,7 @@ from robustcheck.evaluation.cache_keys import config_facts, view_key
 from robustcheck.evaluation.checkpoint import RecordCheckpoint, SpotCheck
 from robustcheck.evaluation.diagnostics import Diagnostics
 from robustcheck.evaluation.executor import Executor, LocalExecutor, Workload
-from robustcheck.evaluation.provenance import describe
+from robustcheck.evaluation.provenance import ModelState, describe
 from robustcheck.evaluation.runner import BatchRunner, ImageSample, RunConfig
 from robustcheck.evaluation.shards import Place, Shard, ShardRecords, Shards, ShardTask
 from robustcheck.evaluation.table import Table
@@ -113,7 +113,7 @@ class Evaluation:
             images,
             self.table,
             self.shards,
-            check=SpotCheck(classifier, self.config.precision),
+            check=SpotCheck(classifier, images, self.config.precision),
             facts=lambda: config_facts(
                 classifier,
                 self._describe(),
@@ -130,6 +130,8 @@ class Evaluation:
         """The views and the number of images that are being evaluated."""
         self._early: defaultdict[int, list[ShardRecords]] = defaultdict(list)
         """Records that nobody has asked for yet, by shard."""
+        self._state: ModelState | None = None
+        """What the model is, as of the first run."""
         self._place: Place | None = None
         """Where records are computed, if not in this process."""
 
@@ -150,7 +152,7 @@ class Evaluation:
         fresh = Evaluation(
             self.classifier, self.images, config, order=self.order, store=store, executor=self.executor
         )
-        fresh.checkpoint.share_spot_check(self.checkpoint)
+        fresh.checkpoint.check = self.checkpoint.check
         return fresh
 
     # -------------------------------------------------------------------------------------- what has been measured
@@ -238,6 +240,7 @@ class Evaluation:
         with _sigterm_as_interrupt(), self.classifier.evaluating():
             try:
                 if self._evaluated < goal:
+                    self._check_model()
                     self._compute(trees, goal)
             finally:
                 self.checkpoint.save(self.diagnostics.of_first_batch)
@@ -279,6 +282,20 @@ class Evaluation:
                     self._merge(records)
                 else:
                     self._early[self.shards.at(records.start).start].append(records)
+
+    def _check_model(self) -> None:
+        """Raise RobustcheckError where the model is not what it was when views were evaluated before."""
+        if self._state is None:
+            self._state = ModelState.of(self.classifier)
+            self.checkpoint.check_keys()
+            return
+        fingerprint = self.classifier.fingerprint
+        if fingerprint != self._state.fingerprint:
+            raise RobustcheckError(
+                f"the weights of {self.classifier.name} changed since its first views were evaluated (then "
+                f"{self._state.fingerprint}, now {fingerprint}), and the numbers of one evaluation must be of one network: "
+                "train it before the evaluation, or evaluate it anew"
+            )
 
     def _tasks(self, views: tuple[View, ...], start: int, goal: int) -> Iterator[ShardTask]:
         """Yield what is missing of the images between two positions, shard by shard."""
@@ -337,7 +354,10 @@ class Evaluation:
 
     def _describe(self, *, complete: bool = False, views: Iterable[View] = ()) -> Provenance:
         place = self._place
-        described = describe(self.classifier, self.images, self.config, complete=complete, views=views)
+        state = self._state or ModelState.of(self.classifier)
+        described = describe(
+            self.classifier, self.images, self.config, state=state, complete=complete, views=views
+        )
         return replace(described, devices=(place.device,), precision=place.precision) if place else described
 
 

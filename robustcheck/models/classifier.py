@@ -6,7 +6,6 @@ import copy
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -14,13 +13,14 @@ from torch import nn
 
 from robustcheck.errors import RobustcheckError
 from robustcheck.models.batchnorm_fold import fold_batch_norms
-from robustcheck.models.code_digest import digest_of_module
+from robustcheck.models.computed_precision import computed_in
 from robustcheck.models.device import resolve_device
 from robustcheck.models.equivalence import equivalent
 from robustcheck.models.eval_mode import EvalMode
 from robustcheck.models.fingerprint import fingerprint
 from robustcheck.models.logits import described, logits_in, type_name
-from robustcheck.models.precision import Precision
+from robustcheck.models.network_state import network_digest
+from robustcheck.models.precision import PRECISION_NAMES, Precision
 from robustcheck.models.preprocessing import Preprocessing, Size
 from robustcheck.models.user_network import check_network, network_error, placed, weights_dtype
 from robustcheck.text import listed, printable
@@ -131,10 +131,26 @@ class Classifier:
         """16 hex digits over layers, weights as they are now, and preprocessing; equal in every process."""
         return fingerprint(self.module, self.preprocessing, self.output)
 
-    @cached_property
-    def code(self) -> str:
-        """16 hex digits over the network's code and its layers' settings, which the weights don't cover."""
-        return digest_of_module(self.module)
+    @property
+    def state_digest(self) -> str:
+        """32 hex digits over all that its numbers depend on: weights, attributes, hooks and code.
+
+        The network runs twice, to find the attributes that its own forward pass writes, which don't count. Raises
+        `robustcheck.models.network_state.UnknownState` for what can't be compared between runs.
+        """
+        with self._trial():
+            return network_digest(self.module, lambda number: self(self._noise(number)))
+
+    @property
+    def computed_in(self) -> tuple[str, ...]:
+        """The precisions in which the network computes by itself, without a surrounding autocast: ("fp32",), ("bf16",)."""
+        try:
+            with self._trial(), torch.no_grad():
+                pixels = self._normalised(self._noise(0).float())
+                return computed_in(lambda: self._network(pixels))
+        except Exception:  # noqa: BLE001 - its own errors come again
+            dtype = weights_dtype(self.module)
+            return (PRECISION_NAMES.get(dtype, str(dtype)),)
 
     def to(self, device: str | torch.device) -> Classifier:
         """Return this classifier on another device, with a copy of the network if it is not there."""
@@ -225,7 +241,7 @@ class Classifier:
         the classifier's. Raises RobustcheckError for other images, for a network that does not return
         logits, and for logits with NaN or infinity.
         """
-        self._check_images(images)
+        _check_images(self, images)
         if images.dtype != torch.uint8:
             raise RobustcheckError(
                 f"images must be uint8, 0..255, got {images.dtype}: classifier.logits takes float pixels"
@@ -241,7 +257,7 @@ class Classifier:
         Takes floats (N, 3, H, W) in 0..255 at `input_size`; returns float32 (N, classes). Checks what it can
         without waiting for the device; `check_finite` checks whether the logits are finite.
         """
-        self._check_images(pixels)
+        _check_images(self, pixels)
         if not pixels.is_floating_point():
             raise RobustcheckError(f"pixels must be floats in 0..255, got {pixels.dtype}: use images.float()")
         return self._forward(pixels)
@@ -273,12 +289,7 @@ class Classifier:
         return printable(f"<Classifier {self.name}: {self.preprocessing.describe()}, on {self.device}>")
 
     def _forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        layout = torch.channels_last if self.channels_last else torch.contiguous_format
-        # In two steps: one would convert on the host, and carry four times the bytes to the device.
-        pixels = pixels.to(self.device, non_blocking=self.device.type == "cuda")
-        pixels = pixels.to(torch.float32, memory_format=layout).contiguous(memory_format=layout)
-        # The steps of torchvision's normalisation, each on a tensor that no gradient needs to see again.
-        normalised = pixels.div(255).sub_(self._mean).div_(self._std).to(weights_dtype(self.module))
+        normalised = self._normalised(pixels)
         with self._eval_mode:
             try:
                 returned = self._network(normalised)
@@ -287,6 +298,14 @@ class Classifier:
             except Exception as error:
                 raise network_error(self.name, self.module, "on", normalised, error) from error
         return self._checked(returned, len(pixels))
+
+    def _normalised(self, pixels: torch.Tensor) -> torch.Tensor:
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        # In two steps: one would convert on the host, and carry four times the bytes to the device.
+        pixels = pixels.to(self.device, non_blocking=self.device.type == "cuda")
+        pixels = pixels.to(torch.float32, memory_format=layout).contiguous(memory_format=layout)
+        # The steps of torchvision's normalisation, each on a tensor that no gradient needs to see again.
+        return pixels.div(255).sub_(self._mean).div_(self._std).to(weights_dtype(self.module))
 
     def _noise(self, seed: int) -> torch.Tensor:
         generator = torch.Generator().manual_seed(seed)
@@ -316,22 +335,6 @@ class Classifier:
                 return equivalent(self.logits, other.logits, batches, is_16_bit=is_16_bit)
         except Exception:  # noqa: BLE001 - then it runs as it is, and the network's own errors come again
             return False
-
-    def _check_images(self, images: torch.Tensor) -> None:
-        if not isinstance(images, torch.Tensor):
-            raise RobustcheckError(
-                f"images must be a torch.Tensor, got {type_name(images)}: for numpy use torch.from_numpy(array)"
-            )
-        expected = f"(N, 3, {self.input_size[0]}, {self.input_size[1]})"
-        if (
-            images.ndim != 4
-            or images.shape[1] != 3
-            or tuple(images.shape[2:]) != self.input_size
-            or not len(images)
-        ):
-            raise RobustcheckError(
-                f"images for {self.name} must have shape {expected}, N >= 1, got {tuple(images.shape)}"
-            )
 
     def _checked(self, returned: Any, count: int) -> torch.Tensor:
         output = logits_in(returned, count, self.output)
@@ -364,3 +367,20 @@ class Classifier:
                 f"class_names must be one for each of the {classes} classes of {self.name}, got {len(self.class_names)}"
             )
         self.class_count = classes
+
+
+def _check_images(classifier: Classifier, images: torch.Tensor) -> None:
+    if not isinstance(images, torch.Tensor):
+        raise RobustcheckError(
+            f"images must be a torch.Tensor, got {type_name(images)}: for numpy use torch.from_numpy(array)"
+        )
+    expected = f"(N, 3, {classifier.input_size[0]}, {classifier.input_size[1]})"
+    if (
+        images.ndim != 4
+        or images.shape[1] != 3
+        or tuple(images.shape[2:]) != classifier.input_size
+        or not len(images)
+    ):
+        raise RobustcheckError(
+            f"images for {classifier.name} must have shape {expected}, N >= 1, got {tuple(images.shape)}"
+        )

@@ -7,6 +7,7 @@ else: damage is found when the block is read.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from collections.abc import Mapping
@@ -47,6 +48,8 @@ class RecordBlock:
     """Warnings about the first batch, repeated where its records are loaded."""
     run: str = ""
     """The id of the run that computed it; see `RecordStore`."""
+    logits: bytes = b""
+    """The logits of the shard's first image, clean and classified by itself, as float32 in little-endian order."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -94,6 +97,7 @@ class RecordBlock:
             "doubts": list(self.warnings),
             "images": len(self.ids),
             "views": list(self.columns),
+            "logits": base64.b64encode(self.logits).decode(),
         }
         digest = hashlib.blake2b(json.dumps([header, self.ids]).encode(), digest_size=16)
         for rows in self.columns.values():
@@ -118,4 +122,5 @@ def _block(table: Table, header: Mapping[str, Any]) -> RecordBlock:
         header["computed"],
         tuple(header["doubts"]),
         header["run"],
+        base64.b64decode(header["logits"], validate=True),
     )

@@ -96,8 +96,11 @@ def test_half_precision_classifies_and_attacks_stay_in_single(classifier, images
     attacks = [call for call in net.calls if call[2]]
     others = [call for call in net.calls if not call[2]]
     assert {dtype for dtype, *_ in attacks} == {torch.float32}
-    # What is not in half: the losses of restarts.
-    assert [call for call in others if call[0] != dtype] == [(torch.float32, 11, False)] * 2
+    # What is not in half: two images of noise that show in which precision attacks are made, and the losses of restarts.
+    assert [call for call in others if call[0] != dtype] == [
+        (torch.float32, 2, False),
+        *[(torch.float32, 11, False)] * 2,
+    ]
     assert (
         sum(size for kind, size, _ in others if kind == dtype) == 3 * 11 + 1
     )  # each view once, one image again

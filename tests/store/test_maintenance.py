@@ -57,7 +57,7 @@ def test_verify_names_a_damaged_block_and_one_of_another_version(folder, capsys,
     assert told(capsys, "verify", folder) == (0, "2 of 2 blocks are whole\n")
     one, other = store_care.blocks_in(folder)
     data = bytearray(one.read_bytes())
-    data[len(data) // 3] ^= 0x10
+    data[len(data) // 10] ^= 0x10
     one.write_bytes(data)
     status, out = told(capsys, "verify", folder)
     assert status == 1
