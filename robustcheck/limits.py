@@ -49,6 +49,8 @@ LIMITS = {
         Limit("repeated-bytes", 100_000_000, "bytes", "of a tensor that repeats fewer stored numbers"),
         Limit("graph-bytes", 50_000_000, "bytes", "of the graph of an exported program, as JSON"),
         Limit("graph-nodes", 20_000, "nodes", "of the graph of an exported program"),
+        Limit("layers", 2000, "layers", "of a Hugging Face configuration"),
+        Limit("parameters", 5_000_000_000, "parameters", "of a Hugging Face configuration"),
         Limit("classes", 100_000, "classes", "that a file gives a model"),
     )
 }

@@ -274,7 +274,7 @@ def test_a_hub_that_cannot_be_reached_says_how_to_bring_the_model(monkeypatch):
     def refuse(*_args, **_options):
         raise Unreached("We couldn't connect to the hub") from ConnectionError("no route to host")
 
-    monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", refuse)
+    monkeypatch.setattr(transformers.PretrainedConfig, "get_config_dict", refuse)
     with pytest.raises(
         RobustcheckError, match=r"hf:org/net could not be .*\(no route to host\).* hf download org/net"
     ):
