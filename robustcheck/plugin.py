@@ -98,8 +98,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if settings.suite is not None and config.args_source is not pytest.Config.ArgsSource.ARGS:
         config.args[:] = []  # the suite alone
     elif config.args_source is pytest.Config.ArgsSource.TESTPATHS:
-        claims = config.rootpath / CLAIMS_FILE  # is rarely below the folder of the tests
-        config.args += [str(claims)] * claims.is_file()
+        # It is rarely below the folder of the tests. By its name: pytest reads a bracket in a path as a parameter.
+        config.args += [CLAIMS_FILE] * (config.rootpath / CLAIMS_FILE).is_file()
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
