@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -42,6 +44,7 @@ class Subject:
         self.evaluation = Evaluation(
             classifier, self.images, RunConfig(seed, batch_size, transfer=transfer or {})
         )
+        self._losses: dict[View, npt.NDArray[np.float64]] = {}
 
     def view(self, epsilon: int) -> View:
         """Return the attack that is examined, at an epsilon."""
@@ -51,6 +54,20 @@ class Subject:
         """Return records that have some views of all images."""
         self.evaluation.run(views)
         return self.evaluation.records
+
+    def loss_under(self, view: View) -> npt.NDArray[np.float64]:
+        """Return the loss of all images under a view, against the top labels of the clean ones: (n,).
+
+        It is the log-odds against the label, which tell images apart where the probability is 1 to rounding.
+        """
+        if view not in self._losses:
+            parts = []
+            for batch in self.images.batches(self.evaluation.batch_size):
+                found = self.evaluation.images_of(view, batch)
+                top = self.logits_of(batch.pixels.float()).argmax(dim=1)
+                parts.append(log_odds_against(top, self.logits_of(found.float()).double()).cpu())
+            self._losses[view] = torch.cat(parts).numpy()
+        return self._losses[view]
 
     @cached_property
     def few(self) -> Tensor:
