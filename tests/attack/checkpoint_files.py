@@ -138,6 +138,12 @@ def code():
         "in a second pickle of the archive",
         archive(entries(items(weight=tensor())) | {"b/data.pkl": whole(RUN)}),
     )
+    yield (
+        "by a name of several lines",
+        torch_file(
+            text("posix\n::error::x\x1b[31m") + text("system") + b"\x93" + a_tuple(text(SYSTEM)) + REDUCE
+        ),
+    )
     yield "called though it is data", torch_file(tensor() + a_tuple(text(SYSTEM)) + REDUCE)
 
 

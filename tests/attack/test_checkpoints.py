@@ -13,7 +13,7 @@ from torch import nn
 from robustcheck import RobustcheckError, load_model
 from robustcheck.limits import use_limits
 from robustcheck.models.checkpoints.checkpoint import read_checkpoint
-from robustcheck.models.checkpoints.weights import build_with
+from robustcheck.models.checkpoints.weights import build_with, load_weights
 from tests.attack import checkpoint_files as files
 from tests.attack.child import outcomes
 
@@ -177,3 +177,29 @@ def test_no_warning_comes_of_reading(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         read_checkpoint(tmp_path / "file.pt")
+
+
+@pytest.mark.parametrize(
+    "name", ["\x1b[31mred", "a\n::error::b", "\u202eevil", "x" * 100_000, "::set-output name=x::y"]
+)
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda name: {name: torch.zeros(2)},
+        lambda name: {name: {"weight": torch.zeros(2)}, "other": {"weight": torch.zeros(2)}},
+        lambda name: {name: 3},
+        lambda name: {
+            f"{name}.weight": torch.zeros(2, 2),
+            "b.weight": torch.zeros(2, 2),
+            "c": torch.zeros(1),
+        },
+    ],
+    ids=["tensor", "state dict", "number", "part"],
+)
+def test_keys_of_a_file_reach_an_error_as_one_printable_line(tmp_path, name, wrap):
+    torch.save(wrap(name), tmp_path / "file.pt")
+    with pytest.raises(RobustcheckError) as caught:
+        load_weights(nn.Linear(2, 2, bias=False), read_checkpoint(tmp_path / "file.pt"), name="net")
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 1000
+    assert not str(caught.value).startswith("::")

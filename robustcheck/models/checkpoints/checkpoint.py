@@ -13,7 +13,7 @@ import torch
 from robustcheck.errors import RobustcheckError, RobustnessWarning
 from robustcheck.limits import check
 from robustcheck.models.checkpoints.pickle_data import NeedsCode
-from robustcheck.models.checkpoints.state_dicts import SAVE, StateDict, Tensors, select
+from robustcheck.models.checkpoints.state_dicts import SAVE, StateDict, Tensors, select, shown
 from robustcheck.models.checkpoints.stored_tensor import BadCheckpoint, Storage, StoredTensor, loaded
 from robustcheck.models.checkpoints.torch_file import TorchFile, read_torch_file
 from robustcheck.regular_file import NotRegularFile, open_regular
@@ -156,6 +156,6 @@ def _loaded(state: StateDict, found: TorchFile, path: Path) -> StateDict:
         name = "extra state"
         return replace(state, tensors=tensors, extra=loaded(dict(state.extra), found.read))
     except BadCheckpoint as error:
-        raise RobustcheckError(f"{path} can't be used: it {error} (at {name!r})") from error
+        raise RobustcheckError(f"{path} can't be used: it {error} (at {shown(name)!r})") from error
     except RuntimeError as error:  # of torch, for a shape that no tensor can have
-        raise RobustcheckError(f"{path} can't be used: {name!r}: {first_line(error)}") from error
+        raise RobustcheckError(f"{path} can't be used: {shown(name)!r}: {first_line(error)}") from error

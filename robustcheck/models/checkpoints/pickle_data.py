@@ -14,6 +14,7 @@ from typing import IO, Any, Protocol, cast
 
 from robustcheck.limits import excess
 from robustcheck.models.checkpoints.stored_tensor import BadCheckpoint
+from robustcheck.text import printable
 
 _CHECK_EVERY = 10_000
 _SIMPLE = (str, int, float, bool, bytes, type(None))
@@ -113,7 +114,7 @@ class _Machine:
 
     def name(self, name: str) -> None:
         if name not in self.names:
-            raise NeedsCode(name)
+            raise NeedsCode(printable(name[:100]))
         self.push(self.names[name])
 
     def name_of_stack(self, _: Any) -> None:

@@ -13,7 +13,7 @@ import torch
 from robustcheck.errors import RobustcheckError, unknown
 from robustcheck.models.checkpoints.pickle_data import Record
 from robustcheck.models.checkpoints.stored_tensor import StoredTensor
-from robustcheck.text import listed
+from robustcheck.text import listed, printable
 
 Tensors: TypeAlias = Mapping[str, torch.Tensor]
 
@@ -26,6 +26,7 @@ _OF_TRAINING = re.compile(
 _COUNTERS = ("n_averaged", "initted", "step")
 _EXTRA = "_extra_state"
 _DEEPEST = 100
+_LONGEST_SHOWN = 80
 SAVE = "torch.save(net.state_dict(), 'weights.pt')"
 
 
@@ -85,8 +86,8 @@ def select(loaded: Any, key: str | None, where: str) -> Selection:
     }
     if averaged:
         chosen, *left = [*averaged, *plain]
-        note = f"the averaged copy {chosen!r} of {where}"
-        others = listed(map(repr, left), 6, " and ")
+        note = f"the averaged copy {shown(chosen)!r} of {where}"
+        others = listed((repr(shown(part)) for part in left), 6, " and ")
         return Selection(
             parts[chosen], f"{note}, not {others}" if left else note, chosen, is_guess=bool(left)
         )
@@ -98,6 +99,12 @@ def is_averaged(key: str) -> bool:
     return bool(_AVERAGED.search(key)) and not _NO_WEIGHTS.search(key)
 
 
+def shown(name: object) -> str:
+    """Return a key of a file as part of an error's line: printable, and not longer than a line."""
+    text = printable(str(name)[: _LONGEST_SHOWN + 1])
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+
+
 def _named(parts: Mapping[str, StateDict], key: str, where: str) -> StateDict:
     if key in parts:
         return parts[key]
@@ -105,7 +112,7 @@ def _named(parts: Mapping[str, StateDict], key: str, where: str) -> StateDict:
         below = state.below(f"{key[len(part) :].lstrip('.')}.") if key.startswith(part) else None
         if below and below.tensors:
             return below
-    raise unknown(f"state dict of {where}", key, [part or "(the top)" for part in parts] or ["none"])
+    raise unknown(f"state dict of {where}", key, [shown(part) or "(the top)" for part in parts] or ["none"])
 
 
 def _plain_one(parts: Mapping[str, StateDict], loaded: Any, where: str) -> Selection:
@@ -114,19 +121,23 @@ def _plain_one(parts: Mapping[str, StateDict], loaded: Any, where: str) -> Selec
     usual = next((named[name] for name in ("", *_USUAL) if name in named), None)
     if usual is not None:
         rivals = [key for key in keys if key != usual and _is_rival(parts[key], parts[usual])]
-        note = f"{usual!r} of {where}, not {listed(map(repr, rivals), 6, ' and ')}" if rivals else ""
+        note = (
+            f"{shown(usual)!r} of {where}, not {listed((repr(shown(key)) for key in rivals), 6, ' and ')}"
+            if rivals
+            else ""
+        )
         return Selection(parts[usual], note, usual, is_guess=bool(rivals))
     if len(keys) == 1:
-        return Selection(parts[keys[0]], f"{keys[0]!r} of {where}", keys[0])
+        return Selection(parts[keys[0]], f"{shown(keys[0])!r} of {where}", keys[0])
     if keys:
         raise RobustcheckError(
-            f"{where} holds {len(keys)} state dicts: {listed(keys, 6)}; choose the network's with "
-            f"--robustcheck-weights={where}#{keys[0]}"
+            f"{where} holds {len(keys)} state dicts: {listed(map(shown, keys), 6)}; choose the network's with "
+            f"--robustcheck-weights={where}#{shown(keys[0])}"
         )
     if not isinstance(loaded, Mapping):
         raise RobustcheckError(f"{where} must hold a state dict, got a {_kind(loaded)}: save one with {SAVE}")
     raise RobustcheckError(
-        f"{where} holds no state dict: its keys are {listed(map(str, loaded), 6) or 'none'}; a state dict has only names "
+        f"{where} holds no state dict: its keys are {listed(map(shown, loaded), 6) or 'none'}; a state dict has only names "
         f"and tensors, at the top or in the dictionaries below it. Save one: {SAVE}"
     )
 

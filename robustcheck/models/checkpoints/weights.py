@@ -16,7 +16,7 @@ from torch import nn
 from robustcheck.errors import RobustcheckError, RobustnessWarning
 from robustcheck.limits import check
 from robustcheck.models.checkpoints.checkpoint import Checkpoint
-from robustcheck.models.checkpoints.state_dicts import StateDict, Tensors, is_averaged
+from robustcheck.models.checkpoints.state_dicts import StateDict, Tensors, is_averaged, shown
 from robustcheck.text import first_line, listed
 
 Renaming: TypeAlias = Callable[[Tensors, nn.Module], Tensors]
@@ -117,6 +117,7 @@ def _report_choice(fit: Fit, checkpoint: Checkpoint, name: str) -> None:
     if not fit.rivals:
         return
     keys = [".".join(filter(None, (checkpoint.key, part.rstrip(".")))) for part in (fit.part, *fit.rivals)]
+    keys = list(map(shown, keys))
     if not is_averaged(fit.part) or is_averaged(fit.rivals[0]):
         raise RobustcheckError(
             f"{checkpoint.path} holds {name} {len(keys)} times: under {listed(keys, 6)}; choose one with "
@@ -266,11 +267,13 @@ def _other_class_count(differences: Differences) -> int | None:
 
 
 def _other_network(differences: Differences, checkpoint: Checkpoint, name: str) -> RobustcheckError:
-    shapes = [f"{key} has shape {got}, not {wanted}" for key, (wanted, got) in differences.reshaped.items()]
-    types = [f"{key} is {dtype}, not floats: quantised?" for key, dtype in differences.retyped.items()]
+    shapes = [
+        f"{shown(key)} has shape {got}, not {wanted}" for key, (wanted, got) in differences.reshaped.items()
+    ]
+    types = [f"{shown(key)} is {dtype}, not floats: quantised?" for key, dtype in differences.retyped.items()]
     parts = [
-        f"missing: {listed(differences.missing, 3)}" if differences.missing else "",
-        f"not in {name}: {listed(differences.unexpected, 3)}" if differences.unexpected else "",
+        f"missing: {listed(map(shown, differences.missing), 3)}" if differences.missing else "",
+        f"not in {name}: {listed(map(shown, differences.unexpected), 3)}" if differences.unexpected else "",
         listed(shapes, 3),
         listed(types, 3),
     ]
