@@ -101,7 +101,7 @@ class Baseline:
         if not path.is_file():
             path = root / FOLDER / f"{name_or_path}.csv"
         if not path.is_file():
-            there = [file.stem for file in (root / FOLDER).glob("*.csv")]
+            there = [file.stem for file in (root / FOLDER).glob("*.csv") if file.is_file()]
             raise unknown(
                 "baseline", name_or_path, there or ["none is saved yet, --robustcheck-save=NAME does"]
             )
