@@ -33,15 +33,16 @@ narrow native_dropout native_group_norm native_layer_norm ne neg negative new_fu
 norm normal numpy_T one_hot ones ones_like outer pad permute pinverse pixel_shuffle pixel_unshuffle polar pow
 prelu prod quantile rad2deg rand rand_like randint randint_like randn randn_like randperm real reciprocal
 reflection_pad1d reflection_pad2d reflection_pad3d relu relu6 remainder repeat repeat_interleave
-replication_pad1d replication_pad2d replication_pad3d reshape resolve_conj resolve_neg rms_norm rnn_relu_cell
-rnn_tanh_cell roll rot90 round rrelu rsqrt rsub scalar_tensor scaled_dot_product_attention scatter scatter_add
-scatter_reduce searchsorted select select_scatter selu sigmoid sign silu sin sinc sinh slice slice_scatter
-softmax softplus softshrink sort split split_with_sizes sqrt square squeeze stack std std_mean sub subtract sum
-swapaxes swapdims sym_constrain_range sym_constrain_range_for_size sym_numel sym_size sym_storage_offset
-sym_stride t tan tanh tensor_split tensordot threshold tile to topk trace transpose tril triu true_divide trunc
-type_as unbind unflatten unfold unsafe_chunk unsafe_split unsqueeze upsample_bicubic2d upsample_bilinear2d
-upsample_linear1d upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_trilinear3d var var_mean
-vdot view view_as view_as_complex view_as_real vstack where xlogy zero zeros zeros_like
+replication_pad1d replication_pad2d replication_pad3d reshape reshape_as resolve_conj resolve_neg rms_norm
+rnn_relu_cell rnn_tanh_cell roll rot90 round rrelu rsqrt rsub scalar_tensor scaled_dot_product_attention scatter
+scatter_add scatter_reduce searchsorted select select_scatter selu sigmoid sign silu sin sinc sinh slice
+slice_scatter softmax softplus softshrink sort split split_with_sizes sqrt square squeeze stack std std_mean sub
+subtract sum swapaxes swapdims sym_constrain_range sym_constrain_range_for_size sym_numel sym_size
+sym_storage_offset sym_stride t tan tanh tensor_split tensordot threshold tile to topk trace transpose tril triu
+true_divide trunc type_as unbind unflatten unfold unsafe_chunk unsafe_split unsqueeze upsample_bicubic2d
+upsample_bilinear2d upsample_linear1d upsample_nearest1d upsample_nearest2d upsample_nearest3d
+upsample_trilinear3d var var_mean vdot view view_as view_as_complex view_as_real vstack where xlogy zero zeros
+zeros_like
 """
 ATEN = frozenset(_NAMES.split())
 _OF_NUMBERS = (
