@@ -22,10 +22,12 @@ from robustcheck.report import writers
 from robustcheck.session import xdist
 from robustcheck.session.baseline_saver import BaselineSaver
 from robustcheck.session.collection import SuiteCollection
-from robustcheck.session.failures import FailureReports, user_errors
+from robustcheck.session.evaluation_errors import EvaluationErrors, user_errors
+from robustcheck.session.failures import FailureReports
 from robustcheck.session.openmp import ADVICE, limit_spinning
 from robustcheck.session.reporter import Reporter, new_progress
 from robustcheck.session.result_log import ResultLog
+from robustcheck.session.results import ForkedTests
 from robustcheck.session.session import KEY, Session
 from robustcheck.session.toml_items import NAME as CLAIMS_FILE
 from robustcheck.session.toml_items import ClaimModule
@@ -80,14 +82,8 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     config.stash[RUN] = benchmarks = BenchmarkRun(config)
     saver = BaselineSaver(session)
-    parts = (
-        SuiteCollection(session),
-        FailureReports(session),
-        xdist.Controller(session),
-        saver,
-        Reporter(session, saver),
-    )
-    for part in (log, *parts, benchmarks):
+    kinds = (SuiteCollection, ForkedTests, EvaluationErrors, FailureReports, xdist.Controller)
+    for part in (log, *(kind(session) for kind in kinds), saver, Reporter(session, saver), benchmarks):
         config.pluginmanager.register(part, f"robustcheck.{type(part).__name__}")
     try:
         writers.check(settings)

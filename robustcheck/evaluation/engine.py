@@ -6,7 +6,7 @@ import signal
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -103,6 +103,8 @@ class Evaluation:
         self.classifier, self.images = classifier, images
         self.order = np.arange(len(images)) if order is None else order
         self.executor, self.progress = executor or LocalExecutor(), progress
+        self.during: Callable[[], AbstractContextManager[None]] = nullcontext
+        """Entered for the time of each run, those of evaluations made from this one included."""
         self.diagnostics = Diagnostics(classifier.name)
         self._runner = BatchRunner(classifier, images, config or RunConfig(), self.diagnostics)
         self.config, self.batch_size = self._runner.config, self._runner.batch_size
@@ -153,6 +155,7 @@ class Evaluation:
             self.classifier, self.images, config, order=self.order, store=store, executor=self.executor
         )
         fresh.checkpoint.check = self.checkpoint.check
+        fresh.during = self.during
         return fresh
 
     # -------------------------------------------------------------------------------------- what has been measured
@@ -228,7 +231,10 @@ class Evaluation:
         Whole batches are evaluated, so it can be a few more. `of` is the number of images that progress is reported
         towards, where `count` is a step on the way.
         """
-        trees = tuple(dict.fromkeys((X, *map(parse, views))))
+        with self.during():
+            self._run(tuple(dict.fromkeys((X, *map(parse, views)))), count, of)
+
+    def _run(self, trees: tuple[View, ...], count: int | None, of: int | None) -> None:
         if self.images.has_labels and (self.images.labels >= 0).any():
             self.images.check_labels(self.classifier.probe())
         for view in trees:

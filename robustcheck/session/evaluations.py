@@ -6,6 +6,7 @@ Imports inside functions keep the start of a run lazy.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,8 @@ class Evaluations:
         """The fixtures whose own bodies ran, rather than those that override them."""
         self._classifiers: list[tuple[Any, Classifier]] = []
         self._made: list[tuple[Any, Any, Robustness]] = []
+        self.error: BaseException | None = None
+        """The error that ended an evaluation in the test that is running."""
 
     def __iter__(self) -> Iterator[Robustness]:
         """Yield each of the run's evaluations, in the order in which they were asked for."""
@@ -92,6 +95,15 @@ class Evaluations:
                     yield "  nothing is kept, without a record store (--robustcheck-store=DIR)"
                 else:
                     yield f"  kept in {self._resources.store.folder}: run the same command again to continue"
+
+    @contextmanager
+    def _during(self) -> Iterator[None]:
+        """Follow a run of an evaluation."""
+        try:
+            yield
+        except Exception as error:
+            self.error = error
+            raise
 
     def _require_used(self, fixture: str, *options: str) -> None:
         """Raise if the command line names something that a fixture of the repository replaces."""
@@ -150,6 +162,7 @@ class Evaluations:
             executor=resources.executor,
             progress=self._new_progress(lambda: evaluation.underway),
         )
+        evaluation.during = self._during
         made = Robustness(
             evaluation,
             policy=DecisionPolicy(

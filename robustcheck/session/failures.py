@@ -8,7 +8,6 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -29,34 +28,18 @@ _PACKAGE = Path(__file__).parents[1]
 _SUITES = _PACKAGE / "suites"
 
 
-class FixtureError(pytest.fail.Exception):  # type: ignore[misc,name-defined] # an attribute of a function
-    """A fixture has no value, by a mistake of the user's; the message is all there is to say."""
-
-
-@contextmanager
-def user_errors() -> Generator[None]:
-    """Turn a user's mistake into its message alone."""
-    try:
-        yield
-    except RobustcheckError as error:
-        raise FixtureError(f"robustcheck: {error}", pytrace=False) from None
-
-
 class FailureReports:
     """A plugin of pytest, registered for each run, that explains failures."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._reported: set[str | None] = set()
-        """The errors of fixtures that were reported."""
         self._explained: list[object] = []
         """Verdicts that a failure's own message explains."""
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
-        """Know which test a claim belongs to."""
-        self._session.current_test = item
-        return (yield)
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Know which test a claim belongs to, and forget what an earlier attempt of it reported."""
+        self._session.begin(item)
 
     def pytest_assertrepr_compare(self, left: object, right: object) -> list[str] | None:
         """Explain a claim that did not hold."""
@@ -75,34 +58,16 @@ class FailureReports:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Leave our own frames out of a user's mistake, and add to a failed claim the images that count against it.
-
-        An error that keeps many tests from running, such as an unknown model, is reported once; the others skip.
-        """
+        """Leave our own frames out of a user's mistake, and add to a failed claim the images that count against it."""
         if call.excinfo is not None:
             self._trim_traceback(call.excinfo)
         report = yield
         error = None if call.excinfo is None else call.excinfo.value
-        if isinstance(error, FixtureError):
-            self._report_setup_error_once(item, report, error)
         if report.when == "call" and report.failed:
             report.sections += self._sections(item)
         if report.failed and report.when != "teardown" and uses_fixtures(item):
             self._note_error(item, error)
         return report
-
-    def _report_setup_error_once(
-        self, item: pytest.Item, report: pytest.TestReport, error: FixtureError
-    ) -> None:
-        """Skip a test if another has failed by the same mistake."""
-        if error.msg in self._reported:
-            report.outcome = "skipped"
-            report.longrepr = (
-                str(item.path),
-                0,
-                "Skipped: robustcheck: setup already failed, see the first error",
-            )
-        self._reported.add(error.msg)
 
     def _sections(self, item: pytest.Item) -> Iterator[tuple[str, str]]:
         """Yield, for each claim of a test that did not hold, what else there is to see."""

@@ -17,6 +17,7 @@ from robustcheck.session import xdist
 from robustcheck.session.baseline_saver import BaselineSaver
 from robustcheck.session.evaluations import Progress
 from robustcheck.session.openmp import ADVICE
+from robustcheck.session.results import to_plain
 from robustcheck.session.session import Session
 from robustcheck.text import printable
 
@@ -44,7 +45,7 @@ class Reporter:
         ours.has_ended = exitstatus != pytest.ExitCode.INTERNAL_ERROR
         output = getattr(session.config, "workeroutput", None)
         if output is not None:
-            output[xdist.RESULTS] = xdist.to_plain(ours)
+            output[xdist.RESULTS] = to_plain(ours)
             return
         ours.is_interrupted = exitstatus in {pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR}
         ours.close()
@@ -77,6 +78,9 @@ class Reporter:
             from robustcheck.report.summary import summary_of
 
             yield from render(summary_of(session.finished(), plots=False), encoding=encoding)
+        if session.lost_workers:
+            count = session.lost_workers
+            yield f"{count} worker{'s' * (count > 1)} of pytest-xdist crashed: records that only they had are missing"
         if session.is_interrupted:
             yield from session.evaluations.interrupted()
         if stored := session.stored():
