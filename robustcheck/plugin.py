@@ -5,7 +5,6 @@ Importing it loads neither torch nor numpy: imports inside functions keep the st
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
@@ -31,6 +30,7 @@ from robustcheck.session.results import ForkedTests
 from robustcheck.session.session import KEY, Session
 from robustcheck.session.toml_items import NAME as CLAIMS_FILE
 from robustcheck.session.toml_items import ClaimModule
+from robustcheck.text import shell_command
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -70,11 +70,12 @@ def pytest_configure(config: pytest.Config) -> None:
     cleanup.enter_context(use_limits(settings.input_limits or {}))
     config.add_cleanup(cleanup.close)
     is_worker = hasattr(config, "workerinput")
-    log = ResultLog(feeds_junit=not is_worker and bool(config.getoption("xmlpath", None)))
+    writes_junit = not is_worker and bool(config.getoption("xmlpath", None))
+    log = ResultLog(junit_family=config.getini("junit_family") if writes_junit else None)
     config.stash[KEY] = session = Session(
         settings,
         root=config.rootpath,
-        command_line=shlex.join(["pytest", *map(str, config.invocation_params.args)]),
+        command_line=shell_command(["pytest", *map(str, config.invocation_params.args)]),
         new_progress=partial(new_progress, config),
         cache_folder=partial(_cache_folder, config),
         worker=xdist.Worker.of(config),
@@ -109,7 +110,10 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 def _cache_folder(config: pytest.Config) -> Path | None:
     """Return a folder of ours in pytest's cache; None if the cache is turned off."""
     cache: pytest.Cache | None = getattr(config, "cache", None)
-    return None if cache is None else cache.mkdir("robustcheck")
+    try:
+        return None if cache is None else cache.mkdir("robustcheck")
+    except OSError as error:
+        raise RobustcheckError(f"pytest's cache folder can't be used: {error}") from None
 
 
 # ----------------------------------------------------------------------------------------- fixtures

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 import re
+import shlex
 import unicodedata
 from collections.abc import Iterable
+from pathlib import Path
 
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 _JOINS_EMOJI = "\u200d"
@@ -81,6 +84,39 @@ def first_line(error: BaseException | str, most: int = 200) -> str:
     """
     lines = (line.strip() for line in str(error).splitlines())
     return next(filter(None, lines), "no message")[:most]
+
+
+def shell_command(arguments: Iterable[str]) -> str:
+    r"""Return a command for a POSIX shell, in printable characters: bytes of no text are written as bash and zsh read them.
+
+    >>> print(shell_command(["pytest", "a b", "caf\udce9"]))
+    pytest 'a b' $'caf\xe9'
+    """
+    return " ".join(map(_quoted, arguments))
+
+
+def _quoted(argument: str) -> str:
+    if argument.isprintable():
+        return shlex.quote(argument)
+    parts = (
+        char
+        if char.isprintable() and char not in "'\\"
+        else "".join(f"\\x{byte:02x}" for byte in _bytes(char))
+        for char in argument
+    )
+    return f"$'{''.join(parts)}'"
+
+
+def _bytes(char: str) -> bytes:
+    return char.encode("utf-8", "surrogateescape" if "\udc80" <= char <= "\udcff" else "backslashreplace")
+
+
+def short_path(path: Path) -> str:
+    """Return a path as seen from the working directory; one outside of it as it is."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except (ValueError, OSError):  # elsewhere, or the directory was removed
+        return os.fspath(path)
 
 
 def _number(value: float | None, decimals: int, sign: str = "") -> str:

@@ -19,7 +19,7 @@ from robustcheck.records.csv import save
 from robustcheck.report.evidence import rows_against
 from robustcheck.report.pictures import as_image
 from robustcheck.robustness import Robustness
-from robustcheck.text import printable
+from robustcheck.text import printable, short_path
 
 MOST_IMAGES = 8
 
@@ -43,7 +43,7 @@ def write_evidence(
     lines = [printable(nodeid), *map(printable, verdict.explain()), "", pictures, ""]
     lines += ["To reproduce, from the rootdir:", printable(command), ""]
     (own / "README.txt").write_text("\n".join(lines), encoding="utf-8")
-    return f"evidence in {own} ({len(rows)} images)"
+    return f"evidence in {short_path(own)} ({len(rows)} images)"
 
 
 def _name_of(nodeid: str, verdict: Verdict) -> str:

@@ -19,6 +19,7 @@ from robustcheck.byte_size import format_size
 from robustcheck.errors import RobustcheckError
 from robustcheck.options.table import OPTIONS, Settings
 from robustcheck.report import formats
+from robustcheck.text import short_path
 
 if TYPE_CHECKING:
     from robustcheck.report.run import FinishedRun
@@ -68,7 +69,7 @@ def write(run: FinishedRun, settings: Settings) -> Iterator[str]:
         except RobustcheckError as error:
             raise RobustcheckError(f"--robustcheck-{module.NAME}: {error}") from None
         for file in written:
-            yield f"{module.NAME} written to {file} ({format_size(file.stat().st_size)})"
+            yield f"{module.NAME} written to {short_path(file)} ({format_size(file.stat().st_size)})"
 
 
 def write_by_suffix(run: FinishedRun, path: Path) -> None:
@@ -86,16 +87,28 @@ def write_by_suffix(run: FinishedRun, path: Path) -> None:
     atomic_write(path, by_suffix[path.suffix.lower()].render(summary_of(run)))
 
 
-def write_for_ci(run: FinishedRun, add_suite_property: Callable[[str, object], None] | None) -> Iterator[str]:
-    """Write the JUnit suite's properties and GitHub's summary, and yield what went wrong."""
+def write_for_ci(
+    run: FinishedRun,
+    add_suite_property: Callable[[str, object], None] | None,
+    *,
+    junit_family: str = "xunit1",
+) -> Iterator[str]:
+    """Write the JUnit suite's properties and GitHub's summary, and yield what a person should know of them.
+
+    Where the file's family, xunit2, allows no properties of test cases, those of the claims are the suite's as well.
+    """
     from robustcheck.report.summary import summary_of
 
     summary = summary_of(run, plots=False)
     if add_suite_property is not None:
-        from robustcheck.report.formats.junit import of_suite
+        from robustcheck.report.formats.junit import of_claims, of_suite
 
         for name, text in of_suite(summary):
             add_suite_property(name, text)
+        if junit_family == "xunit2" and run.claims:
+            for key, value in of_claims(run.claims):
+                add_suite_property(key, value)
+            yield "junit: the claims' numbers are properties of the suite (-o junit_family=xunit1: of each test)"
     from robustcheck.report.formats.github import append_summary
 
     try:

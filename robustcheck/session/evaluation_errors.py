@@ -55,7 +55,8 @@ class EvaluationErrors:
         error = None if call.excinfo is None else call.excinfo.value
         if error is not None and self._is_unevaluated(item, report, error):
             report.outcome = "failed"
-            vars(report).pop("wasxfail", None)
+            if hasattr(report, "wasxfail"):
+                del report.wasxfail
             setattr(report, _PROPERTY, _identity(report, error))
         return report
 

@@ -5,7 +5,6 @@ Imports inside functions keep the start of a run lazy.
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -17,7 +16,7 @@ import pytest
 from robustcheck.errors import ClaimFailed, RobustcheckError
 from robustcheck.session.collection import uses_fixtures
 from robustcheck.session.session import Session
-from robustcheck.text import printable, printable_lines
+from robustcheck.text import printable, printable_lines, shell_command
 
 if TYPE_CHECKING:
     from robustcheck.claims import Subject, Verdict
@@ -124,7 +123,7 @@ def reproduce(nodeid: str, settings: Settings) -> str:
     """Return the command that runs one test again, with the options of this run that affect its results."""
     suite = nodeid.startswith("robustcheck/")  # a suite that ships has no file to name
     chosen = ["-k", nodeid.rpartition("::")[2].partition("[")[0]] if suite else [nodeid]
-    return shlex.join(["pytest", *chosen, *settings.arguments()])
+    return shell_command(["pytest", *chosen, *settings.arguments()])
 
 
 def _is_complete(error: BaseException, entry: TracebackType | None) -> bool:

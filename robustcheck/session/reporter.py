@@ -113,7 +113,8 @@ class Reporter:
         try:
             self._lines += writers.write(run, session.settings)
             if by_ci:
-                self._lines += writers.write_for_ci(run, add_suite_property)
+                family = session.log.junit_family or ""
+                self._lines += writers.write_for_ci(run, add_suite_property, junit_family=family)
                 self._annotations += writers.error_annotations(run, session.root)
         except RobustcheckError as error:
             self._lines.append(f"ERROR: {error}")

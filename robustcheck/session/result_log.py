@@ -8,14 +8,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import pytest
 
 if TYPE_CHECKING:
     from robustcheck.report.run import Check, Finding, Reported, ReportedClaim, TestError
-
-    R = TypeVar("R", bound=Reported)
 
 INTEGRITY = "test_trust_"
 """Prefix of a suite's integrity tests: if one fails, the numbers can't be trusted."""
@@ -36,43 +34,37 @@ class TestResults:
 class ResultLog:
     """Claims, findings, checks and errors, as the properties of tests' reports bring them; a plugin of pytest.
 
-    With `feeds_junit` these properties are then replaced by ones that people read in a JUnit file.
+    If a JUnit file is written, these properties are then replaced by ones that people read, or removed where its
+    family, xunit2, allows none.
     """
 
-    def __init__(self, *, feeds_junit: bool) -> None:
+    def __init__(self, *, junit_family: str | None = None) -> None:
         self.position: dict[str, int] = {}
         """The place of each test among those collected: workers of pytest-xdist report in any order."""
         self._tests: defaultdict[tuple[str, str], TestResults] = defaultdict(TestResults)
         """By test and worker: with `--dist=each` every worker runs every test."""
-        self._feeds_junit = feeds_junit
+        self.junit_family = junit_family
+        """That of the JUnit file that is written; None where none is."""
 
     @property
     def claims(self) -> list[ReportedClaim]:
         """The claims of all tests, and what became of them."""
-        from robustcheck.report.run import ReportedClaim
-
-        return self._all(ReportedClaim)
+        return self._all("ReportedClaim")
 
     @property
     def findings(self) -> list[Finding]:
         """The findings of all tests."""
-        from robustcheck.report.run import Finding
-
-        return self._all(Finding)
+        return self._all("Finding")
 
     @property
     def checks(self) -> list[Check]:
         """The checks of all tests."""
-        from robustcheck.report.run import Check
-
-        return self._all(Check)
+        return self._all("Check")
 
     @property
     def troubles(self) -> list[TestError]:
         """The tests that failed without a claim that did not hold."""
-        from robustcheck.report.run import TestError
-
-        return self._all(TestError)
+        return self._all("TestError")
 
     @property
     def failed_integrity(self) -> list[str]:
@@ -99,7 +91,9 @@ class ResultLog:
             self._tests[key].expected = True
         if report.when == "teardown" and (reported := [*reported_in(report.user_properties)]):
             self._tests[key].reported = reported
-            if self._feeds_junit:
+            if self.junit_family == "xunit2":
+                report.user_properties = [entry for entry in report.user_properties if not is_ours(entry)]
+            elif self.junit_family is not None:
                 from robustcheck.report.formats.junit import readable
 
                 report.user_properties = readable(report.user_properties)
@@ -109,11 +103,11 @@ class ResultLog:
         tests = sorted(self._tests, key=lambda key: self.position.get(key[0], 0))
         return ((key[0], self._tests[key]) for key in tests)
 
-    def _all(self, kind: type[R]) -> list[R]:
+    def _all(self, kind: str) -> list[Any]:
         """Return all values of a kind, in the order of the tests; what two workers agree on once."""
-        found: dict[R, None] = {}
+        found: dict[Reported, None] = {}
         for _, results in self._in_order():
-            own = (each for each in results.reported if isinstance(each, kind))
+            own = (each for each in results.reported if type(each).__name__ == kind)  # imports nothing
             found.update(dict.fromkeys(_as_it_ended(each, results) for each in own))
         return list(found)
 
@@ -133,7 +127,7 @@ def reported_in(properties: Iterable[object]) -> Iterator[Reported]:
                 yield kind.from_json(text)
 
 
-def _as_it_ended(reported: R, results: TestResults) -> R:
+def _as_it_ended(reported: Reported, results: TestResults) -> Reported:
     """Return a claim with what became of its test, and anything else as it is."""
     from robustcheck.report.run import ReportedClaim
 

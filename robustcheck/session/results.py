@@ -61,5 +61,6 @@ class ForkedTests:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Add what such a process sent."""
-        if sent := vars(report).pop(_PROPERTY, None):
+        if sent := getattr(report, _PROPERTY, None):
+            delattr(report, _PROPERTY)
             add(self._session, sent)
