@@ -232,26 +232,24 @@ class Evaluation:
         towards, where `count` is a step on the way.
         """
         with self.during():
-            self._run(tuple(dict.fromkeys((X, *map(parse, views)))), count, of)
-
-    def _run(self, trees: tuple[View, ...], count: int | None, of: int | None) -> None:
-        if self.images.has_labels and (self.images.labels >= 0).any():
-            self.images.check_labels(self.classifier.probe())
-        for view in trees:
-            if reason := self.unsupported_reason(view):
-                raise reason
-        goal = len(self.images) if count is None else min(count, len(self.images))
-        self.table.add(trees)
-        self._asked = trees, of or goal
-        with _sigterm_as_interrupt(), self.classifier.evaluating():
-            try:
-                if self._evaluated < goal:
-                    self._check_model()
-                    self._compute(trees, goal)
-            finally:
-                self.checkpoint.save(self.diagnostics.of_first_batch)
-        if goal == len(self.images):
-            self.diagnostics.check_records(self.records, self.classifier.class_count)
+            trees = tuple(dict.fromkeys((X, *map(parse, views))))
+            if self.images.has_labels and (self.images.labels >= 0).any():
+                self.images.check_labels(self.classifier.probe())
+            for view in trees:
+                if reason := self.unsupported_reason(view):
+                    raise reason
+            goal = len(self.images) if count is None else min(count, len(self.images))
+            self.table.add(trees)
+            self._asked = trees, of or goal
+            with _sigterm_as_interrupt(), self.classifier.evaluating():
+                try:
+                    if self._evaluated < goal:
+                        self._check_model()
+                        self._compute(trees, goal)
+                finally:
+                    self.checkpoint.save(self.diagnostics.of_first_batch)
+            if goal == len(self.images):
+                self.diagnostics.check_records(self.records, self.classifier.class_count)
 
     def missing(self, views: Iterable[str | View]) -> Iterator[tuple[Shard, tuple[View, ...]]]:
         """Yield the shards of which the store lacks something that can be kept, in order, and the views that it lacks."""
