@@ -12,6 +12,9 @@ from robustcheck.models.programs.expressions import is_expression
 from robustcheck.models.programs.operators import is_allowed
 
 _NAME = re.compile(r"(?!__)\w+(?:\.(?!__)\w+)*", re.ASCII)
+# A layer's: it never stands in the source that torch writes for a graph without quotes, so it may hold a hyphen.
+_PATH = re.compile(r"(?!__)[\w-]+(?:\.(?!__)[\w-]+)*", re.ASCII)
+_PATHS = frozenset({"parameter_name", "buffer_name", "tensor_constant_name", "fqn"})
 _PLAIN = re.compile(r"[ -~]{0,200}", re.ASCII)
 _DEVICE = re.compile(r"[a-z]{1,16}", re.ASCII)
 _DEEPEST = 60
@@ -53,7 +56,7 @@ def checked(value: Any, key: str = "", depth: int = 0) -> Any:
 
 
 def _key(name: Any) -> str:
-    return _name(name) if name else ""
+    return _name(name, _PATH) if name else ""
 
 
 def _entry(name: str, value: Any, depth: int) -> Any:
@@ -83,7 +86,7 @@ def _text(text: str, key: str) -> str:
         return text
     if key == "torch_version":
         return text if _PLAIN.fullmatch(text) else "unknown"
-    return _name(text) if text else ""
+    return _name(text, _PATH if key in _PATHS else _NAME) if text else ""
 
 
 def _expression(text: str) -> str:
@@ -92,8 +95,8 @@ def _expression(text: str) -> str:
     return text
 
 
-def _name(text: Any) -> str:
-    if not isinstance(text, str) or len(text) > 1000 or not _NAME.fullmatch(text):
+def _name(text: Any, pattern: re.Pattern[str] = _NAME) -> str:
+    if not isinstance(text, str) or len(text) > 1000 or not pattern.fullmatch(text):
         raise NotData(f"the name {str(text)[:80]!r}")
     return text
 

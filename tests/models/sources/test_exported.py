@@ -234,10 +234,12 @@ class Many(Net):
     def __init__(self):
         super().__init__()
         self.register_buffer("scale", torch.rand(4), persistent=False)
+        self.add_module("block1-0", nn.Linear(4, 4))  # as torchvision's RegNets have it
 
     def forward(self, x):
         y = self.norm(self.stem(x)).relu_()
         y = y.reshape(x.shape[0], -1, 55 * 55).mean(2) * self.scale + torch.tensor([1.0, 2.0, 3.0, 4.0])
+        y = self.get_submodule("block1-0")(y)
         return {"hidden": [y, (y * 2, y.sum())], "logits": self.head(y), "size": 2 * x.shape[0] + 1}
 
 
