@@ -102,6 +102,11 @@ class Robustness:
         return self._evaluation.completed, len(self.images)
 
     @property
+    def saved(self) -> int:
+        """The number of images of which the record store has all that was asked for."""
+        return self._evaluation.saved
+
+    @property
     def stored(self) -> Mapping[str, CacheStats]:
         """How many of the records came from the store, by study and view, second evaluations included."""
         stored: dict[str, CacheStats] = {}

@@ -16,6 +16,7 @@ on_undecided = "warn"            # or "fail", "pass"
 from __future__ import annotations
 
 import json
+import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,8 @@ from robustcheck.claims.claim import Claim
 from robustcheck.claims.parser import parse_claim
 from robustcheck.claims.policy import WORDS, ClaimSettings, check_setting
 from robustcheck.errors import RobustcheckError, unknown
+from robustcheck.limits import check, limit
+from robustcheck.regular_file import open_regular
 from robustcheck.text import printable
 
 Family = Literal["none", "holm"]
@@ -70,14 +73,25 @@ def read_claims(path: Path | str) -> ClaimFile:
     """
     path = Path(path)
     try:
-        text = path.read_text("utf-8-sig")
-    except OSError as error:
-        raise RobustcheckError(f"{path} can't be read: {error.strerror or error}") from None
+        with open_regular(path) as file:
+            check("toml-bytes", os.fstat(file.fileno()).st_size, f"{path} has")
+            text = file.read(limit("toml-bytes")).decode("utf-8-sig").replace("\r\n", "\n")
+    except RobustcheckError:
+        raise
     except UnicodeDecodeError as error:
         raise RobustcheckError(
             f"{path}:1: a TOML file must be UTF-8, got byte {error.object[error.start]:#x}"
         ) from None
-    return _Reader(path, text).file()
+    except (OSError, ValueError) as error:
+        raise RobustcheckError(f"{path} can't be read: {getattr(error, 'strerror', None) or error}") from None
+    try:
+        return _Reader(path, text).file()
+    except RecursionError:
+        raise RobustcheckError(
+            f"{path}: arrays or tables are nested too deeply; a claim needs none"
+        ) from None
+    except OverflowError:
+        raise RobustcheckError(f"{path}: a number is too large; settings are numbers such as 0.05") from None
 
 
 class _Reader:
@@ -87,7 +101,7 @@ class _Reader:
         self.path = path
         try:
             self.content: dict[str, Any] = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+        except ValueError as error:  # TOMLDecodeError, or Python's for a number of thousands of digits
             raise self._bad_toml(str(error), text) from None
         self.text = text
         self.lines = _lines_of(text)
@@ -100,9 +114,9 @@ class _Reader:
         return RobustcheckError(f"{self.path}:{line}: {problem}")
 
     def error(self, problem: object, *key: str) -> RobustcheckError:
-        return RobustcheckError(f"{self.path}:{self.line(key)}: {problem}")
+        return RobustcheckError(f"{self.path}:{self.line_of(key)}: {problem}")
 
-    def line(self, key: Sequence[str]) -> int:
+    def line_of(self, key: Sequence[str]) -> int:
         """Return the line of a key, or of the table that it is in."""
         found = (self.lines.get(tuple(key[:end])) for end in range(len(key), 0, -1))
         return next(filter(None, found), 1)
@@ -161,7 +175,7 @@ class _Reader:
         if name in SHARED and text in WORDS.get(name, ()):
             raise self.error(f"{name} is a setting: write it above [claims]", *key)
         try:
-            return DeclaredClaim(name, text, parse_claim(text), self.line(key), settings)
+            return DeclaredClaim(name, text, parse_claim(text), self.line_of(key), settings)
         except RobustcheckError as error:
             raise self.error(f"claim {name!r}: {error}", *key) from None
 

@@ -272,6 +272,11 @@ class RecordCheckpoint:
         if self.store is not None:
             self._unsaved[shard].update(dict.fromkeys(views))
 
+    @property
+    def unsaved_from(self) -> int | None:
+        """The position of the first image of which the store lacks computed records; None where it lacks none."""
+        return 0 if self.store is None else min((shard.start for shard in self._unsaved), default=None)
+
     def save(self, first_batch_warnings: Sequence[str], shard: Shard | None = None) -> None:
         """Write what was computed of a shard, or of all, and is not in the store."""
         for each in [*self._unsaved] if shard is None else [shard]:

@@ -183,6 +183,12 @@ class Evaluation:
         return min((self.done(view) for view in self.table.views), default=0)
 
     @property
+    def saved(self) -> int:
+        """The number of leading images of which the store has all that was requested."""
+        unsaved = self.checkpoint.unsaved_from
+        return self.completed if unsaved is None else min(unsaved, self.completed)
+
+    @property
     def underway(self) -> str:
         """Which of how many shards is being evaluated, and under how many views."""
         views, count = self._asked

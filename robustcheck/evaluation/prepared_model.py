@@ -14,6 +14,7 @@ from torch import Tensor
 from robustcheck.attacks import loss_gradient
 from robustcheck.errors import RobustcheckError, unknown
 from robustcheck.models import Classifier, Precision
+from robustcheck.models.device import is_out_of_memory
 from robustcheck.models.host_memory import keep_freed_memory
 
 CPU_BATCH, CUDA_BATCH = 8, 128
@@ -152,8 +153,8 @@ def measure_batch_sizes(
     for size in _CUDA_SIZES if device.type == "cuda" else _CPU_SIZES:
         try:
             rates[size] = size / min(_seconds(model, size, clock))
-        except torch.OutOfMemoryError:
-            if not rates:
+        except (RuntimeError, MemoryError) as error:
+            if not (rates and is_out_of_memory(error)):
                 raise
             break
         if rates[size] < _FALLS_OFF * max(rates.values()):

@@ -25,6 +25,7 @@ from robustcheck.evaluation.plan import Plan, make_plan
 from robustcheck.evaluation.prepared_model import PreparedModel, default_batch_size, measure_batch_sizes
 from robustcheck.images import Batch, ImageSet
 from robustcheck.models import Classifier, load_model, send
+from robustcheck.models.device import is_out_of_memory
 from robustcheck.notation import View, X
 from robustcheck.records import Column, Rows, as_rows
 from robustcheck.specs import check_model_in_view
@@ -177,7 +178,9 @@ class BatchRunner:
                     self._sent(plan, part, top_labels and top_labels(part), diagnose)
                     for part in _split(batch, self._limit)
                 ]
-            except torch.OutOfMemoryError as error:
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
                 problem = str(error).partition("\n")[0]
             self._is_first = was_first
             # Out here, since the error holds what was in memory.

@@ -11,6 +11,7 @@ from robustcheck.errors import RobustcheckError
 from robustcheck.images.image_set import ImageSet
 from robustcheck.images.subset import Draw
 from robustcheck.models.preprocessing import Preprocessing, Size
+from robustcheck.regular_file import is_too_long
 from robustcheck.specs import IMAGE_SOURCES
 
 
@@ -52,6 +53,8 @@ def open_images(
     location = os.fspath(spec)
     if isinstance(location, bytes):
         location = os.fsdecode(location)
+    if is_too_long(location):
+        raise RobustcheckError(f"images {location[:60]!r}... is too long for a name or a path: name a folder")
     implementation, argument = _implementation(location, is_path=not isinstance(spec, str))
     opener: Opener = resolve_name(implementation)
     if limit is None:

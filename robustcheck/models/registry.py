@@ -14,6 +14,7 @@ import torch
 from robustcheck.errors import RobustcheckError, unknown
 from robustcheck.models.classifier import Classifier
 from robustcheck.models.device import resolve_device
+from robustcheck.regular_file import is_too_long
 from robustcheck.specs import MODEL_SOURCES, SpecSource, prefixes
 
 _LONGEST = 250
@@ -58,6 +59,8 @@ def load_model(
             f"a model must be named by a string, got {type(spec).__name__}: for a network of your own use "
             "robustcheck.Classifier(net, mean=..., std=..., input_size=...)"
         )
+    if is_too_long(spec):
+        raise RobustcheckError(f"model {spec[:60]!r}... is too long for a name; give a name such as resnet50")
     resolve_device(device)
     source, argument = _source_of(spec)
     loader: Loader = resolve_name(source.implementation)

@@ -102,14 +102,14 @@ class Option:
             found = config._inicfg[self.key]  # noqa: SLF001 - there is no public way
             value = getattr(found, "value", found)
         if self.metavar is None and not isinstance(value, bool):
-            raise pytest.UsageError(f"{self.key}: must be true or false, got {value!r}")
+            raise pytest.UsageError(printable_lines(f"{self.key}: must be true or false, got {value!r}"))
         if isinstance(value, list) and self.is_list and all(isinstance(each, str) for each in value):
             return ",".join(value)
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if value is None or isinstance(value, str) or is_number or self.metavar is None:
             return value if value is None or self.metavar is None else str(value)
         kind = "a text or a list of texts" if self.is_list else "a text or a number"
-        raise pytest.UsageError(f"{self.key}: must be {kind}, got {value!r}")
+        raise pytest.UsageError(printable_lines(f"{self.key}: must be {kind}, got {value!r}"))
 
     @property
     def is_list(self) -> bool:

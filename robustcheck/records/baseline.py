@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from robustcheck.atomic_io import remove_abandoned
 from robustcheck.errors import RobustcheckError, unknown
 from robustcheck.notation import View, X
 from robustcheck.records.csv import load, save
@@ -22,6 +23,7 @@ from robustcheck.records.measures import default_measure, find_measure
 from robustcheck.records.provenance import Provenance
 from robustcheck.records.rows import Column
 from robustcheck.records.table import Records
+from robustcheck.regular_file import is_file
 from robustcheck.text import listed
 
 FOLDER = "robustcheck-baselines"
@@ -51,6 +53,7 @@ def save_baseline(name: str, root: Path, records: Records, header: Mapping[str, 
     has a reason under "saved anyway".
     """
     path = path_of(name, root)
+    remove_abandoned(path.parent)
     if path.is_file() and not header.get("saved anyway"):
         try:
             old = load(path)[0]
@@ -98,9 +101,9 @@ class Baseline:
         failed its own integrity tests.
         """
         path = Path(name_or_path)
-        if not path.is_file():
+        if not is_file(path):
             path = root / FOLDER / f"{name_or_path}.csv"
-        if not path.is_file():
+        if not is_file(path):
             there = [file.stem for file in (root / FOLDER).glob("*.csv") if file.is_file()]
             raise unknown(
                 "baseline", name_or_path, there or ["none is saved yet, --robustcheck-save=NAME does"]

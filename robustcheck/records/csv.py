@@ -27,6 +27,7 @@ from robustcheck.atomic_io import atomic_write
 from robustcheck.errors import RobustcheckError
 from robustcheck.notation import NotationError
 from robustcheck.records.measures import COLUMNS, TABLE
+from robustcheck.records.parquet import DAMAGED
 from robustcheck.records.reader import records_of
 from robustcheck.records.rows import Column
 from robustcheck.records.schema import (
@@ -40,6 +41,7 @@ from robustcheck.records.schema import (
     table_of,
 )
 from robustcheck.records.table import Records
+from robustcheck.regular_file import read_regular
 
 PREFIX = "img:"
 """What the cells of `id` and `name` begin with."""
@@ -59,8 +61,8 @@ def load(path: Path) -> tuple[Records, dict[str, Any]]:
     Raises `RobustcheckError`, naming row and column, for a file that is not whole or not of this version.
     """
     try:
-        text = path.read_bytes().decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_regular(path).decode("utf-8")
+    except (OSError, ValueError) as error:
         raise RobustcheckError(f"the records {path} can't be read: {error}") from None
     return loads(text, str(path))
 
@@ -87,7 +89,7 @@ def loads(text: str, where: str = "records") -> tuple[Records, dict[str, Any]]:
         raise RobustcheckError(f"{where}: {error}\n{_CURE}") from None
     except RobustcheckError as error:
         raise RobustcheckError(f"{error}; {_CURE}") from None
-    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+    except DAMAGED as error:
         raise RobustcheckError(f"{where} is damaged: {error!r:.200}; {_CURE}") from None
 
 

@@ -18,12 +18,15 @@ import numpy.typing as npt
 
 from robustcheck.errors import RobustcheckError
 from robustcheck.records.schema import Table, Texts
+from robustcheck.regular_file import read_regular
 
 PARQUET = ".parquet"
 _KEY = b"robustcheck"
 _KINDS = {"int32": "<i4", "int64": "<i8", "double": "<f8"}
 """The types that columns have, by Arrow's name and by numpy's."""
 Numbers = npt.NDArray[Any]
+DAMAGED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What reading a file raises that is not what it says: its header is JSON of any kind and depth."""
 
 
 def require_pyarrow() -> None:
@@ -63,17 +66,17 @@ def from_parquet(source: bytes | Path) -> tuple[Table, dict[str, Any]]:
 
     try:
         # From memory: Arrow reads files in a thread of its own, which can abort a process that ends just then.
-        file = BufferReader(source if isinstance(source, bytes) else source.read_bytes())
+        file = BufferReader(source if isinstance(source, bytes) else read_regular(source))
         table = parquet.ParquetFile(file).read(use_threads=False)  # parquet.read_table imports pandas
         header = json.loads(table.schema.metadata[_KEY])
         arrays = {name: table.column(name).combine_chunks() for name in table.column_names}
         coded = {name for name, array in arrays.items() if hasattr(array, "dictionary")}
         numbers = {name: _values(array) for name, array in arrays.items() if name not in coded}
         texts = {
-            name: Texts(_values(arrays[name].indices), arrays[name].dictionary.to_pylist()) for name in coded
+            name: Texts(_values(arrays[name].indices), _known(arrays[name].dictionary)) for name in coded
         }
         return Table(numbers, texts), header
-    except (OSError, ArrowException, KeyError, TypeError, ValueError) as error:
+    except (OSError, ArrowException, *DAMAGED) as error:
         raise ValueError(repr(error)) from None
 
 
@@ -94,6 +97,13 @@ def _texts(texts: Sequence[str]) -> Any:
     ends = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
     buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))]
     return pa.Array.from_buffers(pa.string(), len(encoded), buffers)
+
+
+def _known(array: Any) -> list[str]:
+    texts: list[str] = array.to_pylist()
+    if not all(isinstance(text, str) for text in texts):  # bytes or nothing, of a damaged schema
+        raise ValueError(f"a column of texts is one of {array.type}")
+    return texts
 
 
 def _values(array: Any) -> Numbers:

@@ -150,7 +150,10 @@ class Provenance:
         """Return the provenance of which `header` gave these lines; raises TypeError for what is no such mapping."""
         if not isinstance(lines, Mapping):
             raise TypeError(f"provenance must be a mapping of names to texts, got {type(lines).__name__}")
-        left = {str(name): str(text) for name, text in lines.items()}
+        for name, text in lines.items():
+            if not isinstance(text, str):
+                raise TypeError(f"provenance must have texts, got {type(text).__name__} for {name}")
+        left = dict(lines)
         found = cls(
             model=_model(left.pop("model", "")),
             images=_images(left.pop("images", "")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,7 @@ class _Reader:
     """Checks a table's columns, and sorts their rows by image and view."""
 
     def __init__(self, table: Table, where: str, views: Sequence[View], count: int) -> None:
-        self._table, self._where = table, where
+        self._table, self._where, self._count_of_views = table, where, len(views)
         self._image = self._integers("image")
         self._refuse(
             "image", (self._image < 0) | (self._image >= count), f"an image of the {count} of the set"
@@ -100,11 +101,21 @@ class _Reader:
 
     def rows(self, view: int, count: int) -> Rows:
         """Return a view's rows, one per image of the set."""
-        own = np.flatnonzero(self._view == view)
+        own = self._rows_of[view]
         found = empty_rows(count)
-        for name in COLUMNS:
-            found[name][self._image[own]] = self._measured(TABLE[name])[own]
+        for name, values in self._checked.items():
+            found[name][self._image[own]] = values[own]
         return found
+
+    @cached_property
+    def _rows_of(self) -> list[Column]:
+        """Of each view, its rows of the table."""
+        ends = np.cumsum(np.bincount(self._view, minlength=self._count_of_views))
+        return np.split(np.argsort(self._view, kind="stable"), ends[:-1])
+
+    @cached_property
+    def _checked(self) -> dict[str, Column]:
+        return {name: self._measured(TABLE[name]) for name in COLUMNS}
 
     def _measured(self, measure: Measure) -> Column:
         low, high = measure.range

@@ -99,9 +99,20 @@ def table_of(records: Records) -> Table:
     )
 
 
+_LARGEST = 2**53
+
+
 def check_version(header: Header, where: str) -> None:
-    """Raise `RobustcheckError` for the header of a file of another version."""
+    """Raise `RobustcheckError` for the header of a file of another version, or with fields of other kinds."""
     if header.get("format") != VERSION:
         raise RobustcheckError(
             f"{where} is of version {header.get('format')!r}, and this robustcheck reads version {VERSION}: save it anew"
         )
+    failed = header.get("integrity tests failed", [])
+    if not isinstance(failed, list) or not all(isinstance(name, str) for name in failed):
+        raise RobustcheckError(
+            f"{where}: 'integrity tests failed' must be a list of texts, got {failed!r:.60}"
+        )
+    classes = header.get("classes")
+    if classes is not None and (type(classes) is not int or not 1 <= classes <= _LARGEST):
+        raise RobustcheckError(f"{where}: 'classes' must be an integer >= 1, got {classes!r:.60}")

@@ -15,7 +15,7 @@ import numpy as np
 from robustcheck.atomic_io import atomic_write
 from robustcheck.errors import RobustcheckError
 from robustcheck.records.csv import load, save
-from robustcheck.records.parquet import PARQUET, from_parquet, to_parquet
+from robustcheck.records.parquet import DAMAGED, PARQUET, from_parquet, to_parquet
 from robustcheck.records.reader import records_of
 from robustcheck.records.schema import NAMES, check_version, header_of, table_of
 from robustcheck.records.table import Records
@@ -40,7 +40,7 @@ def read(path: Path) -> tuple[Records, dict[str, Any]]:
         table, header = from_parquet(path)
         check_version(header, str(path))
         return records_of(table, header, str(path)), dict(header)
-    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+    except DAMAGED as error:
         raise RobustcheckError(f"the records {path} can't be read: {error}") from None
 
 

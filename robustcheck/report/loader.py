@@ -42,7 +42,14 @@ def _run(header: Mapping[str, Any], path: Path) -> FinishedRun:
             name: tuple(kind.from_plain(plain) for plain in saved.get(name, ()))
             for name, kind in _REPORTED.items()
         }
-        session = {str(name): str(text) for name, text in saved.get("session", {}).items()}
-        return FinishedRun(session=session, **reported)
-    except (AttributeError, KeyError, TypeError) as error:
-        raise RobustcheckError(f"the records {path} have a damaged header: {error!r}") from None
+        return FinishedRun(session=_texts(saved.get("session", {})), **reported)
+    except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
+        raise RobustcheckError(
+            f"the records {path} have a damaged header: {error}; take the file as it was saved"
+        ) from None
+
+
+def _texts(session: Mapping[str, Any]) -> dict[str, str]:
+    if not all(isinstance(text, str) for text in session.values()):
+        raise TypeError("session must be a mapping of names to texts")
+    return dict(session)

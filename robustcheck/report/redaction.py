@@ -11,9 +11,13 @@ from typing import Any
 from robustcheck.report.run import FinishedRun
 from robustcheck.report.study import Study
 
+_IN_A_NAME = r"""[^\s'",;:()<>|/\\]+"""
+_START = r"(?:file:(?://[^\s/\\]*)?)?(?:/|~\w*/|[A-Za-z]:[\\/])|\\\\(?:[?.]\\(?:[A-Za-z]:\\)?)?|(?<!:)//"
 _PATH = re.compile(
-    r"""(?<![\w.~/<\\-])(?:/|~/|[A-Za-z]:[\\/])(?:[^\s'",;:()<>|/\\]+[/\\])+[^\s'",;:()<>|/\\]*"""
+    rf"(?<![\w.~/<\\-])(?:{_START})(?:{_IN_A_NAME}(?: {_IN_A_NAME}){{0,4}}[/\\])+(?:{_IN_A_NAME})?"
 )
+"""A path in a text: from the root, a home, a drive, a server (UNC) or as a URI. A folder's name may have blanks; of the
+last part only a quotation mark would tell where it ends."""
 ELSEWHERE = "…/"
 
 
@@ -59,10 +63,12 @@ def _folder(name: str, root: Path) -> str:
 
 
 def hider(root: Path) -> Callable[[str], str]:
-    """Return what writes the paths in a text from `root`, and of those elsewhere the last part alone.
+    r"""Return what writes the paths in a text from `root`, and of those elsewhere the last part alone.
 
     >>> hider(Path("/home/me/repo"))("/home/me/repo/a.pt and /data/sets/b.pt")
     'a.pt and …/b.pt'
+    >>> hider(Path("/"))(r"\\server\me\b.pt"), hider(Path("/x"))("file:///home/my name/b.pt")
+    ('…/b.pt', '…/b.pt')
     """
 
     def shortened(found: re.Match[str]) -> str:
@@ -76,5 +82,7 @@ def hider(root: Path) -> Callable[[str], str]:
 
 
 def _shortened(name: str) -> str:
+    if name.startswith("file:"):
+        return ELSEWHERE + name.rpartition("/")[2]
     path = (PurePosixPath if name.startswith("/") else PureWindowsPath)(name)
     return ELSEWHERE + path.name if path.is_absolute() else name

@@ -91,10 +91,14 @@ class Evaluations:
             done, count = robustness.standing
             if done < count:
                 yield f"{robustness.classifier.name}: stopped at {done} of {count} images of {robustness.images.name}"
-                if self._resources.store is None:
+                store, saved = self._resources.store, robustness.saved
+                if store is None:
                     yield "  nothing is kept, without a record store (--robustcheck-store=DIR)"
+                elif not saved:
+                    yield f"  nothing is kept in {store.folder}: the run ended before records were written"
                 else:
-                    yield f"  kept in {self._resources.store.folder}: run the same command again to continue"
+                    what = "kept" if saved == done else f"those of the first {saved} images are kept"
+                    yield f"  {what} in {store.folder}: run the same command again to continue"
 
     @contextmanager
     def _during(self) -> Iterator[None]:

@@ -18,7 +18,7 @@ import numpy as np
 
 from robustcheck.errors import RobustcheckError
 from robustcheck.records import COLUMNS, Column, Rows, as_rows
-from robustcheck.records.parquet import from_parquet, to_parquet
+from robustcheck.records.parquet import DAMAGED, from_parquet, to_parquet
 from robustcheck.records.rows import ROW
 from robustcheck.records.schema import Table, Texts
 
@@ -75,13 +75,14 @@ class RecordBlock:
             table, header = from_parquet(data)
             written = header["format"]
             block = _block(table, header) if written == FORMAT else None
-        except (KeyError, TypeError, ValueError) as error:
+            digest = block and block.header["digest"]
+        except DAMAGED as error:
             raise DamagedBlock(f"{name} is damaged: {error}") from None
         if block is None:
             raise DamagedBlock(
                 f"{name} holds records of version {written}, and this robustcheck reads {FORMAT}"
             )
-        if block.header["digest"] != header.get("digest"):
+        if digest != header.get("digest"):
             raise DamagedBlock(f"{name} is damaged: its checksum is not that of what it holds")
         return block
 

@@ -35,6 +35,7 @@ from pathlib import Path
 from robustcheck.atomic_io import atomic_write
 from robustcheck.errors import RobustcheckError, RobustnessWarning
 from robustcheck.records.parquet import PARQUET, require_pyarrow
+from robustcheck.regular_file import is_file, read_regular
 from robustcheck.store.block import DamagedBlock, RecordBlock
 
 FACTS = "study.json"
@@ -80,10 +81,10 @@ class RecordStore:
         written.
         """
         about = self.folder / block.config_digest / FACTS
-        if not about.is_file():
+        if not is_file(about):
             atomic_write(about, json.dumps(dict(facts), indent=1) + "\n")
         path = self._folder(block.config_digest, block.shard_key) / _name(block)
-        if not path.is_file() or self.refresh:
+        if not is_file(path) or self.refresh:
             atomic_write(path, replace(block, run=self.run).to_bytes())
             for other in [*self._paths(block.config_digest, block.shard_key)]:
                 if other != path and _count(other) <= len(block):
@@ -135,16 +136,17 @@ def open_store(where: RecordStore | Path | str | None) -> RecordStore | None:
     folder = Path(where)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise RobustcheckError(
-            f"the record store {folder} can't be made: {error.strerror or error}; name another folder, or none"
+            f"the record store {folder} can't be made: {reason}; name another folder, or none"
         ) from None
     return RecordStore(folder)
 
 
 def read_block(path: Path) -> RecordBlock:
     """Return the block of a file; raises `DamagedBlock` where it is damaged, of another version, or misnamed."""
-    block = RecordBlock.from_bytes(path.read_bytes(), str(path))
+    block = RecordBlock.from_bytes(read_regular(path), str(path))
     if path.name != _name(block) or path.parts[-3:-1] != (block.config_digest, block.shard_key[:2]):
         raise DamagedBlock(f"{path} is not the block that its name says")
     return block

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 TEXTS = {
     "escape sequence": "\x1b[31mred\x1b[0m",
@@ -28,6 +29,11 @@ LONE_SURROGATE = "a\udc80b"
 def faults(text: str) -> list[str]:
     """Return the lines of a text that a terminal or a CI system would obey; it knows nothing of the package."""
     lines = re.split(r"[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]", text)
-    bad = [line for line in lines if not all(char.isprintable() or char in "\u3000\t" for char in line)]
+    bad = [line for line in lines if not all(map(_is_harmless, line))]
     bad += [line for line in lines if line.lstrip().startswith("::") or re.search(r"##\w*\[", line)]
     return bad
+
+
+def _is_harmless(char: str) -> bool:
+    """Whether a character is a letter, a sign, a blank of any width, or what joins two emoji."""
+    return char.isprintable() or unicodedata.category(char) == "Zs" or char in "\u200d\t"

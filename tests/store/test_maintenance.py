@@ -115,8 +115,13 @@ def test_a_store_of_one_who_may_only_read_is_read(folder, toy_classifier, toy_im
     def refuse(*_, **__):
         raise PermissionError("read-only")
 
+    open_file = os.open
+
+    def refuse_to_write(path, flags, *rest, **named):
+        return refuse() if flags & (os.O_WRONLY | os.O_CREAT) else open_file(path, flags, *rest, **named)
+
     monkeypatch.setattr(os, "utime", refuse)
-    monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse_to_write)
     said = []
     from robustcheck.evaluation import Evaluation
 
