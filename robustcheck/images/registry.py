@@ -54,7 +54,9 @@ def open_images(
     if isinstance(location, bytes):
         location = os.fsdecode(location)
     if is_too_long(location):
-        raise RobustcheckError(f"images {location[:60]!r}... is too long for a name or a path: name a folder")
+        raise RobustcheckError(
+            f"images {location[:60]!r}... is too long for a name or a path: name a folder, or sample"
+        )
     implementation, argument = _implementation(location, is_path=not isinstance(spec, str))
     opener: Opener = resolve_name(implementation)
     if limit is None:

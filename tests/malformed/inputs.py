@@ -541,7 +541,7 @@ def image_specs(folder: Path) -> Iterator[Case]:
 
 def views(folder: Path) -> Iterator[Case]:
     texts: dict[str, tuple[int, str, str]] = {  # the column, what was got, what is allowed
-        "": (1, "the end", "JPG"), " ": (2, "the end", "JPG"), "y": (1, "'y'", "JPG"), "X": (1, "'X'", "x, Adv"), "adv_1": (1, "'adv'", "Adv"),
+        "": (1, "the end", "JPG"), " ": (2, "the end", "JPG"), "y": (1, "'y'", "JPG"), "X": (1, "'X'", "x, APGD, Adv"), "adv_1": (1, "'adv'", "Adv"),
         "Adv": (4, "epsilon", "Adv_1"), "Adv_": (5, "the end", "number"), "Adv_0": (5, "0", "1 to 255"), "Adv_256": (5, "256", "1 to 255"),
         "Adv_1.5": (5, "1.5", "1 to 255"), "Adv_-1": (5, "'-'", "number"), "Adv_1e3": (6, "'e'", "the end"), "Adv_1(x": (8, "the end", "')'"),
         "Adv_1)x": (6, "')'", "the end"), "Adv_1(x))": (9, "')'", "the end"), "Adv_1(x x)": (9, "'x'", "')'"), "Adv_1[": (7, "the end", "option"),
@@ -599,7 +599,7 @@ def claim_files(folder: Path) -> Iterator[Case]:
         yield Case("claim files", name, lambda path=path: read_claims(path), (f"{path}:{line}:", *says))
     nowhere = folder / "nowhere.toml"
     yield Case("claim files", "no file", lambda: read_claims(nowhere), (str(nowhere), "No such file"))
-    yield Case("claim files", "a folder", lambda: read_claims(folder), (str(folder), "directory"))
+    yield Case("claim files", "a folder", lambda: read_claims(folder), (str(folder), "folder"))
 
 
 # ---------------------------------------------------------------------------- records and baselines
