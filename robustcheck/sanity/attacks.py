@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +17,9 @@ from robustcheck.attacks.pgd import step_size
 from robustcheck.claims.intervals import sign_test
 from robustcheck.claims.record_warnings import stronger_than_it_should_be
 from robustcheck.errors import RobustcheckError
-from robustcheck.notation import STEPS, View, X, parse
+from robustcheck.notation import View, X, parse
 from robustcheck.sanity.check import Failed, Skipped
+from robustcheck.sanity.defences import registered_defences
 from robustcheck.sanity.subject import Subject
 
 SMALL, LARGE, HUGE = 1, 8, 128
@@ -207,14 +209,8 @@ def _in_order(subject: Subject, weaker: str | View, stronger: str | View) -> str
 
 
 def _defended(attack: View) -> list[View]:
-    """Return an attack behind each defence that can be written without an amount: JPEG, and what is registered."""
-    return [
-        View(step.name, None, (), (attack,))
-        for step in STEPS.values()
-        if step.kind == "transform"
-        and not step.is_noise
-        and (step.amount is None or step.amount.default is not None)
-    ]
+    """Return an attack behind each defence that can be written without an amount."""
+    return [replace(view, sources=(attack,)) for view in registered_defences()]
 
 
 def _attack_with_epsilon_0(subject: Subject, images: Tensor) -> Tensor:

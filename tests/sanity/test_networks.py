@@ -6,8 +6,7 @@ import torch
 import robustcheck
 from robustcheck import ImageSet, attacks
 from robustcheck.notation import temporary_steps
-from robustcheck.sanity.attacks import OF_THE_ATTACK
-from robustcheck.sanity.registry import examine
+from robustcheck.sanity.registry import OF_THE_ATTACK, examine
 from tests import toys
 from tests.sanity import networks
 
