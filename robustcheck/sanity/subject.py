@@ -87,14 +87,19 @@ class Subject:
             self._images[view] = torch.cat([self.evaluation.images_of(view, each).cpu() for each in batches])
         return self._images[view]
 
+    @cached_property
+    def top_labels(self) -> npt.NDArray[np.int64]:
+        """The top labels of all images as they are: (n,)."""
+        return self._logits_of_all(self.images_under(X)).argmax(dim=1).cpu().numpy()
+
     def loss_under(self, view: View) -> npt.NDArray[np.float64]:
         """Return the loss of all images under a view, against the top labels of the clean ones: (n,).
 
         It is the log-odds against the label, which tell images apart where the probability is 1 to rounding.
         """
         if view not in self._losses:
-            clean, found = (self._logits_of_all(self.images_under(each)) for each in (X, view))
-            self._losses[view] = log_odds_against(clean.argmax(dim=1), found.double()).cpu().numpy()
+            logits = self._logits_of_all(self.images_under(view)).double().cpu()
+            self._losses[view] = log_odds_against(torch.from_numpy(self.top_labels), logits).numpy()
         return self._losses[view]
 
     @cached_property

@@ -135,6 +135,15 @@ def defence_that_depends_on_its_batch(sound, images):
     return Setup(sound, images)
 
 
+def spread(images):
+    return (images.float() / images.max() * 255).clamp(0, 255).round().to(images.dtype)
+
+
+@kind("defence_treats_each_image_alone", defence("Spread", spread, "identity"))
+def defence_scaled_by_the_largest_pixel_of_its_batch(sound, images):
+    return Setup(sound, images)
+
+
 def dimmed(images):
     return (images // 4) * 4 if images.dtype == torch.uint8 else images
 
@@ -180,6 +189,16 @@ def at_class_1(classifier, images, labels, *, epsilon: int):
 @kind("attack_moves_away_from_any_class", attack("Aimed", at_class_1))
 def attack_aimed_at_one_class(sound, images):
     return Setup(sound, images, "Aimed")
+
+
+def step_at_class_0(classifier, images, labels, *, epsilon: int):
+    values = loss_gradient(classifier, images, torch.zeros_like(labels)).values
+    return (images - epsilon * values.sign()).clamp(0, 255).round().to(torch.uint8)
+
+
+@kind("attack_moves_away_from_any_class", attack("Step", step_at_class_0))
+def one_step_at_one_class(sound, images):
+    return Setup(sound, images, "Step")
 
 
 def first_success(classifier, images, labels, *, epsilon: int):
