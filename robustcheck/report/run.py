@@ -179,9 +179,9 @@ class Check(Reported):
     PROPERTY = "robustcheck_check"
 
     name: str
-    state: Literal["passed", "failed", "skipped"]
+    state: Literal["passed", "warned", "failed", "skipped"]
     text: str
-    """What was found, in a sentence; of a check that failed, what that means and what to look at."""
+    """What was found, in a sentence; of a check that failed or warned, what that means and what to look at."""
 
 
 @dataclass(frozen=True)
