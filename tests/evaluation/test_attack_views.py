@@ -13,8 +13,9 @@ from robustcheck.models import registry as loading
 from robustcheck.notation import parse
 from tests.toys import classifier_of, pixels_of
 
-AGAIN = 1
-"""One image of the first batch is classified a second time, alone, to see whether that makes a difference."""
+AGAIN = 3
+"""One image of the first batch is classified a second time, alone, to see whether that makes a difference; two images of noise try the
+input's layout."""
 
 
 @pytest.fixture
