@@ -38,21 +38,10 @@ class Limit:
 LIMITS = {
     row.name: row
     for row in (
-        Limit("pixels", 50_000_000, "pixels", "of an image, as decoded and as resized"),
+        Limit("pixels", 89_478_485, "pixels", "of an image, as decoded and as resized"),
         Limit("image-bytes", 500_000_000, "bytes", "of an image file"),
         Limit("table-bytes", 1_000_000_000, "bytes", "of what is read of a table of images, unpacked"),
         Limit("table-rows", 20_000_000, "rows", "of a table of images"),
-        Limit("toml-bytes", 10_000_000, "bytes", "of a robustcheck.toml"),
-        Limit("checkpoint-objects", 3_000_000, "pickle instructions", "of a checkpoint"),
-        Limit(
-            "unpacked-bytes", 1_000_000_000, "bytes", "that a model's archive unpacks to beyond its own size"
-        ),
-        Limit("repeated-bytes", 100_000_000, "bytes", "of a tensor that repeats fewer stored numbers"),
-        Limit("graph-bytes", 50_000_000, "bytes", "of the graph of an exported program, as JSON"),
-        Limit("graph-nodes", 20_000, "nodes", "of the graph of an exported program"),
-        Limit("layers", 2000, "layers", "of a Hugging Face configuration"),
-        Limit("parameters", 5_000_000_000, "parameters", "of a Hugging Face configuration"),
-        Limit("classes", 100_000, "classes", "that a file gives a model"),
     )
 }
 """The rows, by name."""
@@ -69,7 +58,7 @@ def excess(name: str, got: int) -> str:
     """Return "" if `got` is within the limit; else what was got, the limit, and how to raise it.
 
     >>> excess("pixels", 5), excess("pixels", 90_000_000)  # doctest: +NORMALIZE_WHITESPACE
-    ('', '90,000,000 pixels, more than the limit of 50,000,000 pixels: if that is meant, raise it with
+    ('', '90,000,000 pixels, more than the limit of 89,478,485 pixels: if that is meant, raise it with
     --robustcheck-input-limits=pixels:90000000')
     """
     most, row = limit(name), LIMITS[name]
@@ -145,6 +134,6 @@ def described() -> str:
     """Return the rows as text, for help.
 
     >>> described()[:60]
-    'pixels (50,000,000 pixels of an image, as decoded and as res'
+    'pixels (89,478,485 pixels of an image, as decoded and as res'
     """
     return ", ".join(f"{row.name} ({row.shown(row.default)} {row.description})" for row in LIMITS.values())

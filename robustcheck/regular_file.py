@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import stat
 from pathlib import Path
 from typing import BinaryIO
@@ -20,7 +19,6 @@ _KINDS = (
     (stat.S_ISBLK, "a block device"),
 )
 # Windows has none but O_BINARY; O_NOCTTY: a terminal does not become this process's.
-_LONGEST_NAME, _LONGEST_PATH = 255, 4000
 _FLAGS = ("O_BINARY", "O_NONBLOCK", "O_NOCTTY", "O_CLOEXEC")
 
 
@@ -55,23 +53,6 @@ def read_regular(path: str | os.PathLike[str], most: int | None = None) -> bytes
 def read_regular_text(path: str | os.PathLike[str], encoding: str = "utf-8") -> str:
     """Return the text of a regular file, as `Path.read_text` does; raises as `open_regular` does."""
     return read_regular(path).decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
-
-
-def is_too_long(text: str) -> bool:
-    """Return whether a text is too long for a path, or one of its parts for a name, on any common file system."""
-    return len(text) > _LONGEST_PATH or any(
-        len(os.fsencode(part)) > _LONGEST_NAME for part in re.split(r"[/\\]", text)
-    )
-
-
-def is_file(path: str | os.PathLike[str]) -> bool:
-    """Return whether a path leads to a regular file; False for one that is too long, or that may not be looked at."""
-    return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises for those
-
-
-def is_folder(path: str | os.PathLike[str]) -> bool:
-    """Return whether a path leads to a folder; False for one that is too long, or that may not be looked at."""
-    return os.path.isdir(path)  # noqa: PTH112 - as above
 
 
 def _require_regular(status: os.stat_result, path: str | os.PathLike[str]) -> None:

@@ -18,7 +18,7 @@ from robustcheck.images.prefetch import in_threads
 from robustcheck.images.source import Source
 from robustcheck.images.subset import Positions, as_positions, draw_stratified, draw_uniform
 from robustcheck.records.provenance import Images
-from robustcheck.text import listed, printable
+from robustcheck.text import listed
 
 NO_LABEL = -1
 _BATCH_SIZE = 32
@@ -103,8 +103,7 @@ class ImageSet:
         return self.batches(_BATCH_SIZE)
 
     def __repr__(self) -> str:
-        labelled = "labelled" if self.has_labels else "without labels"
-        return printable(f"<ImageSet {self.name}: {len(self)} images, {labelled}>")
+        return f"<ImageSet {self.name}: {len(self)} images, {'labelled' if self.has_labels else 'without labels'}>"
 
     @property
     def has_labels(self) -> bool:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 from robustcheck.notation.options import Amount, Options, Span
 from robustcheck.notation.registry import Gradient, Step, find_step
@@ -36,10 +35,7 @@ class View:
         return self.alone
 
     def __repr__(self) -> str:
-        return f"parse({json.dumps(str(self), ensure_ascii=False)})"
-
-    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:  # IPython and Hypothesis
-        printer.text(repr(self))
+        return f"<view {self}>"
 
     @property
     def head(self) -> str:
@@ -158,7 +154,7 @@ class View:
 
         >>> from robustcheck.notation import parse
         >>> parse("JPG_50(Adv_1)").adaptive_counterpart
-        parse("JPG_50(Adv_1[through=JPG_50])")
+        <view JPG_50(Adv_1[through=JPG_50])>
         """
         if not self.blind_to:
             return None

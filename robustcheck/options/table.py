@@ -13,15 +13,7 @@ from robustcheck.byte_size import parse_size
 from robustcheck.errors import unknown
 from robustcheck.limits import described, parse_limits
 from robustcheck.options.option import Option, flag, option
-from robustcheck.options.types import (
-    batch_size,
-    file_path,
-    integer,
-    one_of,
-    probability,
-    spin_count,
-    transfer_models,
-)
+from robustcheck.options.types import batch_size, file_path, integer, one_of, probability
 from robustcheck.options.workers import WorkerOptions, parse_worker_options, ray_address
 from robustcheck.specs import IMAGE_SOURCES, MODEL_SOURCES, forms
 
@@ -39,9 +31,6 @@ class Settings:
         "weights for the model: a safetensors file, or a checkpoint that torch loads weights-only (PATH#KEY for one of "
         "several in it)",
         path="input",
-    )
-    trust_programs: bool = flag(
-        "load program:PATH even where that runs code of the file: TorchScript, and archives that can't be checked"
     )
     images: str | None = option(
         "SPEC", str, f"images: {forms(IMAGE_SOURCES)}", shown_default="sample", path="input"
@@ -64,14 +53,6 @@ class Settings:
         batch_size,
         "batch size; auto benchmarks several sizes and keeps the fastest",
         shown_default="by device",
-    )
-    spin_count: int | None = option(
-        "N|off",
-        spin_count,
-        "turns that idle OpenMP threads of torch spin before they sleep (GOMP_SPINCOUNT), unless the environment says: few, "
-        "for cores that are shared; off leaves libgomp's default",
-        "3000",
-        affects_results=False,
     )
     device: str = option("auto|cpu|cuda[:i]", str, "device to compute on", "auto")
     precision: str = option(
@@ -107,21 +88,11 @@ class Settings:
     require_adaptive: bool = flag(
         "claims about a defended view must also hold against attacks that go through the defence"
     )
-    transfer: Mapping[str, str] | None = option(
-        "[NAME=]SPEC,...",
-        transfer_models,
-        "other models with the same classes, which views name as from=NAME; the sanity suite transfers attacks from the "
-        "first",
+    transfer: str | None = option(
+        "SPEC", str, "another model with the same classes, from which the sanity suite transfers attacks"
     )
     save: str | None = option(
         "NAME", str, "save this run's records as the baseline NAME", affects_results=False
-    )
-    save_anyway: str | None = option(
-        "REASON",
-        str,
-        "with --robustcheck-save: replace a baseline that has views or images which this run lacks; the reason is kept in "
-        "the file",
-        affects_results=False,
     )
     compare: str | None = option("NAME|PATH", str, "compare with the records of a saved baseline")
     report: Path | None = option(
@@ -147,22 +118,6 @@ class Settings:
         affects_results=False,
         path="output",
         format="records",
-    )
-    sarif: Path | None = option(
-        "PATH",
-        Path,
-        "write the claims that failed as SARIF, for GitHub's code scanning and editors",
-        affects_results=False,
-        path="output",
-        format="sarif",
-    )
-    code_quality: Path | None = option(
-        "PATH",
-        Path,
-        "write the claims that failed as GitLab's code quality report",
-        affects_results=False,
-        path="output",
-        format="code_quality",
     )
     artifacts: Path | None = option(
         "DIR",
@@ -210,7 +165,7 @@ class Settings:
     def of(cls, config: pytest.Config) -> Settings:
         """Return the settings of a run; raises `pytest.UsageError` for a value that is not allowed."""
         default = cls()
-        names = {row: row.attribute for row in OPTIONS}
+        names = {row: row.name.replace("-", "_") for row in OPTIONS}
         values = {name: row.value(config, getattr(default, name)) for row, name in names.items()}
         typed = {row.name: text for row in OPTIONS if (text := row.typed(config)) is not None}
         return cls(**values, typed=typed)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
-from robustcheck.errors import RobustcheckError, unknown
-from robustcheck.specs import MODEL_SOURCES, check_model_in_view, prefixes
+from robustcheck.errors import unknown
 
 _MOST_DIGITS = 18
-_MODEL_NAME = "[A-Za-z][A-Za-z0-9_-]*"
 
 
 def integer(low: int) -> Callable[[str], int]:
@@ -23,20 +20,6 @@ def integer(low: int) -> Callable[[str], int]:
         return int(digits)
 
     return parse
-
-
-def spin_count(text: str) -> int | None:
-    """Return how often a thread checks for work before it sleeps; None for "off".
-
-    >>> spin_count("3000"), spin_count("off")
-    (3000, None)
-    """
-    if text.strip() == "off":
-        return None
-    try:
-        return integer(0)(text)
-    except ValueError:
-        raise ValueError(f"must be an integer >= 0, or off, got {quoted(text)}") from None
 
 
 def batch_size(text: str) -> int | str:
@@ -84,35 +67,6 @@ def file_path(*suffixes: str) -> Callable[[str], Path]:
         return Path(text)
 
     return parse
-
-
-def transfer_models(text: str) -> Mapping[str, str]:
-    """Return the specs of other models by the names that views give them, of `[NAME=]SPEC` joined by commas.
-
-    Without NAME a spec that views may name is its own name; the name of any other is `transfer`.
-
-    >>> transfer_models("resnet50,mine=package.module:build"), transfer_models("package.module:build")
-    ({'resnet50': 'resnet50', 'mine': 'package.module:build'}, {'transfer': 'package.module:build'})
-    """
-    models: dict[str, str] = {}
-    for part in re.split(rf",(?={_MODEL_NAME}=)", text):
-        named = re.fullmatch(rf"({_MODEL_NAME})=(.+)", part)
-        name, spec = named.groups() if named else (_name_of(part), part)
-        if name in models or (named and name in prefixes(MODEL_SOURCES)) or not spec.strip():
-            raise ValueError(
-                f"must be [NAME=]SPEC, joined by commas, each NAME once and none of {', '.join(prefixes(MODEL_SOURCES))}, "
-                f"got {quoted(text)}"
-            )
-        models[name] = spec
-    return models
-
-
-def _name_of(spec: str) -> str:
-    try:
-        check_model_in_view(spec)
-    except RobustcheckError:
-        return "transfer"
-    return spec
 
 
 def quoted(text: str, most: int = 60) -> str:

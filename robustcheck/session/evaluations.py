@@ -6,12 +6,10 @@ Imports inside functions keep the start of a run lazy.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robustcheck.errors import RobustcheckError
-from robustcheck.options.option import anchored
 
 if TYPE_CHECKING:
     from robustcheck.claims import Subject, Verdict
@@ -38,7 +36,6 @@ class Evaluations:
         on_verdict: Callable[[Robustness, Subject, Verdict], None],
     ) -> None:
         self._settings = resources.settings
-        self._started_in = Path.cwd()
         self._resources = resources
         self._planned = planned
         self._new_progress = new_progress
@@ -47,8 +44,6 @@ class Evaluations:
         """The fixtures whose own bodies ran, rather than those that override them."""
         self._classifiers: list[tuple[Any, Classifier]] = []
         self._made: list[tuple[Any, Any, Robustness]] = []
-        self.error: BaseException | None = None
-        """The error that ended an evaluation in the test that is running."""
 
     def __iter__(self) -> Iterator[Robustness]:
         """Yield each of the run's evaluations, in the order in which they were asked for."""
@@ -91,23 +86,10 @@ class Evaluations:
             done, count = robustness.standing
             if done < count:
                 yield f"{robustness.classifier.name}: stopped at {done} of {count} images of {robustness.images.name}"
-                store, saved = self._resources.store, robustness.saved
-                if store is None:
+                if self._resources.store is None:
                     yield "  nothing is kept, without a record store (--robustcheck-store=DIR)"
-                elif not saved:
-                    yield f"  nothing is kept in {store.folder}: the run ended before records were written"
                 else:
-                    what = "kept" if saved == done else f"those of the first {saved} images are kept"
-                    yield f"  {what} in {store.folder}: run the same command again to continue"
-
-    @contextmanager
-    def _during(self) -> Iterator[None]:
-        """Follow a run of an evaluation."""
-        try:
-            yield
-        except Exception as error:
-            self.error = error
-            raise
+                    yield f"  kept in {self._resources.store.folder}: run the same command again to continue"
 
     def _require_used(self, fixture: str, *options: str) -> None:
         """Raise if the command line names something that a fixture of the repository replaces."""
@@ -124,10 +106,8 @@ class Evaluations:
         self._require_used("robustcheck_images", "images")
         settings = self._settings
         if isinstance(images, str | Path):
-            # A test may have changed the directory: relative paths are meant from where the run started.
-            moved = Path.cwd() != self._started_in
             opened = open_images(
-                anchored(str(images), self._started_in) if moved else str(images),
+                str(images),
                 size=classifier.preprocessing,
                 limit=settings.limit,
                 seed=settings.seed,
@@ -159,14 +139,12 @@ class Evaluations:
                 resources.batch_size,
                 precision=settings.precision,
                 optimize=settings.optimize,
-                transfer=settings.transfer or {},
             ),
             order=np.random.default_rng(settings.seed).permutation(len(images)),
             store=resources.store,
             executor=resources.executor,
             progress=self._new_progress(lambda: evaluation.underway),
         )
-        evaluation.during = self._during
         made = Robustness(
             evaluation,
             policy=DecisionPolicy(

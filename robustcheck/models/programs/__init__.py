@@ -1,1 +1,0 @@
-"""Exported programs as data: what in an archive of torch.export is checked, and how."""
