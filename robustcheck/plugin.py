@@ -18,9 +18,10 @@ from robustcheck.errors import RobustcheckError
 from robustcheck.limits import use_limits
 from robustcheck.options.table import Settings, add_options, misspelt
 from robustcheck.report import writers
-from robustcheck.session import xdist
+from robustcheck.session import marker, xdist
 from robustcheck.session.baseline_saver import BaselineSaver
 from robustcheck.session.collection import SuiteCollection
+from robustcheck.session.evaluation_clock import check_timeout
 from robustcheck.session.evaluation_errors import EvaluationErrors, user_errors
 from robustcheck.session.failures import FailureReports
 from robustcheck.session.openmp import ADVICE, limit_spinning
@@ -84,10 +85,19 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[RUN] = benchmarks = BenchmarkRun(config)
     saver = BaselineSaver(session)
     kinds = (SuiteCollection, ForkedTests, EvaluationErrors, FailureReports, xdist.Controller)
-    for part in (log, *(kind(session) for kind in kinds), saver, Reporter(session, saver), benchmarks):
+    config.addinivalue_line("markers", marker.LINE)
+    for part in (
+        log,
+        session.clock,
+        *(kind(session) for kind in kinds),
+        saver,
+        Reporter(session, saver),
+        benchmarks,
+    ):
         config.pluginmanager.register(part, f"robustcheck.{type(part).__name__}")
     try:
         writers.check(settings)
+        check_timeout(settings.timeout)
         session.resources.check_baselines()
         session.resources.check_workers(is_spread=is_worker or bool(config.getoption("numprocesses", None)))
     except RobustcheckError as error:

@@ -19,6 +19,7 @@ from robustcheck.options.types import (
     integer,
     one_of,
     probability,
+    seconds,
     spin_count,
     transfer_models,
 )
@@ -112,6 +113,12 @@ class Settings:
         transfer_models,
         "other models with the same classes, which views name as from=NAME; the sanity suite transfers attacks from the "
         "first",
+    )
+    timeout: float | None = option(
+        "SECONDS",
+        seconds,
+        "maximum time of each evaluation; pytest-timeout's limit does not count it",
+        affects_results=False,
     )
     save: str | None = option(
         "NAME", str, "save this run's records as the baseline NAME", affects_results=False

@@ -53,6 +53,21 @@ def batch_size(text: str) -> int | str:
         raise ValueError(f"must be an integer >= 1, or auto, got {quoted(text)}") from None
 
 
+def seconds(text: str) -> float:
+    """Return a time in seconds, above 0.
+
+    >>> seconds("90"), seconds("0.5")
+    (90.0, 0.5)
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1e9:
+        raise ValueError(f"must be a number of seconds > 0, such as 600, got {quoted(text)}")
+    return value
+
+
 def probability(text: str) -> float:
     """Return a number between 0 and 1, both excluded."""
     try:

@@ -7,11 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from robustcheck.errors import RobustcheckError
 from robustcheck.options.option import anchored
+from robustcheck.session import marker
+from robustcheck.text import printable
 
 if TYPE_CHECKING:
     from robustcheck.claims import Subject, Verdict
@@ -19,6 +25,7 @@ if TYPE_CHECKING:
     from robustcheck.models import Classifier
     from robustcheck.notation import View
     from robustcheck.robustness import Robustness
+    from robustcheck.session.evaluation_clock import EvaluationClock
     from robustcheck.session.resources import Resources
 
 Progress = Callable[[int, int], None]
@@ -36,7 +43,9 @@ class Evaluations:
         planned: Mapping[View, None],
         new_progress: NewProgress,
         on_verdict: Callable[[Robustness, Subject, Verdict], None],
+        clock: EvaluationClock,
     ) -> None:
+        self._clock = clock
         self._settings = resources.settings
         self._started_in = Path.cwd()
         self._resources = resources
@@ -49,6 +58,17 @@ class Evaluations:
         self._made: list[tuple[Any, Any, Robustness]] = []
         self.error: BaseException | None = None
         """The error that ended an evaluation in the test that is running."""
+        self._alpha = self._settings.alpha
+        self._has_own_images = False
+
+    def begin(self, item: pytest.Item) -> None:
+        """Start a test, with the settings that its marker gives it."""
+        self.error = None
+        alpha = marker.setting(item, "alpha")
+        self._alpha = self._settings.alpha if alpha is None else float(alpha)
+        self._has_own_images = marker.setting(item, "images") is not None
+        for made in self:
+            made.decider.policy = replace(made.decider.policy, alpha=self._alpha)
 
     def __iter__(self) -> Iterator[Robustness]:
         """Yield each of the run's evaluations, in the order in which they were asked for."""
@@ -101,10 +121,11 @@ class Evaluations:
                     yield f"  {what} in {store.folder}: run the same command again to continue"
 
     @contextmanager
-    def _during(self) -> Iterator[None]:
+    def _during(self, name: str) -> Iterator[None]:
         """Follow a run of an evaluation."""
         try:
-            yield
+            with self._clock.during(name):
+                yield
         except Exception as error:
             self.error = error
             raise
@@ -121,7 +142,8 @@ class Evaluations:
     def _open(self, classifier: Classifier, images: Any) -> ImageSet:
         from robustcheck.images import ImageSet, image_set_of, open_images
 
-        self._require_used("robustcheck_images", "images")
+        if not self._has_own_images:
+            self._require_used("robustcheck_images", "images")
         settings = self._settings
         if isinstance(images, str | Path):
             # A test may have changed the directory: relative paths are meant from where the run started.
@@ -166,11 +188,11 @@ class Evaluations:
             executor=resources.executor,
             progress=self._new_progress(lambda: evaluation.underway),
         )
-        evaluation.during = self._during
+        evaluation.during = partial(self._during, printable(f"evaluate[{classifier.name} on {images.name}]"))
         made = Robustness(
             evaluation,
             policy=DecisionPolicy(
-                settings.stop_early, settings.alpha, settings.budget, settings.require_adaptive
+                settings.stop_early, self._alpha, settings.budget, settings.require_adaptive
             ),
             planned=self._planned,
             baseline=self._resources.baseline,

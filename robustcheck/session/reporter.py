@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -49,6 +50,8 @@ class Reporter:
             return
         ours.is_interrupted = exitstatus in {pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR}
         ours.close()
+        for entry in ours.clock.entries():
+            session.config.hook.pytest_runtest_logreport(report=entry)
         is_saved = self._save_baseline(session)
         is_written = self._write_reports(_suite_properties(session.config))
         if not (is_saved and is_written) and session.exitstatus in {
@@ -132,7 +135,7 @@ def new_progress(config: pytest.Config, detail: Callable[[], str]) -> Progress |
     capture: Any = config.pluginmanager.getplugin("capturemanager")
 
     def write(text: str) -> None:
-        with capture.global_and_fixture_disabled():
+        with nullcontext() if capture is None else capture.global_and_fixture_disabled():
             reporter.write(text, flush=True)
 
     return Shown(write, rewrites=reporter.isatty and "CI" not in os.environ, detail=detail)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from robustcheck.options.table import Settings
+from robustcheck.session.evaluation_clock import EvaluationClock
 from robustcheck.session.evaluations import Evaluations, NewProgress
 from robustcheck.session.location import location_of
 from robustcheck.session.resources import Resources
@@ -53,11 +54,13 @@ class Session:
         self.resources = Resources(settings, root, worker=worker, cache_folder=cache_folder)
         self.planned: dict[View, None] = {}
         """The views that the tests to be run name."""
+        self.clock = EvaluationClock(settings.timeout)
         self.evaluations = Evaluations(
             self.resources,
             planned=self.planned,
             new_progress=new_progress,
             on_verdict=self._note,
+            clock=self.clock,
         )
         self.current_test: pytest.Item | None = None
         self.verdicts: defaultdict[pytest.Item | None, list[tuple[Robustness, Subject, Verdict]]] = (
@@ -84,7 +87,7 @@ class Session:
         """Start an attempt of a test: plugins may run it several times, and the last one counts."""
         self.current_test = item
         self.verdicts.pop(item, None)
-        self.evaluations.error = None
+        self.evaluations.begin(item)
         item.user_properties[:] = [entry for entry in item.user_properties if not is_ours(entry)]
 
     def studies(self) -> list[Study]:
