@@ -61,7 +61,7 @@ class BenchmarkRun:
         """Give the tests whose fixtures include ours their timer."""
         if self._theirs is not None:
             for item in items:
-                if FIXTURE in getattr(item, "fixturenames", ()):
+                if FIXTURE in (getattr(item, "fixturenames", None) or ()):
                     self.give_timer(item)
 
     def give_timer(self, item: pytest.Item) -> None:

@@ -111,16 +111,18 @@ def _time_limit(limit: float | None, spent: float, name: str) -> Iterator[None]:
         yield
         return
     before = signal.signal(signal.SIGALRM, _stop)
-    signal.setitimer(signal.ITIMER_REAL, max(limit - spent, 1e-6))
     try:
-        yield
+        try:
+            signal.setitimer(signal.ITIMER_REAL, max(limit - spent, 1e-6))
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
     except _TimeUp:
         raise RobustcheckError(
             f"{name} took longer than --robustcheck-timeout={limit:g} seconds: allow more, evaluate fewer images "
             "(--robustcheck-limit=N), or draw only as many as it takes (--robustcheck-stop-early)"
         ) from None
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 
 
