@@ -24,6 +24,10 @@ _PROPERTY = "robustcheck_seconds"
 """An attribute of a report: the seconds of the evaluations in its phase, by entry."""
 
 
+_SHORTEST = 0.01
+"""Seconds. A shorter alarm could go off before the block that it is to end has begun."""
+
+
 class EvaluationClock:
     """A plugin of pytest, registered for each run."""
 
@@ -110,18 +114,21 @@ def _time_limit(limit: float | None, spent: float, name: str) -> Iterator[None]:
     if limit is None:
         yield
         return
+    over = RobustcheckError(
+        f"{name} took longer than --robustcheck-timeout={limit:g} seconds: allow more, evaluate fewer images "
+        "(--robustcheck-limit=N), or draw only as many as it takes (--robustcheck-stop-early)"
+    )
+    if limit - spent < _SHORTEST:
+        raise over
     before = signal.signal(signal.SIGALRM, _stop)
     try:
         try:
-            signal.setitimer(signal.ITIMER_REAL, max(limit - spent, 1e-6))
+            signal.setitimer(signal.ITIMER_REAL, limit - spent)
             yield
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
     except _TimeUp:
-        raise RobustcheckError(
-            f"{name} took longer than --robustcheck-timeout={limit:g} seconds: allow more, evaluate fewer images "
-            "(--robustcheck-limit=N), or draw only as many as it takes (--robustcheck-stop-early)"
-        ) from None
+        raise over from None
     finally:
         signal.signal(signal.SIGALRM, before)
 

@@ -261,6 +261,7 @@ def test_numbers_and_lists_of_a_native_table_are_taken(pytester):
     pytester.runpytest().assert_outcomes(passed=1)
 
 
+@pytest.mark.filterwarnings("ignore:Passing a value that is not a string:DeprecationWarning")
 def test_a_list_in_an_ini_table_is_a_usage_error(pytester):
     pytester.makepyprojecttoml('[tool.pytest.ini_options]\nrobustcheck_images = ["data"]\n')
     result = pytester.runpytest()

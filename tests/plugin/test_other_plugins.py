@@ -30,9 +30,9 @@ def test_expected(robustness):
 SLEEP = """
 import time
 
-@pytest.fixture(scope="session", autouse=True)
-def slow(robustcheck_model):
-    robustcheck_model.module.register_forward_hook(lambda _m, _a, output: time.sleep(2.5 * (len(output) > 1)))
+@pytest.fixture(scope="module", autouse=True)
+def slow(robustness):
+    robustness.classifier.module.register_forward_hook(lambda _m, _a, output: time.sleep(2.5 * (len(output) > 1)))
 """
 INSTALLED = {point.name for point in entry_points(group="pytest11")}
 USUAL = {"passed": 1, "failed": 1, "xfailed": 1}

@@ -8,9 +8,9 @@ import pytest
 SLOW = """
 import time
 
-@pytest.fixture(scope="session", autouse=True)
-def slow(robustcheck_model):
-    robustcheck_model.module.register_forward_hook(lambda _m, _a, output: time.sleep(0.3 * (len(output) > 1)))
+@pytest.fixture(scope="module", autouse=True)
+def slow(robustness):
+    robustness.classifier.module.register_forward_hook(lambda _m, _a, output: time.sleep(0.3 * (len(output) > 1)))
 """
 TESTS = """
 def test_one(robustness):
