@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
-from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,6 @@ import pytest
 
 from robustcheck.benchmark.hooks import RUN, BenchmarkRun
 from robustcheck.errors import RobustcheckError
-from robustcheck.limits import use_limits
 from robustcheck.options.table import Settings, add_options, misspelt
 from robustcheck.report import writers
 from robustcheck.session import xdist
@@ -60,9 +58,6 @@ def pytest_configure(config: pytest.Config) -> None:
     if problem := misspelt([], [key for key in in_ini if key.startswith("robustcheck_")]):
         raise pytest.UsageError(problem)
     settings = Settings.of(config)
-    cleanup = ExitStack()
-    cleanup.enter_context(use_limits(settings.input_limits or {}))
-    config.add_cleanup(cleanup.close)
     is_worker = hasattr(config, "workerinput")
     log = ResultLog(feeds_junit=not is_worker and bool(config.getoption("xmlpath", None)))
     config.stash[KEY] = session = Session(

@@ -11,7 +11,6 @@ import pytest
 
 from robustcheck.byte_size import parse_size
 from robustcheck.errors import unknown
-from robustcheck.limits import described, parse_limits
 from robustcheck.options.option import Option, flag, option
 from robustcheck.options.types import batch_size, file_path, integer, one_of, probability
 from robustcheck.options.workers import WorkerOptions, parse_worker_options, ray_address
@@ -43,11 +42,6 @@ class Settings:
     )
     limit: int | None = option("N", integer(1), "use N of the images, a seeded random subset")
     stratify: bool = flag("with --robustcheck-limit: sample every class in proportion")
-    input_limits: Mapping[str, int] | None = option(
-        "NAME:N,...",
-        parse_limits,
-        f"limits on the size of input data, comma-separated: {described()}",
-    )
     batch_size: int | str | None = option(
         "N|auto",
         batch_size,
