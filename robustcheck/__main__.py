@@ -12,10 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import robustcheck
 from robustcheck.errors import RobustcheckError
+from robustcheck.text import printable, printable_lines
 
 if TYPE_CHECKING:
     from robustcheck.report.run import FinishedRun
+    from robustcheck.report.summary import Summary
 
 
 def report(arguments: Sequence[str]) -> int:
@@ -38,16 +41,70 @@ def compare(arguments: Sequence[str]) -> int:
     parser.add_argument("old", type=Path, metavar="A", help="the records before")
     parser.add_argument("new", type=Path, metavar="B", help="the records after")
     parser.add_argument("--out", type=Path, help="also write it as PATH.html, .json or .md")
+    parser.add_argument(
+        "--fail-on-regression",
+        type=_points,
+        nargs="?",
+        const=0.0,
+        metavar="POINTS",
+        help="exit with 1 where a view lost more than POINTS percentage points (default: 0), or nothing could be compared",
+    )
     options = parser.parse_args(arguments)
     from robustcheck.report.formats.terminal import changes
     from robustcheck.report.loader import load_run
     from robustcheck.report.summary import summary_of
 
     run = load_run([options.new], against=options.old)
-    for line in changes(summary_of(run, plots=False), encoding=sys.stdout.encoding or "ascii"):
+    summary = summary_of(run, plots=False)
+    for line in changes(summary, encoding=sys.stdout.encoding or "ascii"):
         _say(line)
     if options.out is not None:
         _write(run, options.out)
+    return 0 if options.fail_on_regression is None else _regressions(summary, options.fail_on_regression)
+
+
+def _points(text: str) -> float:
+    try:
+        points = float(text)
+    except ValueError:
+        points = -1.0
+    if not 0 <= points <= 100:
+        raise argparse.ArgumentTypeError(f"must be percentage points from 0 to 100, got {text!r}")
+    return points
+
+
+def _regressions(summary: Summary, points: float) -> int:
+    """Say which views lost more than so many points, and return the exit status."""
+    changes = [change for study in summary.studies if study.against for change in study.against.changes]
+    worse = [change.view for change in changes if 100 * (change.old - change.new) > points + 1e-9]
+    if not changes:
+        _say("FAILED: nothing could be compared")
+    elif worse:
+        _say(f"FAILED: more than {points:g} points lost under {', '.join(worse)}")
+    return int(bool(worse) or not changes)
+
+
+def merge(arguments: Sequence[str]) -> int:
+    """Put together the records of several runs: of one image set under other views, or of different images."""
+    parser = _parser("merge")
+    parser.add_argument("run", nargs="+", type=Path, metavar="RUN", help="records: a .csv or .parquet file")
+    parser.add_argument("--out", type=Path, required=True, help="PATH.csv or PATH.parquet")
+    options = parser.parse_args(arguments)
+    from robustcheck.records.tables import read, write
+
+    records, header = read(options.run[0])
+    for path in options.run[1:]:
+        other, _ = read(path)
+        try:
+            records = records.concat(other) if records.image_differences(other) else records.merge(other)
+        except RobustcheckError as error:
+            raise RobustcheckError(f"{path}: {error}") from None
+    write(
+        records,
+        options.out,
+        {"classes": header.get("classes"), "merged": [path.name for path in options.run]},
+    )
+    _say(f"{len(records)} images under {len(records.views)} views written to {options.out}")
     return 0
 
 
@@ -128,15 +185,55 @@ def options(arguments: Sequence[str]) -> int:
     return 0
 
 
+def schema(arguments: Sequence[str]) -> int:
+    """Print the JSON schema of robustcheck.toml, robustcheck/robustcheck.schema.json."""
+    _parser("schema").parse_args(arguments)
+    import json
+
+    from robustcheck.claims.toml_schema import schema as of_toml
+
+    sys.stdout.write(json.dumps(of_toml(), indent=2) + "\n")
+    return 0
+
+
+def check(arguments: Sequence[str]) -> int:
+    """Check the claims of robustcheck.toml files, without a model; the exit status is 1 for one that is wrong."""
+    parser = _parser("check")
+    parser.add_argument(
+        "file",
+        nargs="*",
+        type=Path,
+        default=[Path("robustcheck.toml")],
+        metavar="FILE",
+        help="default: robustcheck.toml",
+    )
+    options = parser.parse_args(arguments)
+    from robustcheck.claims.toml_file import read_claims
+
+    status = 0
+    for path in options.file:
+        try:
+            count = len(read_claims(path).claims)
+        except RobustcheckError as error:
+            sys.stderr.write(f"{error}\n")
+            status = 1
+        else:
+            _say(f"{path}: {count} {'claim' if count == 1 else 'claims'}")
+    return status
+
+
 _STORE: Mapping[str, Callable[[Path, str], int]] = {
     "list": _list_store,
     "prune": _prune_store,
     "verify": _verify_store,
 }
 COMMANDS: Mapping[str, Callable[[Sequence[str]], int]] = {
+    "check": check,
     "compare": compare,
+    "merge": merge,
     "options": options,
     "report": report,
+    "schema": schema,
     "store": store,
 }
 
@@ -144,6 +241,7 @@ COMMANDS: Mapping[str, Callable[[Sequence[str]], int]] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status: 2 for a mistake of the user's."""
     parser = argparse.ArgumentParser(prog="python -m robustcheck", description=__doc__.partition("\n")[0])
+    parser.add_argument("--version", action="version", version=f"robustcheck {robustcheck.__version__}")
     parser.add_argument(
         "command", choices=sorted(COMMANDS), metavar="COMMAND", help=", ".join(sorted(COMMANDS))
     )
@@ -152,7 +250,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return COMMANDS[options.command](given[1:])
     except (RobustcheckError, OSError) as error:
-        sys.stderr.write(f"robustcheck {options.command}: {error}\n")
+        sys.stderr.write(f"robustcheck {options.command}: {printable_lines(str(error))}\n")
         return 2
 
 
@@ -171,7 +269,7 @@ def _write(run: FinishedRun, path: Path) -> None:
 
 
 def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
+    sys.stdout.write(f"{printable(line)}\n")
 
 
 if __name__ == "__main__":

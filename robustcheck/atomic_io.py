@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
+import socket
+import time
+import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from robustcheck.errors import RobustcheckError
+
+ABANDONED_AFTER = 3600.0
+"""Seconds after which a file that is being written was left by a process that was killed, wherever it ran."""
+_PART = re.compile(r"\..*\.([0-9a-f]{8})-([0-9]{1,9})-[0-9a-f]{12}\.part", re.DOTALL)
 
 
 def atomic_write(path: Path, content: str | bytes | Sequence[bytes | memoryview]) -> None:
     """Write a file from its content or the parts of it, under a temporary name first, so that no reader finds half of it.
 
-    Missing folders are created. Permissions follow the umask, or are those of the file that is replaced.
+    Missing folders are created. Permissions follow the umask, or are those of the file that is replaced. What killed
+    processes left of earlier tries is removed by `remove_abandoned`.
     Raises RobustcheckError, with the reason, if that fails; then nothing is left behind.
     """
     data = content.encode("utf-8") if isinstance(content, str) else content
     parts = [data] if isinstance(data, bytes) else data
-    part = path.with_name(f".{path.name[:100]}.{secrets.token_hex(6)}.part")
+    part = path.with_name(f".{path.name[:100]}.{_host()}-{os.getpid()}-{secrets.token_hex(6)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
@@ -38,3 +48,39 @@ def atomic_write(path: Path, content: str | bytes | Sequence[bytes | memoryview]
             f"cannot write {path}: {error.strerror or error}: check the folder's permissions and space, or name another "
             "path"
         ) from None
+
+
+def remove_abandoned(folder: Path, pattern: str = "*") -> None:
+    """Remove the temporary files of `atomic_write` below a folder that killed processes have left.
+
+    `pattern` is of the names of the files that were to be written. A file is abandoned if its process no longer runs on
+    this machine, or after an hour.
+    """
+    with suppress(OSError):
+        for part in folder.glob(f".{pattern}.part"):
+            with suppress(OSError):
+                if _is_abandoned(part):
+                    part.unlink()
+
+
+def _is_abandoned(part: Path) -> bool:
+    named = _PART.fullmatch(part.name)
+    is_ours = named is not None and named[1] == _host() and os.name == "posix"
+    if is_ours and named is not None and not _runs(int(named[2])):
+        return True
+    return time.time() - part.stat().st_mtime > ABANDONED_AFTER
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
+def _host() -> str:
+    """Return 8 hex digits of the machine's name."""
+    return f"{zlib.crc32(socket.gethostname().encode()):08x}"

@@ -5,26 +5,33 @@ Importing it loads neither torch nor numpy: imports inside functions keep the st
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from robustcheck.benchmark.hooks import RUN, BenchmarkRun
+from robustcheck.benchmark.hooks import ARGUMENTS, FIXTURE, RUN, TIMED, BenchmarkRun
 from robustcheck.errors import RobustcheckError
+from robustcheck.limits import use_limits
 from robustcheck.options.table import Settings, add_options, misspelt
 from robustcheck.report import writers
-from robustcheck.session import xdist
+from robustcheck.session import marker, xdist
+from robustcheck.session.baseline_saver import BaselineSaver
 from robustcheck.session.collection import SuiteCollection
-from robustcheck.session.failures import FailureReports, user_errors
+from robustcheck.session.evaluation_clock import check_timeout
+from robustcheck.session.evaluation_errors import EvaluationErrors, user_errors
+from robustcheck.session.failures import FailureReports
+from robustcheck.session.openmp import ADVICE, limit_spinning
 from robustcheck.session.reporter import Reporter, new_progress
 from robustcheck.session.result_log import ResultLog
+from robustcheck.session.results import ForkedTests
 from robustcheck.session.session import KEY, Session
 from robustcheck.session.toml_items import NAME as CLAIMS_FILE
 from robustcheck.session.toml_items import ClaimModule
+from robustcheck.text import shell_command
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,8 +50,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_load_initial_conftests(args: list[str]) -> None:
-    """Suggest the closest option for one that is misspelt; pytest itself says only that it is unknown."""
+def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> None:
+    """Before a conftest can import torch, limit how its threads spin; suggest the closest option for one that is misspelt."""
+    early_config.stash[ADVICE] = limit_spinning(early_config)
+    early_config.stash[ARGUMENTS] = tuple(args)
     if problem := misspelt(args):
         raise pytest.UsageError(problem)
 
@@ -58,23 +67,37 @@ def pytest_configure(config: pytest.Config) -> None:
     if problem := misspelt([], [key for key in in_ini if key.startswith("robustcheck_")]):
         raise pytest.UsageError(problem)
     settings = Settings.of(config)
+    cleanup = ExitStack()
+    cleanup.enter_context(use_limits(settings.input_limits or {}))
+    config.add_cleanup(cleanup.close)
     is_worker = hasattr(config, "workerinput")
-    log = ResultLog(feeds_junit=not is_worker and bool(config.getoption("xmlpath", None)))
+    writes_junit = not is_worker and bool(config.getoption("xmlpath", None))
+    log = ResultLog(junit_family=config.getini("junit_family") if writes_junit else None)
     config.stash[KEY] = session = Session(
         settings,
         root=config.rootpath,
-        command_line=shlex.join(["pytest", *map(str, config.invocation_params.args)]),
+        command_line=shell_command(["pytest", *map(str, config.invocation_params.args)]),
         new_progress=partial(new_progress, config),
         cache_folder=partial(_cache_folder, config),
         worker=xdist.Worker.of(config),
         log=log,
     )
     config.stash[RUN] = benchmarks = BenchmarkRun(config)
-    parts = (SuiteCollection(session), FailureReports(session), xdist.Controller(session), Reporter(session))
-    for part in (log, *parts, benchmarks):
+    saver = BaselineSaver(session)
+    kinds = (SuiteCollection, ForkedTests, EvaluationErrors, FailureReports, xdist.Controller)
+    config.addinivalue_line("markers", marker.LINE)
+    for part in (
+        log,
+        session.clock,
+        *(kind(session) for kind in kinds),
+        saver,
+        Reporter(session, saver),
+        benchmarks,
+    ):
         config.pluginmanager.register(part, f"robustcheck.{type(part).__name__}")
     try:
         writers.check(settings)
+        check_timeout(settings.timeout)
         session.resources.check_baselines()
         session.resources.check_workers(is_spread=is_worker or bool(config.getoption("numprocesses", None)))
     except RobustcheckError as error:
@@ -82,8 +105,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if settings.suite is not None and config.args_source is not pytest.Config.ArgsSource.ARGS:
         config.args[:] = []  # the suite alone
     elif config.args_source is pytest.Config.ArgsSource.TESTPATHS:
-        claims = config.rootpath / CLAIMS_FILE  # is rarely below the folder of the tests
-        config.args += [str(claims)] * claims.is_file()
+        # It is rarely below the folder of the tests. By its name: pytest reads a bracket in a path as a parameter.
+        config.args += [CLAIMS_FILE] * (config.rootpath / CLAIMS_FILE).is_file()
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -97,7 +120,10 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 def _cache_folder(config: pytest.Config) -> Path | None:
     """Return a folder of ours in pytest's cache; None if the cache is turned off."""
     cache: pytest.Cache | None = getattr(config, "cache", None)
-    return None if cache is None else cache.mkdir("robustcheck")
+    try:
+        return None if cache is None else cache.mkdir("robustcheck")
+    except OSError as error:
+        raise RobustcheckError(f"pytest's cache folder can't be used: {error}") from None
 
 
 # ----------------------------------------------------------------------------------------- fixtures
@@ -169,7 +195,18 @@ def jpeg() -> Callable[..., Tensor]:
 
 
 @pytest.fixture
-def robustcheck_benchmark(request: pytest.FixtureRequest, benchmark: Any) -> Benchmark:
+def _robustcheck_benchmark_timer(request: pytest.FixtureRequest) -> None:
+    """Set the timer before `benchmark` is made, in a test that asks for our fixture by `request.getfixturevalue`."""
+    if FIXTURE not in request.node.fixturenames:
+        request.config.stash[RUN].give_timer(request.node)
+
+
+@pytest.fixture
+def robustcheck_benchmark(
+    request: pytest.FixtureRequest,
+    _robustcheck_benchmark_timer: None,
+    benchmark: Any,
+) -> Benchmark:
     """Measure speed and memory, on top of pytest-benchmark; `.ratio` is for a gate that holds on any machine.
 
     def test_my_codec_is_twice_as_fast(robustcheck_benchmark, images):
@@ -177,23 +214,17 @@ def robustcheck_benchmark(request: pytest.FixtureRequest, benchmark: Any) -> Ben
         assert result.ratio_low >= 2
 
     `robustcheck_benchmark(function, *args, images=N)` measures anything; `.attack("Adv_1")`, `.jpeg(quality=75)`
-    and `.table()` measure the run's own model on its own images.
+    and `.table()` measure the run's own model on its own images. `.pedantic`, `.extra_info`, `.group` and `.stats` are
+    those of pytest-benchmark.
     """
     from robustcheck.benchmark.fixture import Benchmark
-    from robustcheck.benchmark.timer import device_seconds
     from robustcheck.models.device import resolve_device
 
-    config = request.config
-    marker = request.node.get_closest_marker("benchmark")
+    request.node.stash[TIMED] = benchmark
+    settings = request.config.stash[KEY].settings
     with user_errors():
-        device = resolve_device(config.stash[KEY].settings.device)
-    return Benchmark(
-        benchmark,
-        config.stash[RUN],
-        timer=marker.kwargs.get("timer", device_seconds) if marker else device_seconds,
-        device=lambda: device,
-        robustness=lambda: request.getfixturevalue("robustness"),
-    )
+        device = resolve_device(settings.device)
+    return Benchmark(benchmark, request, device=device, precision=settings.precision)
 
 
 @pytest.hookimpl(optionalhook=True)

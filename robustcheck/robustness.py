@@ -34,6 +34,7 @@ from robustcheck.notation import View, X, parse
 from robustcheck.records import MEASURES, Records
 from robustcheck.records.baseline import Baseline
 from robustcheck.store.stats import CacheStats
+from robustcheck.text import printable
 
 Columns = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
@@ -66,7 +67,9 @@ class Robustness:
         """Decides the claims that are made with it."""
 
     def __repr__(self) -> str:
-        return f"<robustness of {self.classifier.name} on {self.images.name} ({len(self.images)} images)>"
+        return printable(
+            f"<robustness of {self.classifier.name} on {self.images.name} ({len(self.images)} images)>"
+        )
 
     @property
     def classifier(self) -> Classifier:
@@ -97,6 +100,11 @@ class Robustness:
     def standing(self) -> tuple[int, int]:
         """The number of images evaluated under all views that were asked for, and the size of the set."""
         return self._evaluation.completed, len(self.images)
+
+    @property
+    def saved(self) -> int:
+        """The number of images of which the record store has all that was asked for."""
+        return self._evaluation.saved
 
     @property
     def stored(self) -> Mapping[str, CacheStats]:

@@ -10,6 +10,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from robustcheck.errors import RobustcheckError
+
 
 @dataclass(frozen=True)
 class SpecSource:
@@ -23,6 +25,10 @@ class SpecSource:
     description: str
     pattern: str = ".*"
     """If there is no prefix: a regular expression for a whole spec."""
+    takes_trust: bool = False
+    """Whether the implementation takes `trust_programs`: what it loads may be code in a file."""
+    in_views: bool = False
+    """Whether a view's text may name one: only what runs no code and opens no file of the text's choice."""
 
     @property
     def prefix(self) -> str | None:
@@ -54,6 +60,7 @@ MODEL_SOURCES = (
         "robustcheck.models.sources.timm:load",
         "timm:resnet18.a1_in1k",
         "a network of timm, by its pretrained configuration",
+        in_views=True,
     ),
     SpecSource(
         "hf:REPO",
@@ -66,6 +73,7 @@ MODEL_SOURCES = (
         "robustcheck.models.sources.exported:load",
         "program:net.pt2@resnet50",
         "a TorchScript or torch.export archive, with the preprocessing of the model NAME",
+        takes_trust=True,
     ),
     SpecSource(
         "overfeat-fast, overfeat-accurate",
@@ -79,6 +87,7 @@ MODEL_SOURCES = (
         "robustcheck.models.sources.sample:load",
         "sample:lite1",
         "EfficientNet-Lite with its ImageNet weights, from the extra `sample`",
+        in_views=True,
     ),
     SpecSource(
         "package.module:callable",
@@ -92,6 +101,7 @@ MODEL_SOURCES = (
         "robustcheck.models.sources.torchvision:load",
         "resnet50",
         "a network of torchvision, with its default weights and preprocessing",
+        in_views=True,
     ),
 )
 
@@ -137,6 +147,28 @@ def forms(sources: Sequence[SpecSource]) -> str:
     'a folder (its sub-folders are the classes), a table (.csv, .tsv, .parquet)'
     """
     return ", ".join(source.form for source in (sources[-1], *sources[:-1]))
+
+
+def check_model_in_view(text: str) -> None:
+    """Raise RobustcheckError that says what is allowed, for a model that the text of a view may not name.
+
+    Views stand in robustcheck.toml, in claims and in files of records, which are data: an import path there would run
+    code, and a path would open a file, of whoever wrote the text.
+
+    >>> check_model_in_view("timm:resnet18.a1_in1k")
+    >>> check_model_in_view("os:abort")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    robustcheck.errors.RobustcheckError: must be a torchvision name, timm:NAME, sample[:lite1|:lite2], or a name that ... 'os:abort'
+    """
+    source = next(row for row in MODEL_SOURCES if row.argument(text) is not None)
+    if source.in_views and re.fullmatch(r"[A-Za-z0-9_.:-]{1,200}", text):
+        return
+    allowed = ", ".join(row.form for row in (MODEL_SOURCES[-1], *MODEL_SOURCES[:-1]) if row.in_views)
+    shown = text if len(text) <= 60 else f"{text[:60]}..."
+    raise RobustcheckError(
+        f"must be {allowed}, or a name that --robustcheck-transfer declares, got {shown!r}"
+    )
 
 
 def prefixes(sources: Sequence[SpecSource]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 
 def usable_cores() -> int:
@@ -19,4 +19,4 @@ def utc_time(seconds: float, style: str = "%Y-%m-%d %H:%M UTC") -> str:
     >>> utc_time(0), utc_time(1.5, "%H:%M:%S.%f")
     ('1970-01-01 00:00 UTC', '00:00:01.500000')
     """
-    return datetime.fromtimestamp(seconds, timezone.utc).strftime(style)
+    return datetime.fromtimestamp(seconds, UTC).strftime(style)

@@ -1,9 +1,48 @@
-"""Short texts that messages and reports share: percentages, intervals, lists, the first line of an error."""
+"""Short texts that messages and reports share: percentages, intervals, lists; and foreign texts made printable."""
 
 from __future__ import annotations
 
 import math
+import os
+import re
+import shlex
+import unicodedata
 from collections.abc import Iterable
+from pathlib import Path
+
+_INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+_JOINS_EMOJI = "\u200d"
+_COMMAND = re.compile(r"^(\s*):(?=:)|(?<=#)#(?=\w*\[)")
+"""What a CI system takes for a command: GitHub `::` after blanks and `##[` anywhere, Azure `##vso[`, TeamCity
+`##teamcity[`."""
+LONGEST_LINE = 5000
+
+
+def printable(text: str) -> str:
+    r"""Return a text of anyone's on one line, with escapes for what is invisible, reorders text, or is a CI command.
+
+    Control characters (C0 and C1, so also line breaks), bidirectional marks, line and paragraph separators, lone
+    surrogates and unassigned characters are escaped as Python writes them; a line is cut after 5000 characters.
+
+    >>> print(printable("a\u202eb\nc"), printable(" ::error::x"), printable("a ##[error]b"))
+    a\u202eb\nc  \x3a:error::x a #\x23[error]b
+    """
+    if len(text) > LONGEST_LINE:
+        text = f"{text[:LONGEST_LINE]}..."
+    if not (text.isascii() and text.isprintable()):
+        text = "".join(
+            char if _is_shown(char) else char.encode("unicode_escape").decode("ascii") for char in text
+        )
+    return _COMMAND.sub(lambda found: r"\x23" if found[0] == "#" else rf"{found[1]}\x3a", text)
+
+
+def printable_lines(text: str) -> str:
+    """Return a text of several lines, each as `printable` has it."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def _is_shown(char: str) -> bool:
+    return char == _JOINS_EMOJI or unicodedata.category(char) not in _INVISIBLE
 
 
 def percent(value: float | None, decimals: int = 1) -> str:
@@ -45,6 +84,39 @@ def first_line(error: BaseException | str, most: int = 200) -> str:
     """
     lines = (line.strip() for line in str(error).splitlines())
     return next(filter(None, lines), "no message")[:most]
+
+
+def shell_command(arguments: Iterable[str]) -> str:
+    r"""Return a command for a POSIX shell, in printable characters: bytes of no text are written as bash and zsh read them.
+
+    >>> print(shell_command(["pytest", "a b", "caf\udce9"]))
+    pytest 'a b' $'caf\xe9'
+    """
+    return " ".join(map(_quoted, arguments))
+
+
+def _quoted(argument: str) -> str:
+    if argument.isprintable():
+        return shlex.quote(argument)
+    parts = (
+        char
+        if char.isprintable() and char not in "'\\"
+        else "".join(f"\\x{byte:02x}" for byte in _bytes(char))
+        for char in argument
+    )
+    return f"$'{''.join(parts)}'"
+
+
+def _bytes(char: str) -> bytes:
+    return char.encode("utf-8", "surrogateescape" if "\udc80" <= char <= "\udcff" else "backslashreplace")
+
+
+def short_path(path: Path) -> str:
+    """Return a path as seen from the working directory; one outside of it as it is."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except (ValueError, OSError):  # elsewhere, or the directory was removed
+        return os.fspath(path)
 
 
 def _number(value: float | None, decimals: int, sign: str = "") -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from robustcheck import evaluate
@@ -65,6 +66,8 @@ def test_gate_on_speed(pytester):
     pytester.makepyfile(holding("python", "robustcheck_benchmark.ratio"))
     result = pytester.runpytest("--robustcheck-limit=4", "--benchmark-disable")
     result.assert_outcomes(passed=2, skipped=1)
+    pytester.makepyfile(holding("python", "robustcheck_benchmark.attack"))  # in place of the first
+    pytester.runpytest("--robustcheck-limit=4", "--benchmark-disable").assert_outcomes(passed=1)
 
 
 def test_own_attack_and_defence(toy_classifier, toy_images):
@@ -83,18 +86,28 @@ def test_use_without_pytest(capsys):
 
 
 def test_property_test_finds_its_bug_and_passes_without_it(pytester):
-    example = holding("python", "from robustcheck.strategies")
+    example = holding("python", "def from_normalised")
     pytester.makepyfile(test_broken=example, test_mended=example.replace(".to(torch", ".round().to(torch"))
-    result = pytester.runpytest("-p", "no:cacheprovider")
+    result = pytester.runpytest("-p", "no:cacheprovider", "--hypothesis-seed=1")
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["FAILED test_broken.py::test_pixels_survive_normalisation*"])
     # Told once or, where Hypothesis runs as in CI, several times.
-    told = re.findall(r"batch=tensor\((.*?), dtype", result.stdout.str(), re.DOTALL)
+    told = re.findall(
+        r"batch=(torch\.(?:tensor|full)\(.*?dtype=torch.uint8\))", result.stdout.str(), re.DOTALL
+    )
     assert told
     for shown in told:
-        levels = {int(number) for number in re.findall(r"\d+", shown)}
-        assert max(levels) < 20
-        assert len(levels) <= 2
+        failing = eval(re.sub(r"^E +", "", shown, flags=re.MULTILINE), {"torch": torch})
+        assert failing.shape == (1, 3, 4, 4)
+        assert failing.equal(failing[..., :1, :1].expand_as(failing))
+
+
+def test_property_tests_of_their_page_pass(pytester):
+    page = (ROOT / "docs" / "property-tests.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    pytester.makepyfile(**{f"test_{number}": block for number, block in enumerate(blocks)})
+    result = pytester.runpytest("-p", "no:cacheprovider", "--hypothesis-seed=1")
+    result.assert_outcomes(passed=len(blocks))
 
 
 @pytest.mark.slow

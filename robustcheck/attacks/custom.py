@@ -13,6 +13,7 @@ from torch import Tensor
 from robustcheck.attacks.batch import AttackBatch
 from robustcheck.errors import RobustcheckError
 from robustcheck.models import Classifier
+from robustcheck.models.device import is_out_of_memory
 from robustcheck.notation import View
 from robustcheck.notation.registration import SEEDS, arguments
 
@@ -60,9 +61,11 @@ def call_registered(
         named[SEEDS] = list(seeds)
     try:
         found = step.function(*(inputs or (images,)), **named)
-    except (RobustcheckError, torch.OutOfMemoryError):
+    except RobustcheckError:
         raise
     except Exception as error:
+        if is_out_of_memory(error):
+            raise  # the batch is halved
         raise RobustcheckError(
             f"the function registered as {view.step} failed on {view}: {type(error).__name__}: {error}"
         ) from error

@@ -6,16 +6,18 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from robustcheck.attacks.arguments import check_classifier, check_images, check_labels, whole_levels
 from robustcheck.attacks.batch import AttackBatch
 from robustcheck.attacks.gradient import check_gradient, loss_gradient
 from robustcheck.attacks.gradient_ascent import Ball, gradient_ascent, steepest
-from robustcheck.attacks.pixel_levels import check_images, check_labels, whole_levels
 from robustcheck.models import Classifier
 from robustcheck.notation import View
 
 
 def fgs(classifier: Classifier, images: Tensor, *, epsilon: float, labels: Tensor | None = None) -> Tensor:
     """Return Adv_epsilon(x) = x + epsilon * sign(gradient of the loss at x), as an image file can hold it.
+
+    The network is in eval mode meanwhile, and outside any `torch.autocast`; afterwards it is as it was.
 
     Args:
         classifier: the classifier that is attacked.
@@ -28,16 +30,19 @@ def fgs(classifier: Classifier, images: Tensor, *, epsilon: float, labels: Tenso
         uint8 (N, 3, H, W) on the device of `images`.
 
     Raises:
-        RobustcheckError: an epsilon that rounding would erase or change; images that are not uint8 or not of the
-            classifier's size; labels that are not classes of the classifier.
+        RobustcheckError: what is not a `Classifier`; an epsilon that rounding would erase or change; images that are
+            not uint8, not of the classifier's size, or none; labels that are not classes of the classifier; a network
+            that autograd cannot follow.
     """
+    check_classifier(classifier)
     levels = whole_levels(epsilon)
-    check_images(images)
-    if labels is not None:
-        check_labels(labels, len(images), classifier)
-        labels = labels.to(classifier.device)
+    check_images(images, classifier)
     clean = images.to(classifier.device)
-    values = loss_gradient(classifier, clean, labels).values
+    with classifier.evaluating():
+        if labels is not None:
+            check_labels(labels, images, classifier)
+            labels = labels.to(classifier.device)
+        values = loss_gradient(classifier, clean, labels).values
     check_gradient(values, classifier, "at these images")
     return _one_step(Ball.around(clean, levels), steepest(values)).to(images.device)
 

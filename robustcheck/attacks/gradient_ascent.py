@@ -8,14 +8,15 @@ gradient descent is many smaller ones, from a random start (Madry et al., arXiv 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from robustcheck.models import send
+from robustcheck.attacks.objective import Score
+from robustcheck.attacks.philox import normals, uniforms
+from robustcheck.attacks.seeds import mixed_seeds
 
 Norm = Literal["inf", "2"]
 _HALVINGS = 30
@@ -46,18 +47,15 @@ class Ball:
 
     def random(self, seeds: Sequence[int]) -> Tensor:
         """Return a random image inside, each row from its own seed: uniform, before 0..255 cuts it."""
-        size = self.centre[0].numel()
-        rows = []
-        for seed in seeds:
-            generator = np.random.Generator(np.random.Philox(seed))
-            if self.norm == "inf":
-                row = generator.random(size, dtype=np.float32) * 2 - 1
-            else:
-                row = generator.standard_normal(size, dtype=np.float32)
-                row *= generator.random() ** (1 / size) / np.linalg.norm(row)
-            rows.append(row)
-        change = send(torch.from_numpy(np.stack(rows)).view(self.centre.shape), self.centre.device)
-        return self.project(change * self._radius + self.centre)
+        size, device = self.centre[0].numel(), self.centre.device
+        if self.norm == "inf":
+            change = uniforms(seeds, size, device).mul_(2).sub_(1)
+        else:
+            # Of the direction of normally distributed numbers, and as long as fills the ball evenly.
+            change = normals(seeds, size, device)
+            reach = uniforms(mixed_seeds(seeds, 0), 1, device) ** (1 / size)
+            change *= reach / torch.linalg.vector_norm(change, dim=1, keepdim=True)
+        return self.project(change.view(self.centre.shape) * self._radius + self.centre)
 
     def to_bytes(self, pixels: Tensor) -> Tensor:
         """Return images inside as an image file can hold them: uint8 (M, 3, H, W), and still inside.
@@ -84,6 +82,115 @@ class Ball:
         return self.epsilon.view(-1, 1, 1, 1)
 
 
+class Ascended(Protocol):
+    """What is maximised."""
+
+    @property
+    def is_random(self) -> bool:
+        """Whether equal images may differ in their loss."""
+
+    def gradient(self, pixels: Tensor) -> tuple[Tensor, Score]:
+        """Return the gradient at float pixels (M, 3, H, W), and the score there."""
+
+    def scores(self, *images: Tensor) -> list[Score]:
+        """Return the scores of uint8 images, by draws that no gradient has seen."""
+
+
+class StepRule(Protocol):
+    """How the gradient is followed."""
+
+    def next(self, ball: Ball, position: Tensor, gradient: Tensor, score: Score | None) -> Tensor:
+        """Return the position after the next step, float32 (M, 3, H, W) inside the ball.
+
+        `score` is that of the position, None where it is not known.
+        """
+
+
+@dataclass
+class FixedSteps:
+    """Steps of one size along the gradient, or along the decaying sum of the gradients so far (MI-FGSM)."""
+
+    step: Tensor  # (M,) float32, in pixel levels
+    momentum: float = 0.0
+    _velocity: Tensor | None = field(default=None, init=False)
+
+    def next(self, ball: Ball, position: Tensor, gradient: Tensor, _score: Score | None) -> Tensor:
+        """Return the position after the next step."""
+        if self.momentum:
+            gradient = gradient / gradient.abs().mean(dim=(1, 2, 3), keepdim=True).clamp_min(1e-30)
+            if self._velocity is not None:
+                gradient += self.momentum * self._velocity
+            self._velocity = gradient
+        return ball.project(position + self.step.view(-1, 1, 1, 1) * steepest(gradient, ball.norm))
+
+
+@dataclass(frozen=True)
+class Ascent:
+    """Where an ascent has led."""
+
+    images: Tensor  # (M, 3, H, W) uint8
+    score: Score | None = None
+    """None where there was nothing to compare."""
+
+
+def ascend(
+    ball: Ball,
+    objective: Ascended,
+    rule: StepRule,
+    *,
+    steps: int,
+    start: Tensor | None = None,
+    first: Tensor | None = None,
+    is_scored: bool = False,
+) -> Ascent:
+    """Return the best images on the way up inside a ball, by the score of each as an image file holds it.
+
+    `start` is where it begins (None: at the centre), which is not among the images to choose from; `first` is the
+    gradient there, or its direction (see `steepest`), if it is known beforehand. Against what is random the
+    best one is held against the last by fresh draws, since the luckiest draw would win otherwise. A single step has
+    nothing to choose from, and is scored only with `is_scored`.
+    """
+    position = ball.centre.float() if start is None else start
+    best = _Best()
+    for number in range(steps):
+        if number == 0 and first is not None:
+            gradient, score = first, None
+        else:
+            image = ball.to_bytes(position)
+            gradient, score = objective.gradient(image)
+            if number:
+                best.take(image, score)
+        position = rule.next(ball, position, gradient, score)
+    last = ball.to_bytes(position)
+    return best.final(last, objective) if is_scored or steps > 1 else Ascent(last)
+
+
+class _Best:
+    """The best images so far."""
+
+    def __init__(self) -> None:
+        self._found: tuple[Tensor, Score] | None = None
+
+    def take(self, images: Tensor, score: Score) -> None:
+        if self._found is not None:
+            before, score_before = self._found
+            better = score.beats(score_before)
+            images = torch.where(better.view(-1, 1, 1, 1), images, before)
+            score = score.where(better, score_before)
+        self._found = images, score
+
+    def final(self, last: Tensor, objective: Ascended) -> Ascent:
+        if self._found is not None and objective.is_random:
+            images, _ = self._found
+            own, score = objective.scores(images, last)
+            self._found = images, own
+        else:
+            (score,) = objective.scores(last)
+        self.take(last, score)
+        assert self._found is not None  # noqa: S101 - the last was taken just now
+        return Ascent(*self._found)
+
+
 def gradient_ascent(
     ball: Ball,
     gradient: Callable[[Tensor], Tensor],
@@ -97,24 +204,13 @@ def gradient_ascent(
     """Return where a function's gradient leads inside a ball: uint8 (M, 3, H, W).
 
     `gradient` takes float pixels (M, 3, H, W) and returns the gradient there; `step` is the size of a step of
-    each row, float32 (M,), in pixel levels. `start` is where it begins (None: at the centre); `first` is the
-    direction (see `steepest`) of the first step, if it is known beforehand. With `momentum` each step goes along
-    the decaying sum of the gradients so far, each divided by its mean size.
+    each row, float32 (M,), in pixel levels. `start` and `first` are those of `ascend`. With `momentum` each step goes
+    along the decaying sum of the gradients so far, each divided by its mean size.
     """
-    position = ball.centre.float() if start is None else start
-    stride = step.view(-1, 1, 1, 1)
-    velocity: Tensor | None = None
+    position, rule = ball.centre.float() if start is None else start, FixedSteps(step, momentum)
     for number in range(steps):
-        if number == 0 and first is not None:
-            direction = first
-        else:
-            found = gradient(position)
-            if momentum:
-                found = found / found.abs().mean(dim=(1, 2, 3), keepdim=True).clamp_min(1e-30)
-                velocity = found if velocity is None else velocity.mul_(momentum).add_(found)
-                found = velocity
-            direction = steepest(found, ball.norm)
-        position = ball.project(position + stride * direction)
+        direction = first if number == 0 and first is not None else gradient(position)
+        position = rule.next(ball, position, direction, None)
     return ball.to_bytes(position)
 
 

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - what everybody calls it
 from torch import Tensor
 
-from robustcheck.attacks.gradient import HasLogits, log_odds_against, loss_gradient
+from robustcheck.attacks.gradient import HasLogits, loss_gradient
+from robustcheck.attacks.losses import LOSSES
 from robustcheck.attacks.seeds import mixed_seeds
 from robustcheck.errors import RobustcheckError
 from robustcheck.models import Classifier
@@ -18,15 +19,41 @@ DifferentiableDefence = Callable[[Tensor, Sequence[int]], Tensor]
 """A defence as a gradient goes through it: float pixels 0..255 and a seed for each row, to float pixels."""
 
 
+FRESH_DRAWS = 8
+"""Draws of what is random that images are compared by, at least, once they are found."""
+
+
 def _ignore(_gradient: Tensor) -> None:
     return None
+
+
+@dataclass(frozen=True)
+class Score:
+    """How far an attack has come on each of M images; success goes before loss."""
+
+    succeeded: Tensor
+    """(M,): 1 where the label is lost, or the target predicted, else 0; a share of the draws, if there are several."""
+    loss: Tensor
+    """(M,): what the attack maximises."""
+
+    def beats(self, other: Score) -> Tensor:
+        """Return for each image whether this is more than another: bool (M,)."""
+        is_equal = self.succeeded == other.succeeded
+        return (self.succeeded > other.succeeded) | (is_equal & (self.loss > other.loss))
+
+    def where(self, condition: Tensor, other: Score) -> Score:
+        """Return this where a condition holds, else another."""
+        return Score(
+            torch.where(condition, self.succeeded, other.succeeded),
+            torch.where(condition, self.loss, other.loss),
+        )
 
 
 @dataclass
 class Objective:
     """A loss for each of M rows, to be maximised.
 
-    It is the log-odds against the label (see `loss_gradient`), or for its target. Rows go through the model
+    It is a loss of the label (see `robustcheck.attacks.losses`), or minus that of its target. Rows go through the model
     `batch_size` at a time.
     """
 
@@ -34,7 +61,10 @@ class Objective:
     labels: Tensor  # (M,) int64
     targeted: bool = False
     """Whether the labels are targets, whose loss is minimised."""
+    loss: str = "log_odds"
     defence: DifferentiableDefence | None = None
+    is_random: bool = False
+    """Whether equal images may differ in their loss, by what the defence or the model draws."""
     samples: int = 1
     """How many draws of what is random (in the defence, or in the model) a gradient is averaged over."""
     seeds: Sequence[int] = ()
@@ -44,38 +74,48 @@ class Objective:
     """Called with every gradient: float32 (M, 3, H, W)."""
     _draws: int = field(default=0, init=False)
 
-    def gradient(self, pixels: Tensor) -> Tensor:
-        """Return the gradient of each row's loss: float32 (M, 3, H, W)."""
+    def gradient(self, pixels: Tensor) -> tuple[Tensor, Score]:
+        """Return the gradient of each row's loss, float32 (M, 3, H, W), and the score of the rows."""
         total: Tensor | None = None
+        scores = []
         for _ in range(self.samples):
-            found = torch.cat(
-                [
-                    loss_gradient(self.classifier, images, labels, defence=defence).values
-                    for images, labels, defence in self._parts(pixels)
-                ]
-            )
-            total = found if total is None else total.add_(found)
+            found = [
+                loss_gradient(self.classifier, images, labels, defence=defence, loss=self.loss)
+                for images, labels, defence in self._parts(pixels, self._next_draw())
+            ]
+            values = torch.cat([each.values for each in found])
+            scores.append(self._score(torch.cat([each.logits for each in found])))
+            total = values if total is None else total.add_(values)
         assert total is not None  # noqa: S101 - there is one sample at least
         self.watch(total)
-        return total.neg_() if self.targeted else total
+        return total.neg_() if self.targeted else total, _mean(scores)
 
-    def loss(self, pixels: Tensor) -> Tensor:
-        """Return each row's loss, averaged over the samples: float32 (M,)."""
-        losses = []
+    def scores(self, *images: Tensor) -> list[Score]:
+        """Return the score of each of several batches of M images, by the same draws, which no gradient has seen."""
+        draws = max(self.samples, FRESH_DRAWS) if self.is_random else 1
+        by_draw: list[list[Score]] = []
         with torch.no_grad():
-            for _ in range(self.samples):
-                parts = [
-                    log_odds_against(labels, self.classifier.logits(defence(images.float())))
-                    for images, labels, defence in self._parts(pixels)
-                ]
-                losses.append(torch.cat(parts))
-        mean = torch.stack(losses).mean(dim=0)
-        return -mean if self.targeted else mean
+            for _ in range(draws):
+                draw = self._next_draw()
+                by_draw.append([self._score(self._logits(pixels, draw)) for pixels in images])
+        return [_mean(scores) for scores in zip(*by_draw, strict=True)]
 
-    def _parts(self, pixels: Tensor) -> list[tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]]:
-        """Return images, labels and defence of one batch after the other, for one draw of the defence."""
+    def _logits(self, pixels: Tensor, draw: int) -> Tensor:
+        parts = self._parts(pixels.float(), draw)
+        return torch.cat([self.classifier.logits(defence(images)) for images, _, defence in parts])
+
+    def _score(self, logits: Tensor) -> Score:
+        loss = LOSSES[self.loss](self.labels, logits)
+        is_label = logits.argmax(dim=1) == self.labels
+        return Score((is_label == self.targeted).float(), -loss if self.targeted else loss)
+
+    def _next_draw(self) -> int:
         self._draws += 1
-        seeds = mixed_seeds(self.seeds, self._draws) if self.defence is not None else []
+        return self._draws
+
+    def _parts(self, pixels: Tensor, draw: int) -> list[tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]]:
+        """Return images, labels and defence of one batch after the other, for one draw of the defence."""
+        seeds = mixed_seeds(self.seeds, draw) if self.defence is not None else []
         images, labels = (torch.split(rows, self.batch_size) for rows in (pixels, self.labels))
         return [
             (image, label, self._drawn(seeds[at * self.batch_size : (at + 1) * self.batch_size]))
@@ -85,6 +125,15 @@ class Objective:
     def _drawn(self, seeds: Sequence[int]) -> Callable[[Tensor], Tensor]:
         defence = self.defence
         return _undefended if defence is None else lambda pixels: defence(pixels, seeds)
+
+
+def _mean(scores: Sequence[Score]) -> Score:
+    if len(scores) == 1:
+        return scores[0]
+    succeeded, loss = (
+        torch.stack([getattr(score, name) for score in scores]) for name in ("succeeded", "loss")
+    )
+    return Score(succeeded.mean(dim=0), loss.mean(dim=0))
 
 
 def _undefended(pixels: Tensor) -> Tensor:

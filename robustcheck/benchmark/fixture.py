@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property, partial
-from statistics import median
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
 from robustcheck import jpeg
-from robustcheck.benchmark.device_facts import describe, device_facts, versions
-from robustcheck.benchmark.foreign_baselines import KEY
-from robustcheck.benchmark.hooks import BenchmarkRun
+from robustcheck.benchmark.arguments import checked_call, checked_count, checked_images, checked_views
+from robustcheck.benchmark.device_facts import describe, device_facts
+from robustcheck.benchmark.hooks import RUN
+from robustcheck.benchmark.interleaved_rounds import time_interleaved
 from robustcheck.benchmark.peak_memory import peak_memory
-from robustcheck.benchmark.reference import reference_seconds
+from robustcheck.benchmark.recorder import Recorder
 from robustcheck.benchmark.speedup import ROUNDS, Speedup, check_rounds
-from robustcheck.benchmark.table import Measurement
-from robustcheck.benchmark.timer import Timer, calls_per_round, seconds_per_call, without_tracing
+from robustcheck.benchmark.subject import IMAGES, Subject, model_facts, size_text
 from robustcheck.errors import RobustcheckError
 from robustcheck.notation import View, parse
 from robustcheck.report.summary import PAPER
+from robustcheck.text import listed
 
 if TYPE_CHECKING:
     import torch
@@ -36,6 +35,8 @@ Result = TypeVar("Result")
 
 STUDY = tuple(PAPER)
 """The views of arXiv 1608.00853's table."""
+
+_OFFERED = "attack, extra_info, group, jpeg, note, pedantic, ratio, stats, table"
 
 
 class Benchmark:
@@ -51,20 +52,21 @@ class Benchmark:
     """
 
     def __init__(
-        self,
-        timed: Any,
-        run: BenchmarkRun,
-        *,
-        timer: Timer,
-        device: Callable[[], torch.device],
-        robustness: Callable[[], Robustness],
+        self, timed: Any, request: pytest.FixtureRequest, *, device: torch.device, precision: str
     ) -> None:
-        self._timed, self._run, self._timer = timed, run, timer
-        self._device, self._ask_robustness = device, robustness
-        self._notes: list[str] = []
+        self._timed, self._request = timed, request
+        self._device, self._precision = device, precision
+        self._run = request.config.stash[RUN]
+        self._recorder = Recorder(timed, request.node, self._run)
 
     def __repr__(self) -> str:
         return f"<robustcheck_benchmark of {self._timed.name}>"
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"robustcheck_benchmark has no {name!r}, only {_OFFERED}: the rest of pytest-benchmark's interface "
+            "is that of its fixture `benchmark`"
+        )
 
     def __call__(
         self, function: Callable[..., Result], *args: Any, images: int | None = None, **kwargs: Any
@@ -73,8 +75,34 @@ class Benchmark:
 
         With `images`, images per second are reported; pass a function with a keyword of that name as a
         `functools.partial`. Time and memory are those of the device that `--robustcheck-device` names.
+        Raises `RobustcheckError` unless `images` is an integer >= 1.
         """
-        return self._measure(partial(function, *args, **kwargs), images=images, device=self._device())
+        checked_call("function", function)
+        call = partial(function, *args, **kwargs)
+        return self._measure(call, device=self._device, subject=self._used_model(images))
+
+    def pedantic(
+        self,
+        function: Callable[..., Result],
+        args: Iterable[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        images: int | None = None,
+        **options: Any,
+    ) -> Result:
+        """Measure a function as `benchmark.pedantic` does, and return what it returns.
+
+            robustcheck_benchmark.pedantic(evaluate, setup=load, rounds=5, images=64)
+
+        `options` are those of pytest-benchmark: setup, teardown, rounds, warmup_rounds, iterations. It is called as often
+        as they say, so that peak memory is not measured.
+        """
+        checked_call("function", function)
+        subject = self._used_model(images)
+        with self._recorder.measuring(self._run.untimed):
+            result: Result = self._timed.pedantic(function, args, kwargs, **options)
+            self._recorder.keep(self._device, subject)
+        return result
 
     def attack(self, view: str | View) -> Tensor:
         """Measure an attack on one batch of the run's images, and return the attacked images.
@@ -90,8 +118,9 @@ class Benchmark:
                 f"must be an attack, such as Adv_1, got {tree}: measure whole views with .table(['{tree}'])"
             )
         batch = self._batch
+        subject = self._run_s_model(f"attack {tree}", len(batch))
         return self._measure(
-            partial(self._robustness.images_of, tree, batch), images=len(batch), device=batch.pixels.device
+            partial(self._robustness.images_of, tree, batch), device=batch.pixels.device, subject=subject
         )
 
     def jpeg(self, quality: int = 75, *, subsampling: str = "4:2:0", codec: str = "auto") -> Tensor:
@@ -101,7 +130,12 @@ class Benchmark:
         """
         pixels = self._batch.pixels
         call = partial(jpeg.roundtrip, pixels, quality=quality, subsampling=subsampling, codec=codec)
-        return self._measure(call, images=len(pixels), device=pixels.device)
+        subject = {
+            "what": f"JPEG at quality {quality}, {subsampling}, codec {codec}",
+            "image size": size_text(*pixels.shape[2:]),
+            IMAGES: len(pixels),
+        }
+        return self._measure(call, device=pixels.device, subject=subject)
 
     def table(
         self,
@@ -117,15 +151,17 @@ class Benchmark:
         By default the views are the eight of arXiv 1608.00853's table, of all images; `images` limits their number,
         in whole batches. Decoding them counts, as in any run, and the record store is not used. `rounds` is the number
         of timed rounds after one to warm up; None leaves it to pytest-benchmark's options. Raises `RobustcheckError`
-        as an evaluation does.
+        as an evaluation does, and for views that are no list or counts below 1.
         """
-        robustness, trees = self._robustness, tuple(map(parse, views))
+        trees, most = checked_views(views), checked_images(images)
+        rounds = None if rounds is None else checked_count("rounds", rounds)
+        robustness = self._robustness
         whole, size = len(robustness.images), robustness.batch_size
-        count = whole if images is None else min(whole, -(-images // size) * size)
+        count = whole if most is None else min(whole, -(-most // size) * size)
         return self._measure(
             partial(robustness.compute_again, *trees, count=count),
-            images=count,
             device=robustness.classifier.device,
+            subject=self._run_s_model(f"table of {listed(map(str, trees), 8)}", count),
             rounds=rounds,
         )
 
@@ -142,49 +178,61 @@ class Benchmark:
             result = robustcheck_benchmark.ratio(ours, theirs)
             assert result.ratio_low >= 2
 
-        Each is called once to warm up, and then in each of the `rounds` (at least 6): ours, then theirs, repeated
+        Each is called once to warm up, and then in each of the `rounds` (at least 6) both are, in random order, repeated
         if one call is too short to time. `ratio` is the median over the rounds of theirs / ours; `ratio_low` to
-        `ratio_high` is its 95 % interval, by order statistics. pytest-benchmark stores the times of ours. If it is
-        disabled, each is called once, and the test is skipped, since there is nothing to assert on.
+        `ratio_high` is its 95 % interval, by order statistics. A function against itself has a ratio of 1. Results are
+        dropped at once. pytest-benchmark stores the times of ours. If it is disabled, each is called once, and the test
+        is skipped, since there is nothing to assert on.
         """
-        check_rounds(rounds)
-        if self._timed.disabled:
-            ours(), theirs()
-            pytest.skip(f"robustcheck_benchmark: both were called once, not timed: {self._run.why_untimed}")
-        device = self._device()
-        with _raised_by(self._timed):
-            ours(), theirs()
-            with without_tracing():
-                our_calls, their_calls = (calls_per_round(call, self._timer) for call in (ours, theirs))
-        their_seconds: list[float] = []
-
-        def time_theirs() -> None:
-            options = self._timed.stats.options
-            with without_tracing(disable_gc=options["disable_gc"]):
-                their_seconds.append(seconds_per_call(theirs, their_calls, options["timer"]))
-
-        # What pytest-benchmark calls a teardown runs after each round.
-        self._timed.pedantic(ours, rounds=rounds, iterations=our_calls, teardown=time_theirs)
-        our_seconds = tuple(self._timed.stats.stats.data)
-        facts = device_facts(device)
-        result = Speedup(our_seconds, tuple(their_seconds[:rounds]), describe(facts))
-        numbers = {
-            "ratio": result.ratio,
-            "ratio_low": result.ratio_low,
-            "ratio_high": result.ratio_high,
-            "theirs": list(result.theirs),
-        }
-        self._keep(device, facts, images=images, peak=None, ratio=result, numbers=numbers)
+        rounds = check_rounds(rounds)
+        checked_call("ours", ours), checked_call("theirs", theirs)
+        subject = {"what": "ratio", **self._used_model(images)}
+        with self._recorder.measuring(self._run.skipped):
+            self._timed.pedantic(ours)  # warms up, and makes the entry that is stored
+            theirs()
+            if self._timed.disabled:
+                pytest.skip(
+                    f"robustcheck_benchmark: both were called once, not timed: {self._run.why_untimed}"
+                )
+            entry, options = self._timed.stats, self._timed.stats.options
+            self._recorder.require_timer(options["timer"])
+            measured = time_interleaved(
+                ours, theirs, rounds=rounds, timer=options["timer"], disable_gc=options["disable_gc"]
+            )
+            entry.iterations, entry.stats.data[:] = measured.our_calls, measured.ours
+            result = Speedup(measured.ours, measured.theirs, describe(device_facts(self._device)))
+            self._recorder.keep(self._device, subject, ratio=result)
         return result
 
     def note(self, text: str) -> None:
         """Add a line to this test's row of the table, and to what pytest-benchmark stores."""
-        self._notes.append(text)
-        self._timed.extra_info["notes"] = self._notes
+        self._recorder.note(text)
+
+    @property
+    def extra_info(self) -> dict[str, Any]:
+        """What else pytest-benchmark stores with the times, to add to."""
+        info: dict[str, Any] = self._timed.extra_info
+        return info
+
+    @property
+    def group(self) -> str | None:
+        """The group of pytest-benchmark's table that the test is in; set it before measuring."""
+        group: str | None = self._timed.group
+        return group
+
+    @group.setter
+    def group(self, name: str | None) -> None:
+        self._timed.group = name
+
+    @property
+    def stats(self) -> Any:
+        """What pytest-benchmark measured, as `benchmark.stats`; None before, and where nothing is timed."""
+        return self._timed.stats
 
     @cached_property
     def _robustness(self) -> Robustness:
-        return self._ask_robustness()
+        robustness: Robustness = self._request.getfixturevalue("robustness")
+        return robustness
 
     @cached_property
     def _batch(self) -> Batch:
@@ -194,64 +242,31 @@ class Benchmark:
         device = robustness.classifier.device
         return replace(batch, pixels=batch.pixels.to(device), labels=batch.labels.to(device))
 
+    def _run_s_model(self, what: str, images: int) -> Subject:
+        model = model_facts(self._robustness.classifier, self._precision)
+        return {"what": what, **model, "batch size": self._robustness.batch_size, IMAGES: images}
+
+    def _used_model(self, images: Any) -> Subject:
+        """Return the facts of the run's model, if the test has it, and how many images a call takes."""
+        count, subject = checked_images(images), {}
+        if "robustcheck_classifier" in self._request.fixturenames:
+            classifier = self._request.getfixturevalue("robustcheck_classifier")
+            subject = model_facts(classifier, self._precision)
+        return subject if count is None else {**subject, IMAGES: count}
+
     def _measure(
-        self,
-        call: Callable[[], Result],
-        *,
-        images: int | None,
-        device: torch.device,
-        rounds: int | None = None,
+        self, call: partial[Result], *, device: torch.device, subject: Subject, rounds: int | None = None
     ) -> Result:
-        if self._timed.disabled:
-            self._run.untimed += 1
-            return self._timed(call)  # type: ignore[no-any-return]
-        with _raised_by(self._timed):
-            if rounds is None:
+        peak, is_timed = None, not self._timed.disabled
+        with self._recorder.measuring(self._run.untimed):
+            if is_timed and rounds is None:
                 call()  # to warm up: compiling, loading, caches
-            peak = peak_memory(call, device)
-        result: Result = self._timed(call) if rounds is None else self._timed.pedantic(call, rounds=rounds)
-        self._keep(device, device_facts(device), images=images, peak=peak)
+            if is_timed:
+                peak = peak_memory(call, device)
+            result: Result = (
+                self._timed(call.func, *call.args, **call.keywords)
+                if rounds is None
+                else self._timed.pedantic(call, rounds=rounds)
+            )
+            self._recorder.keep(device, subject, peak=peak)
         return result
-
-    def _keep(
-        self,
-        device: torch.device,
-        facts: dict[str, Any],
-        *,
-        images: int | None,
-        peak: int | None,
-        ratio: Speedup | None = None,
-        numbers: dict[str, Any] | None = None,
-    ) -> None:
-        """Add what was measured to the table, and to what pytest-benchmark stores."""
-        seconds = median(self._timed.stats.stats.data)
-        row = Measurement(self._timed.name, describe(facts), seconds, images, peak, ratio, self._notes)
-        known = {
-            "images": images,
-            "images_per_second": row.images_per_second,
-            "peak_memory_bytes": peak,
-            **(numbers or {}),
-            "notes": self._notes,
-        }
-        self._timed.extra_info.update(
-            {name: value for name, value in known.items() if value not in (None, [])}
-        )
-        self._timed.extra_info[KEY] = {
-            "device": facts,
-            "versions": versions(),
-            "reference_seconds": reference_seconds(device),
-        }
-        self._run.rows.append(row)
-
-
-@contextmanager
-def _raised_by(timed: Any) -> Generator[None]:
-    """Let pytest-benchmark raise the error: else it warns, too, that it was not used at all."""
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001 - it is raised again
-        timed.pedantic(_raise, (error,))
-
-
-def _raise(error: Exception) -> NoReturn:
-    raise error

@@ -7,6 +7,7 @@ from functools import cached_property
 from math import comb
 from statistics import median
 
+from robustcheck.benchmark.arguments import checked_count
 from robustcheck.errors import RobustcheckError
 
 LEVEL = 0.95
@@ -18,12 +19,14 @@ ROUNDS = 9
 
 @dataclass(frozen=True)
 class Speedup:
-    """The speedup of ours over theirs, from interleaved rounds: in each, both were timed one after the other.
+    """The speedup of ours over theirs, from interleaved rounds: in each, both were timed, in random order.
 
     Each round gives a ratio, theirs / ours; `ratio` is their median, above 1 if ours is faster. `ratio_low` to
-    `ratio_high` is a 95 % interval of that median, by order statistics: it assumes no distribution, only that rounds
-    are alike, so that what slows down both at once does not move it. It is about this process on this machine;
-    another process may differ by more.
+    `ratio_high` is a 95 % interval of that median, by order statistics: it assumes no distribution, only that a round
+    lies above the median as often as below, whatever the others did. What slows down both at once does not move it. For
+    two functions that take equally long the random order ensures this on any machine, however its speed changes
+    from round to round: the interval then contains 1 with a probability of at least 95 %. It is about this process on
+    this machine; another process may differ by more.
     """
 
     ours: tuple[float, ...]
@@ -60,6 +63,12 @@ class Speedup:
         """The upper end of the median's interval."""
         return sorted(self.ratios)[-1 - left_out(len(self.ratios))]
 
+    @property
+    def numbers(self) -> dict[str, float | list[float]]:
+        """What is stored beside the times of ours."""
+        ends = {"ratio_low": self.ratio_low, "ratio_high": self.ratio_high}
+        return {"ratio": self.ratio, **ends, "theirs": [*self.theirs]}
+
     def __bool__(self) -> bool:
         raise TypeError("a speedup is neither true nor false: did you mean ratio_low >= 1?")
 
@@ -71,12 +80,9 @@ class Speedup:
         )
 
 
-def check_rounds(rounds: object) -> None:
-    """Raise `RobustcheckError` for a number of rounds that gives no interval."""
-    if not isinstance(rounds, int) or rounds < FEWEST_ROUNDS:
-        raise RobustcheckError(
-            f"rounds must be an integer >= {FEWEST_ROUNDS}, for a {LEVEL:.0%} interval of the median, got {rounds!r}"
-        )
+def check_rounds(rounds: object) -> int:
+    """Return a number of rounds; raises `RobustcheckError` for one that gives no interval."""
+    return checked_count("rounds", rounds, f", for a {LEVEL:.0%} interval of the median", least=FEWEST_ROUNDS)
 
 
 def left_out(count: int) -> int:

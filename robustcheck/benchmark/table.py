@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from robustcheck.benchmark.speedup import Speedup, in_units
 
@@ -26,6 +27,8 @@ class Measurement:
     """In bytes."""
     ratio: Speedup | None = None
     notes: Sequence[str] = ()
+    fullname: str = ""
+    """Shown instead of a name that another row has, too."""
 
     @property
     def images_per_second(self) -> float | None:
@@ -37,7 +40,9 @@ def render(rows: Iterable[Measurement]) -> list[str]:
     """Return the lines of the table, by device: first what was timed alone, then interleaved rounds."""
     lines: list[str] = []
     by_device: dict[str, list[Measurement]] = {}
-    for row in rows:
+    rows = [*rows]
+    names = Counter(row.name for row in rows)
+    for row in (replace(row, name=row.fullname or row.name) if names[row.name] > 1 else row for row in rows):
         by_device.setdefault(row.device, []).append(row)
     for device, own in by_device.items():
         alone, interleaved = ([r for r in own if (r.ratio is None) == is_alone] for is_alone in (True, False))

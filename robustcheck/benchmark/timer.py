@@ -14,7 +14,10 @@ Timer = Callable[[], float]
 
 SHORTEST_ROUND = 0.005
 """Seconds. A shorter call is repeated within a round."""
+_LONG_ENOUGH = 0.9 * SHORTEST_ROUND
 _MOST_CALLS = 100_000
+_LONGEST_REPEATED = 0.1
+"""Seconds. A longer measurement is not repeated to see whether something else has made it long."""
 
 
 def device_seconds() -> float:
@@ -38,16 +41,25 @@ def seconds_per_call(call: Callable[[], object], calls: int, timer: Timer) -> fl
     return (timer() - start) / calls
 
 
-def calls_per_round(call: Callable[[], object], timer: Timer) -> int:
-    """Return how many calls make a round long enough for the clock; it makes about as many."""
+def calibrate(call: Callable[[], object], timer: Timer) -> tuple[int, float]:
+    """Return how many calls make a round long enough for the clock, and the seconds of one."""
     calls = 1
-    while calls < _MOST_CALLS:
-        seconds = seconds_per_call(call, calls, timer) * calls
-        if seconds >= SHORTEST_ROUND:
-            return calls
+    while True:
+        seconds = _least_seconds(call, calls, timer)
+        if seconds >= _LONG_ENOUGH or calls >= _MOST_CALLS:
+            return calls, seconds / calls
         wanted = ceil(calls * SHORTEST_ROUND / max(seconds, 1e-9))
-        calls = max(calls + 1, min(wanted, 10 * calls))
-    return _MOST_CALLS
+        calls = min(_MOST_CALLS, max(calls + 1, min(wanted, 10 * calls)))
+
+
+def _least_seconds(call: Callable[[], object], calls: int, timer: Timer) -> float:
+    """Return the seconds of several calls; what an interruption makes long is measured again, at most twice."""
+    least = float("inf")
+    for _ in range(3):
+        least = min(least, seconds_per_call(call, calls, timer) * calls)
+        if least < _LONG_ENOUGH or least > _LONGEST_REPEATED:
+            break
+    return least
 
 
 @contextmanager

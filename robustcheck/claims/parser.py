@@ -16,7 +16,7 @@ import re
 from difflib import get_close_matches
 
 from robustcheck.claims.claim import RELATIONS, Claim, compare
-from robustcheck.claims.expression import Expression, Linear, Quotient, mean, recovery
+from robustcheck.claims.expression import Expression, Linear, Quotient, mean, recovery, total
 from robustcheck.claims.verdict import Relation
 from robustcheck.errors import RobustcheckError
 from robustcheck.notation import STEPS, NotationError, View, parse
@@ -88,13 +88,16 @@ class _Parser(Cursor):
         raise self.error(f"{found!r} is no claim: {question} Allowed: {', '.join(RELATIONS)}", at)
 
     def sum(self) -> Expression:
-        value = self.product()
-        while True:
+        first = self.product()
+        at, sign = self.at, self.take("+-")
+        if not sign:
+            return first
+        parts = [self.linear(first, at)]
+        while sign:
+            part = self.linear(self.product(), at)
+            parts.append(part if sign == "+" else -part)
             at, sign = self.at, self.take("+-")
-            if not sign:
-                return value
-            left, right = self.linear(value, at), self.linear(self.product(), at)
-            value = left + right if sign == "+" else left - right
+        return total(parts)
 
     def product(self) -> Expression:
         value = self.factor()

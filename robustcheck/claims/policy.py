@@ -17,6 +17,8 @@ WORDS: Mapping[str, tuple[str, ...]] = {
     "family": ("none", "holm"),
 }
 """The allowed values of each setting that is a word."""
+ABOVE_ZERO = ("alpha",)
+"""The settings that are numbers above 0 and below 1; of the others 0 is allowed, too."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def check_setting(name: str, value: Any) -> None:
     """Raise `RobustcheckError` for a value that a setting of claims can't have."""
     if name in WORDS and value not in WORDS[name]:
         raise RobustcheckError(f"{name} must be one of {', '.join(WORDS[name])}, got {value!r}")
-    if name == "alpha" and value is not None and not 0 < value < 1:
-        raise RobustcheckError(f"alpha must be a probability between 0 and 1, got {value}")
+    if name in ABOVE_ZERO and value is not None and not 0 < value < 1:
+        raise RobustcheckError(f"{name} must be a probability between 0 and 1, got {value}")
     if name == "tolerance" and not 0 <= value < 1:
         raise RobustcheckError(f"tolerance must be >= 0 and < 1, got {value}")

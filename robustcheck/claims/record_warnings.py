@@ -8,7 +8,8 @@ SciPy is imported when it is needed: reports import this module at start-up.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Hashable, Iterator, Mapping
 
 import numpy as np
 
@@ -36,6 +37,8 @@ ADAPTIVE = (
 ITERATED = "Many small steps should do more than one: look at step size and projection, or give it more steps"
 TRANSFER = "An attack made on the model itself should do more: its gradient is masked"
 LARGER = "A larger epsilon should do more: the gradient is masked, or the steps are too few for it"
+NEXT_LARGER = 5
+"""An attack is compared with as many of the next larger epsilons, and with the largest."""
 
 
 def warnings_of(records: Records, classes: int | None) -> list[str]:
@@ -124,41 +127,65 @@ def order_warnings(records: Records) -> Iterator[str]:
 
 
 def _pairs(views: tuple[View, ...]) -> Iterator[tuple[View, View, str]]:
-    """Yield pairs of views of which the first should be the weaker, and what it means if it is not."""
+    """Yield pairs of views of which the first should be the weaker, and what it means if it is not.
+
+    Views that may be compared are looked up, so that the time is linear in their number.
+    """
+    place = {view: at for at, view in enumerate(views)}
+    like: dict[Hashable, list[View]] = {}
+    for other in sorted(views, key=_number):
+        for key in _compared_as(other):
+            like.setdefault(key, []).append(other)
     for one in views:
-        for other in views:
-            if one == other:
-                continue
-            if one.kind == "noise" and _is_plain(other) and _is_outranked(one, other):
-                yield one, other, NOISE
-            if one.adaptive_counterpart == other:
-                yield one, other, ADAPTIVE
-            if one.kind == other.kind == "attack" and one.sources == other.sources:
-                yield from _of_two_attacks(one, other)
+        found = [*_stronger_than(one, like)]
+        if (counterpart := one.adaptive_counterpart) in place and counterpart is not None:
+            found.append((counterpart, ADAPTIVE))
+        for other, meaning in sorted(found, key=lambda pair: place[pair[0]]):
+            yield one, other, meaning
 
 
-def _of_two_attacks(one: View, other: View) -> Iterator[tuple[View, View, str]]:
-    mine, theirs = dict(one.written), dict(other.written)
-    if _is_outranked(one, other) and mine == _aim(other):
-        yield one, other, ITERATED
-    if one.head == other.head and "from" in mine and mine == theirs | {"from": mine["from"]}:
-        yield one, other, TRANSFER
-    strength = _strength(one)
-    if (
-        strength
-        and strength.grows
-        and one.step == other.step
-        and mine == theirs
-        and one.number < other.number
-    ):
-        yield one, other, LARGER
+def _compared_as(view: View) -> Iterator[Hashable]:
+    """Yield what weaker views look up a view by."""
+    if view.kind == "attack":
+        aim = _aim(view)
+        if _is_plain(view):
+            yield NOISE, view.amount, view.sources
+        yield ITERATED, view.amount, view.sources, tuple(aim.items())
+        if "from" not in aim:
+            yield TRANSFER, view.head, view.sources, view.written
+        yield LARGER, view.step, view.sources, view.written
+
+
+def _stronger_than(view: View, like: Mapping[Hashable, list[View]]) -> Iterator[tuple[View, str]]:
+    """Yield the views that should do more than a view, and what it means if they do not."""
+    ball = view.amount, view.sources
+    if view.kind == "noise":
+        yield from ((other, NOISE) for other in like.get((NOISE, *ball), ()) if _is_outranked(view, other))
+    if view.kind != "attack":
+        return
+    iterated = like.get((ITERATED, *ball, view.written), ())
+    yield from ((other, ITERATED) for other in iterated if _is_outranked(view, other))
+    if "from" in _aim(view):
+        others = tuple((key, text) for key, text in view.written if key != "from")
+        yield from ((other, TRANSFER) for other in like.get((TRANSFER, view.head, view.sources, others), ()))
+    strength = _strength(view)
+    if strength and strength.grows:
+        sweep = like[LARGER, view.step, view.sources, view.written]
+        larger = bisect_right(sweep, view.number, key=lambda other: other.number)
+        near = range(larger, min(larger + NEXT_LARGER, len(sweep)))
+        for at in dict.fromkeys([*near, *([len(sweep) - 1] if near else [])]):
+            yield sweep[at], LARGER
+
+
+def _number(view: View) -> float:
+    """Return an attack's epsilon."""
+    return float(view.number) if view.kind == "attack" and view.declared.kind == "attack" else 0.0
 
 
 def _is_outranked(one: View, other: View) -> bool:
     """Whether the registry says that one step is weaker than another, with the same epsilon on the same images."""
     mine, theirs = _strength(one), _strength(other)
-    is_same_ball = one.amount == other.amount and one.sources == other.sources
-    return is_same_ball and mine is not None and theirs is not None and mine.rank < theirs.rank
+    return mine is not None and theirs is not None and mine.rank < theirs.rank
 
 
 def _strength(view: View) -> Strength | None:
@@ -166,7 +193,7 @@ def _strength(view: View) -> Strength | None:
 
 
 def _aim(view: View) -> dict[str, str]:
-    return {key: text for key, text in view.written if key in AIM}
+    return {key: text for key, text in view.written if key in AIM and key != "loss"}  # any loss, the same aim
 
 
 def _is_plain(view: View) -> bool:

@@ -84,12 +84,14 @@ def change(new: ArrayLike, old: ArrayLike) -> Change:
 
 
 def changes_since(baseline: Baseline, records: Records) -> Iterator[tuple[View, Change]]:
-    """Yield, for each view that both have measured on all images, what changed since the baseline.
+    """Yield, for each view that both have, what changed since the baseline on the images that both have evaluated.
 
     Raises `RobustcheckError` where the two can't be compared.
     """
-    for view, new, old in baseline.pairs(records):
-        yield view, change(new, old)
+    for view, rows, new, old in baseline.pairs(records):
+        found = change(new, old)
+        lost, won = (tuple(rows[list(at)].tolist()) for at in (found.lost, found.won))
+        yield view, replace(found, lost=lost, won=won)
 
 
 def no_regression(new: ArrayLike, old: ArrayLike, *, tolerance: float = 0.01, name: str = "") -> Verdict:

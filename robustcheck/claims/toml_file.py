@@ -16,8 +16,9 @@ on_undecided = "warn"            # or "fail", "pass"
 from __future__ import annotations
 
 import json
+import os
 import re
-import sys
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,11 +28,9 @@ from robustcheck.claims.claim import Claim
 from robustcheck.claims.parser import parse_claim
 from robustcheck.claims.policy import WORDS, ClaimSettings, check_setting
 from robustcheck.errors import RobustcheckError, unknown
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:  # pytest brings it
-    import tomli as tomllib
+from robustcheck.limits import check, limit
+from robustcheck.regular_file import open_regular
+from robustcheck.text import printable
 
 Family = Literal["none", "holm"]
 
@@ -55,8 +54,15 @@ class ClaimFile:
     family: Family
 
 
-_OWN = ("alpha", "tolerance", "about", "on_undecided")
-_SHARED = (*_OWN, "family")
+OWN = ("alpha", "tolerance", "about", "on_undecided")
+"""The settings that a claim can have."""
+SHARED = (*OWN, "family")
+"""The settings that a file can have for all its claims."""
+_KEY = r"""[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'"""
+_DOTTED = rf"((?:{_KEY})(?:[ \t]*\.[ \t]*(?:{_KEY}))*)[ \t]*"
+_HEADER = re.compile(rf"[ \t]*\[+[ \t]*{_DOTTED}\]")
+_ASSIGNMENT = re.compile(rf"[ \t]*{_DOTTED}=")
+_DEEPEST_KEY = 4
 
 
 def read_claims(path: Path | str) -> ClaimFile:
@@ -67,14 +73,25 @@ def read_claims(path: Path | str) -> ClaimFile:
     """
     path = Path(path)
     try:
-        text = path.read_text("utf-8-sig")
-    except OSError as error:
-        raise RobustcheckError(f"{path} can't be read: {error.strerror or error}") from None
+        with open_regular(path) as file:
+            check("toml-bytes", os.fstat(file.fileno()).st_size, f"{path} has")
+            text = file.read(limit("toml-bytes")).decode("utf-8-sig").replace("\r\n", "\n")
+    except RobustcheckError:
+        raise
     except UnicodeDecodeError as error:
         raise RobustcheckError(
             f"{path}:1: a TOML file must be UTF-8, got byte {error.object[error.start]:#x}"
         ) from None
-    return _Reader(path, text).file()
+    except (OSError, ValueError) as error:
+        raise RobustcheckError(f"{path} can't be read: {getattr(error, 'strerror', None) or error}") from None
+    try:
+        return _Reader(path, text).file()
+    except RecursionError:
+        raise RobustcheckError(
+            f"{path}: arrays or tables are nested too deeply; a claim needs none"
+        ) from None
+    except OverflowError:
+        raise RobustcheckError(f"{path}: a number is too large; settings are numbers such as 0.05") from None
 
 
 class _Reader:
@@ -84,9 +101,10 @@ class _Reader:
         self.path = path
         try:
             self.content: dict[str, Any] = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+        except ValueError as error:  # TOMLDecodeError, or Python's for a number of thousands of digits
             raise self._bad_toml(str(error), text) from None
         self.text = text
+        self.lines = _lines_of(text)
 
     def _bad_toml(self, problem: str, text: str) -> RobustcheckError:
         found = re.search(r"\(at line (\d+), column (\d+)\)", problem)
@@ -96,7 +114,12 @@ class _Reader:
         return RobustcheckError(f"{self.path}:{line}: {problem}")
 
     def error(self, problem: object, *key: str) -> RobustcheckError:
-        return RobustcheckError(f"{self.path}:{_line_of(self.text, key)}: {problem}")
+        return RobustcheckError(f"{self.path}:{self.line_of(key)}: {problem}")
+
+    def line_of(self, key: Sequence[str]) -> int:
+        """Return the line of a key, or of the table that it is in."""
+        found = (self.lines.get(tuple(key[:end])) for end in range(len(key), 0, -1))
+        return next(filter(None, found), 1)
 
     def file(self) -> ClaimFile:
         shared = self.shared()
@@ -119,9 +142,9 @@ class _Reader:
                 raise self.error(
                     f"{key} is set twice: above the tables, and in [robustcheck]", "robustcheck", key
                 )
-        top = {key: self.setting(key, value, _SHARED, (key,)) for key, value in top.items()}
+        top = {key: self.setting(key, value, SHARED, (key,)) for key, value in top.items()}
         return top | {
-            key: self.setting(key, value, _SHARED, ("robustcheck", key)) for key, value in table.items()
+            key: self.setting(key, value, SHARED, ("robustcheck", key)) for key, value in table.items()
         }
 
     def setting(self, name: str, value: object, allowed: tuple[str, ...], key: tuple[str, ...]) -> object:
@@ -138,7 +161,7 @@ class _Reader:
 
     def claim(self, name: str, value: object, defaults: ClaimSettings, family: Family) -> DeclaredClaim:
         key = ("claims", name)
-        if not name.strip() or not name.isprintable() or "::" in name:
+        if not name.strip() or printable(name) != name or "::" in name:
             raise self.error(
                 f"a claim's name must be printable text without '::' (it selects the test), got {name!r}",
                 *key,
@@ -149,10 +172,10 @@ class _Reader:
             text, settings = value, defaults
         if not isinstance(text, str):
             raise self.error(f'claim {name!r} must be text such as "accuracy(x) >= 0.5", got {text!r}', *key)
-        if name in _SHARED and text in WORDS.get(name, ()):
+        if name in SHARED and text in WORDS.get(name, ()):
             raise self.error(f"{name} is a setting: write it above [claims]", *key)
         try:
-            return DeclaredClaim(name, text, parse_claim(text), _line_of(self.text, key), settings)
+            return DeclaredClaim(name, text, parse_claim(text), self.line_of(key), settings)
         except RobustcheckError as error:
             raise self.error(f"claim {name!r}: {error}", *key) from None
 
@@ -164,7 +187,7 @@ class _Reader:
         if "claim" not in table:
             raise self.error(f'claim {name!r} has no text: write claim = "accuracy(x) >= 0.5"', *key)
         own = {
-            setting: self.setting(setting, value, (*_OWN, "claim"), (*key, setting))
+            setting: self.setting(setting, value, (*OWN, "claim"), (*key, setting))
             for setting, value in table.items()
             if setting != "claim"
         }
@@ -175,22 +198,29 @@ class _Reader:
         return table["claim"], replace(defaults, **cast("dict[str, Any]", own))
 
 
-def _line_of(text: str, path: Sequence[str]) -> int:
-    """Return the line of a key such as `("claims", "name")`, or of the table that it is in."""
-    start, end = 0, len(text)
-    for key in path:
-        bare = re.fullmatch(r"[A-Za-z0-9_-]+", key)
-        spellings = ([key] if bare else []) + [json.dumps(key, ensure_ascii=False), f"'{key}'"]
-        name = "|".join(map(re.escape, spellings))
-        header = rf"\[+(?:[^\]\n]*\.)?[ \t]*(?:{name})[ \t]*[\].]"
-        assignment = rf"(?:[^\[\n=#]*\.)?[ \t]*(?:{name})[ \t]*[.=]"
-        found = re.compile(rf"^[ \t]*(?:{header}|{assignment})", re.MULTILINE).search(text, start, end)
-        if found is None:
-            break
-        start = found.start()
-        if (
-            key != "claims"
-        ):  # what belongs to a claim, or to a table of settings, stands before the next header
-            after = re.compile(r"^[ \t]*\[", re.MULTILINE).search(text, found.end())
-            end = after.start() if after else end
-    return text.count("\n", 0, start) + 1
+def _lines_of(text: str) -> dict[tuple[str, ...], int]:
+    """Return the lines at which keys such as `("claims", "name")`, and the tables that they are in, first stand."""
+    lines: dict[tuple[str, ...], int] = {}
+    table: tuple[str, ...] = ()
+    for number, line in enumerate(text.split("\n"), 1):
+        if header := _HEADER.match(line):
+            table = path = _keys(header[1])
+        elif assignment := _ASSIGNMENT.match(line):
+            path = table + _keys(assignment[1])
+        else:
+            continue
+        for end in range(1, min(len(path), _DEEPEST_KEY) + 1):
+            lines.setdefault(path[:end], number)
+    return lines
+
+
+def _keys(text: str) -> tuple[str, ...]:
+    """Return the parts of a dotted key, without their quotes."""
+    return tuple(_unquoted(part) for part in re.findall(_KEY, text))
+
+
+def _unquoted(part: str) -> str:
+    try:
+        return str(json.loads(part)) if part[0] == '"' else part.strip("'")
+    except ValueError:  # an escape that is TOML's alone
+        return part[1:-1]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from robustcheck.errors import ClaimFailed
-from robustcheck.text import percent
+from robustcheck.text import percent, printable
 
 State = Literal["holds", "refuted", "not shown"]
 About = Literal["testset", "population"]
@@ -70,7 +70,7 @@ class Verdict:
         return self.state == "holds" or (self.undecided == "true" and self.state == "not shown")
 
     def __repr__(self) -> str:
-        return f"<{self.state}: {_claim(self)}; {self.comparison}; {self.sample}>"
+        return printable(f"<{self.state}: {_claim(self)}; {self.comparison}; {self.sample}>")
 
     @property
     def margin(self) -> float:

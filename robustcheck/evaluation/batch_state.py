@@ -137,6 +137,8 @@ class BatchState:
             self.classifier if options["from"] is None else self._other_model(options["from"]),
             labels,
             targeted=options.target is not None,
+            loss=options.loss,
+            is_random=options.eot > 1 or any(step.view.is_seeded for step in options.through),
             defence=through_defence(options.through) if options.through else None,
             samples=options.eot,
             seeds=seeds,
@@ -151,7 +153,7 @@ class BatchState:
             raise LookupError(f"{attack} shares no gradient")
         if wanted not in self._directions:
             objective = self.objective(attack, self.labels_of(attack), self.seeds(str(wanted)))
-            self._keep(wanted, objective.gradient(self.images[attack.source]), attack.options.norm)
+            self._keep(wanted, objective.gradient(self.images[attack.source])[0], attack.options.norm)
         return self._directions[wanted]
 
     def find_clean_gradient(self) -> None:

@@ -1,6 +1,6 @@
 """What records are kept under: everything that the numbers depend on.
 
-A *config digest* covers all but images and views: model (weights, preprocessing, code), codec, precision, device kind,
+A *config digest* covers all but images and views: model (weights, preprocessing, state, code), torch's flags, codec, precision, device kind,
 seed, label policy, batch size, versions. A *shard key* covers a shard of the image set: where it begins, the names and
 labels of its images; the images themselves are compared by the hashes of their pixels when a block is read. A *view
 key* is the view's canonical text, with a digest of the code of steps that a repository registered, the versions of
@@ -26,7 +26,7 @@ import torch
 import robustcheck
 from robustcheck.attacks import HasLogits
 from robustcheck.models import Classifier
-from robustcheck.models.code_digest import digest_of as digest_of_code
+from robustcheck.models.network_state import function_digest, torch_flags
 from robustcheck.notation import View
 from robustcheck.records.provenance import Provenance
 from robustcheck.store.block import FORMAT
@@ -41,11 +41,13 @@ def config_facts(
     """Return all that the numbers depend on but images and views, in words.
 
     `provenance` is that of `robustcheck.evaluation.provenance`; `replicate` tells a second evaluation from the first.
+    Raises `robustcheck.models.network_state.UnknownState` for a model that can't be compared between runs.
     """
     lines = provenance.header()
     return {
         "model": classifier.name,
         **_model_facts(classifier),
+        "torch": torch_flags(),
         **{name: lines[name] for name in _OF_PROVENANCE},
         "batch size": str(batch_size),
         "take": str(replicate),
@@ -70,20 +72,21 @@ def shard_key(digest: str, start: int, names: Sequence[str], labels: npt.NDArray
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def view_key(view: View, other_model: OtherModel) -> str | None:
-    """Return what a view's records are kept under; None where its code can't be known, so that none are kept."""
-    parts = dict.fromkeys(_facts_of(view, other_model))
-    return None if None in parts else "; ".join([str(view), *map(str, parts)])
+def view_key(view: View, other_model: OtherModel) -> str:
+    """Return what a view's records are kept under.
+
+    Raises `robustcheck.models.network_state.UnknownState` for a step or a model that can't be compared between runs.
+    """
+    return "; ".join([str(view), *dict.fromkeys(_facts_of(view, other_model))])
 
 
-def _facts_of(view: View, other_model: OtherModel) -> Iterator[str | None]:
+def _facts_of(view: View, other_model: OtherModel) -> Iterator[str]:
     for inner in view.walk():
         if not inner.sources:
             continue
         step = inner.declared
         if step.function is not None:
-            digest = digest_of_code(step.function)
-            yield digest and f"{inner.step} is {digest}"
+            yield f"{inner.step} is {function_digest(step.function)}"
         elif step.version:
             yield step.version
         for passed in inner.through:
@@ -91,11 +94,11 @@ def _facts_of(view: View, other_model: OtherModel) -> Iterator[str | None]:
         if "from" in step.options and inner.options["from"]:
             source: Any = other_model(inner.options["from"])
             facts = _model_facts(getattr(source, "classifier", source))
-            yield f"{inner.options['from']} is {facts['weights']} {facts['code']}"
+            yield f"{inner.options['from']} is {facts['weights']} {facts['state']}"
 
 
 def _model_facts(classifier: Classifier) -> dict[str, str]:
-    return {"weights": classifier.fingerprint, "code": classifier.code}
+    return {"weights": classifier.fingerprint, "state": classifier.state_digest}
 
 
 def _device_kind(device: torch.device) -> str:

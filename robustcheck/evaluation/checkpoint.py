@@ -5,43 +5,67 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from uuid import uuid4
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from robustcheck.errors import RobustcheckError
 from robustcheck.evaluation.cache_keys import config_digest, shard_key
 from robustcheck.evaluation.shards import Shard, ShardRecords, Shards, ShardTask
 from robustcheck.evaluation.table import Table
-from robustcheck.images import Batch, ImageSet
+from robustcheck.images import ImageSet
 from robustcheck.models import Classifier, Precision
-from robustcheck.notation import View, X
+from robustcheck.models.network_state import UnknownState
+from robustcheck.notation import View
 from robustcheck.store.block import RecordBlock
 from robustcheck.store.stats import CacheStats, now
 from robustcheck.store.store import RecordStore
 
-_TOLERANCE, _HALF_TOLERANCE = {"fp32": 1e-3}, 2e-2
-"""How far p(top) may be from what the store says of it, by precision: the image is classified alone."""
+_ROUNDING = {"fp32": 1e-5, "tf32": 1e-3, "fp16": 2e-3, "bf16": 2e-2}
+"""How far logits may be from what the store has, as a share of the largest: the last bits of the run's precision."""
+_OTHER_DEVICE = 1e-3
+"""The same, where they were computed on another kind of device."""
 
 
 class SpotCheck:
-    """Classifies one image again before records are loaded: a model may change in ways that no digest shows."""
+    """Classifies one image of a shard again before its records are loaded: a model may change in ways that no key shows."""
 
-    def __init__(self, classifier: Classifier, precision: str) -> None:
-        self.is_done = False
-        self._classifier, self._precision = classifier, precision
+    def __init__(self, classifier: Classifier, images: ImageSet, precision: str) -> None:
+        self._classifier, self._images, self._precision = classifier, images, precision
+        self._logits: dict[int, npt.NDArray[np.float32]] = {}
 
-    def mismatch(self, stored: float, batch: Batch) -> str:
-        """Return how the model differs from the store, whose p(top) for the first image of a batch is `stored`; else ""."""
-        self.is_done = True
-        classifier = self._classifier
-        precision = Precision(self._precision, classifier.device)
-        with torch.inference_mode(), precision.arithmetic():
-            found = float(classifier.logits(batch.pixels[:1].float()).double().softmax(dim=1).max())
-        if abs(found - stored) <= _TOLERANCE.get(self._precision, _HALF_TOLERANCE):
-            return ""
+    def logits(self, row: int) -> npt.NDArray[np.float32]:
+        """Return the logits (classes,) of an image of the set in the run's precision, in a batch of itself alone, once."""
+        if row not in self._logits:
+            precision = Precision(self._precision, self._classifier.device)
+            (batch,) = self._images.batches(1, np.array([row]))
+            # Twice, for networks that fail on a single image.
+            pixels = torch.cat([batch.pixels] * 2).float()
+            with (
+                torch.inference_mode(),
+                self._classifier.evaluating(),
+                precision.arithmetic(),
+                precision.classifying(),
+            ):
+                self._logits[row] = self._classifier.logits(pixels)[0].cpu().numpy()
+        return self._logits[row]
+
+    def mismatch(self, stored: bytes, row: int, *, is_elsewhere: bool) -> str:
+        """Return how the model differs from the store, which has `stored` as an image's logits; else ""."""
+        found, expected = self.logits(row), np.frombuffer(stored, dtype="<f4")
+        allowed = max(_ROUNDING[self._precision], _OTHER_DEVICE if is_elsewhere else 0.0)
+        if found.shape == expected.shape:
+            apart = float(np.abs(found - expected).max() / (np.abs(expected).max() or 1))
+            if apart <= allowed:
+                return ""
+            what = f"logits that differ by {apart:.2g} of the largest from those"
+        else:
+            what = f"{len(found)} logits, not the {len(expected)}"
         return (
-            f"{classifier.name} gives p(top) {found:.4f} for {batch.names[0]}, but the record store has {stored:.4f}: the "
-            "model is random, or it changed in a way that neither its weights nor its code show"
+            f"{self._classifier.name} gives for {self._images.names[row]} {what} in the record store: the model is random, "
+            "or it changed in a way that neither its weights nor its attributes nor its code show"
         )
 
 
@@ -60,12 +84,14 @@ class RecordCheckpoint:
         *,
         check: SpotCheck,
         facts: Callable[[], Mapping[str, str]],
-        view_key: Callable[[View], str | None],
+        view_key: Callable[[View], str],
     ) -> None:
         self.store = store
         self.loaded: dict[View, CacheStats] = {}
         """How much came from the store."""
-        self._check, self._images, self._table, self._shards = check, images, table, shards
+        self.check = check
+        """Shared by evaluations of the same classifier and images."""
+        self._images, self._table, self._shards = images, table, shards
         self._make_facts, self._make_view_key = facts, view_key
         self._device_kind = ""
         self._known_facts: Mapping[str, str] = {}
@@ -78,7 +104,7 @@ class RecordCheckpoint:
 
     @property
     def facts(self) -> Mapping[str, str]:
-        """What the digest of the configuration is of."""
+        """What the digest of the configuration is of; raises `UnknownState` for a model that can't be compared."""
         if not self._known_facts:
             kind = {"device": self._device_kind} if self._device_kind else {}
             self._known_facts = {**self._make_facts(), **kind}
@@ -89,19 +115,36 @@ class RecordCheckpoint:
         """The digest of all that the numbers depend on, but for images and views."""
         return config_digest(self.facts)
 
+    def check_keys(self) -> None:
+        """Continue without a store, with a warning, where the model has state that can't be compared between runs."""
+        if self.store is None:
+            return
+        try:
+            _ = self.facts
+        except UnknownState as error:
+            self.store.warn(
+                f"nothing is kept in the record store: {error.path} is a {error.kind}, which can't be compared between runs; "
+                "numbers, texts, tensors, containers of them, dataclasses and networks can"
+            )
+            self.store = None
+
     def assume_device(self, kind: str) -> None:
         """Use the keys of records that are computed on some kind of device; see `robustcheck.evaluation.cache_keys`."""
-        if kind != self.facts["device"]:
+        if self.store is not None and kind != self.facts["device"]:
             self._device_kind, self._known_facts, self._found = kind, {}, None
-
-    def share_spot_check(self, other: RecordCheckpoint) -> None:
-        """Check the model no more than once for this one and another."""
-        self._check = other._check
 
     def view_key(self, view: View) -> str | None:
         """Return the key of a view; None where not all that it depends on is known, so that it is not kept."""
         if view not in self._view_keys:
-            self._view_keys[view] = self._make_view_key(view)
+            try:
+                self._view_keys[view] = self._make_view_key(view)
+            except UnknownState as error:
+                self._view_keys[view] = None
+                if self.store is not None:
+                    self.store.warn(
+                        f"records of {view} are not kept in the record store: {error.path} is a {error.kind}, which can't "
+                        "be compared between runs"
+                    )
         return self._view_keys[view]
 
     def shard_key(self, shard: Shard) -> str:
@@ -143,14 +186,14 @@ class RecordCheckpoint:
         ids += [image_id for batch in task.batches for image_id in batch.ids]
         found = {view: best for view in task.views if (best := self._longest(view, shard, ids))}
         found = {view: best for view, best in found.items() if shard.start + best[1] > task.missing[view]}
-        if not found or not self._agrees(task, ids):
+        if not found or not self._agrees(shard, [block for block, _ in found.values()]):
             return [], task
         records, missing = [], dict(task.missing)
         for view, (block, count) in found.items():
             rows = slice(missing[view] - shard.start, count)
             records.append(_cut(view, str(self.view_key(view)), block, rows, shard.start))
             missing[view] = shard.start + count
-            if self.store is not None and (not self.store.began or block.computed < self.store.began):
+            if self.store is not None and not self.store.is_own(block):
                 loaded = CacheStats(len(records[-1].ids), 0, block.computed, block.computed)
                 self.loaded[view] = self.loaded.get(view, CacheStats()) + loaded
         missing = {view: start for view, start in missing.items() if start < task.stop}
@@ -175,17 +218,18 @@ class RecordCheckpoint:
                 return block, count
         return None
 
-    def _agrees(self, task: ShardTask, ids: Sequence[str]) -> bool:
-        """Return whether the model gives what the store says of one clean image, the first of a task."""
-        clean, row = self._longest(X, task.shard, ids), task.start - task.shard.start
-        if self._check.is_done or clean is None or clean[1] <= row or self.store is None:
-            return True
-        stored = float(clean[0].columns[str(self.view_key(X))]["p_top"][row])
-        if not (mismatch := self._check.mismatch(stored, task.batches[0])):
-            return True
-        self.store.warn(f"{mismatch}. Ignoring cached records and recomputing everything")
-        self.store, self._found = replace(self.store, since=now()), None
-        return False
+    def _agrees(self, shard: Shard, blocks: Sequence[RecordBlock]) -> bool:
+        """Return whether the model gives what some blocks of a shard say of its first image."""
+        row, is_elsewhere = int(self._table.order[shard.start]), bool(self._device_kind)
+        said = (
+            self.check.mismatch(logits, row, is_elsewhere=is_elsewhere)
+            for logits in {b.logits for b in blocks}
+        )
+        mismatch = next(filter(None, said), "")
+        if mismatch and self.store is not None:
+            self.store.warn(f"{mismatch}. Ignoring cached records and recomputing everything")
+            self.store, self._found = replace(self.store, run=uuid4().hex, refresh=True), None
+        return not mismatch
 
     # --------------------------------------------------------------------------------------------------- writing
 
@@ -194,8 +238,17 @@ class RecordCheckpoint:
         columns = {
             key: own for view, own in records.columns.items() if (key := self.view_key(view)) is not None
         }
-        key, warnings = self.shard_key(self._shards.at(records.start)), records.first_batch_warnings
-        return RecordBlock(self.config_digest, key, records.ids, columns, now(), warnings)
+        shard = self._shards.at(records.start)
+        logits = self.check.logits(int(self._table.order[shard.start])).astype("<f4").tobytes()
+        return RecordBlock(
+            self.config_digest,
+            self.shard_key(shard),
+            records.ids,
+            columns,
+            now(),
+            records.first_batch_warnings,
+            logits=logits,
+        )
 
     def commit(self, block: RecordBlock) -> None:
         """Write a block to the store, if there is one; raises `RobustcheckError` where it can't be written."""
@@ -218,6 +271,11 @@ class RecordCheckpoint:
         """Note that the table has records of a shard that the store lacks."""
         if self.store is not None:
             self._unsaved[shard].update(dict.fromkeys(views))
+
+    @property
+    def unsaved_from(self) -> int | None:
+        """The position of the first image of which the store lacks computed records; None where it lacks none."""
+        return 0 if self.store is None else min((shard.start for shard in self._unsaved), default=None)
 
     def save(self, first_batch_warnings: Sequence[str], shard: Shard | None = None) -> None:
         """Write what was computed of a shard, or of all, and is not in the store."""

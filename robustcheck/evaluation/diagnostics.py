@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from torch import Tensor
 
 from robustcheck.claims.record_warnings import warnings_of
-from robustcheck.errors import RobustnessWarning
+from robustcheck.errors import RobustcheckError, RobustnessWarning
 from robustcheck.evaluation.batch_state import BatchState
 from robustcheck.notation import X
 from robustcheck.records import Records
@@ -68,12 +68,16 @@ def _first_batch_warnings(batch: BatchState) -> Iterator[str]:
             "it returns probabilities, not logits (every row lies in 0..1 and adds up to 1): p(top) is that of a "
             "softmax on top of a softmax, and gradients vanish; leave out the model's own softmax"
         )
-    alone = batch.logits_of(batch.images[X][:1])
-    if (apart := difference(logits[:1], alone)) > AGREE:
-        yield (
-            f"an image classified a second time, alone, gave logits that differ by {apart:.2g} of their spread: the "
-            "model draws at random, or an image depends on its batch; one evaluation says little of it"
-        )
+    try:
+        alone = batch.logits_of(batch.images[X][:1])
+    except RobustcheckError as error:
+        yield f"it fails on an image alone, so an image depends on its batch ({error})"
+    else:
+        if (apart := difference(logits[:1], alone)) > AGREE:
+            yield (
+                f"an image classified a second time, alone, gave logits that differ by {apart:.2g} of their spread: the "
+                "model draws at random, or an image depends on its batch; one evaluation says little of it"
+            )
     signs = batch.clean_direction
     if signs is not None and (zeros := zero_share(signs)) > MOST_ZEROS:
         yield (

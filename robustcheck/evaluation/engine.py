@@ -5,8 +5,8 @@ from __future__ import annotations
 import signal
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -20,7 +20,7 @@ from robustcheck.evaluation.cache_keys import config_facts, view_key
 from robustcheck.evaluation.checkpoint import RecordCheckpoint, SpotCheck
 from robustcheck.evaluation.diagnostics import Diagnostics
 from robustcheck.evaluation.executor import Executor, LocalExecutor, Workload
-from robustcheck.evaluation.provenance import describe
+from robustcheck.evaluation.provenance import ModelState, describe
 from robustcheck.evaluation.runner import BatchRunner, ImageSample, RunConfig
 from robustcheck.evaluation.shards import Place, Shard, ShardRecords, Shards, ShardTask
 from robustcheck.evaluation.table import Table
@@ -48,6 +48,7 @@ def evaluate(
     codec: str = "auto",
     precision: str = "fp32",
     optimize: str = "fold",
+    transfer: Mapping[str, str] | None = None,
     progress: Progress | None = None,
     store: RecordStore | Path | str | None = None,
 ) -> Records:
@@ -63,8 +64,11 @@ def evaluate(
         batch_size: images per forward pass; None for the device's default, "auto" to benchmark several sizes.
         codec: the JPEG codec; all give the same pixels.
         precision: one of `robustcheck.models.PRECISIONS`.
-        optimize: "none" (the network as it is), "fold" (batch normalisation folded into convolutions: logits differ by
-            rounding) or "compile" (that, and `torch.compile` for classification).
+        optimize: "none" (the network as it is), "fold" (batch normalisation folded into convolutions, where a trial on
+            two batches of the images shows that logits and gradients differ by rounding alone) or "compile" (that, and
+            `torch.compile` for classification).
+        transfer: specs of other models by the names that views give them, as in `Adv_1[from=NAME]`; a view itself can
+            name those of torchvision, timm and the sample alone.
         progress: called with the number of images done and the number in all.
         store: folder for cached records, which are loaded instead of computed; see `robustcheck.store.store`.
 
@@ -72,7 +76,7 @@ def evaluate(
         RobustcheckError: a view that can't be parsed or evaluated, a model whose output is not finite, a precision that
             the device lacks.
     """
-    config = RunConfig(seed, batch_size, codec, precision, optimize)
+    config = RunConfig(seed, batch_size, codec, precision, optimize, transfer=transfer or {})
     evaluation = Evaluation(classifier, images, config, store=open_store(store), progress=progress)
     evaluation.run(views)
     return evaluation.records
@@ -99,8 +103,10 @@ class Evaluation:
         self.classifier, self.images = classifier, images
         self.order = np.arange(len(images)) if order is None else order
         self.executor, self.progress = executor or LocalExecutor(), progress
+        self.during: Callable[[], AbstractContextManager[None]] = nullcontext
+        """Entered for the time of each run, those of evaluations made from this one included."""
         self.diagnostics = Diagnostics(classifier.name)
-        self._runner = BatchRunner(classifier, config or RunConfig(), self.diagnostics)
+        self._runner = BatchRunner(classifier, images, config or RunConfig(), self.diagnostics)
         self.config, self.batch_size = self._runner.config, self._runner.batch_size
         self.table = Table(self.order)
         self.shards = Shards.whole(classifier, len(images), self.batch_size, self.config.shard_size)
@@ -109,7 +115,7 @@ class Evaluation:
             images,
             self.table,
             self.shards,
-            check=SpotCheck(classifier, self.config.precision),
+            check=SpotCheck(classifier, images, self.config.precision),
             facts=lambda: config_facts(
                 classifier,
                 self._describe(),
@@ -126,6 +132,8 @@ class Evaluation:
         """The views and the number of images that are being evaluated."""
         self._early: defaultdict[int, list[ShardRecords]] = defaultdict(list)
         """Records that nobody has asked for yet, by shard."""
+        self._state: ModelState | None = None
+        """What the model is, as of the first run."""
         self._place: Place | None = None
         """Where records are computed, if not in this process."""
 
@@ -146,7 +154,8 @@ class Evaluation:
         fresh = Evaluation(
             self.classifier, self.images, config, order=self.order, store=store, executor=self.executor
         )
-        fresh.checkpoint.share_spot_check(self.checkpoint)
+        fresh.checkpoint.check = self.checkpoint.check
+        fresh.during = self.during
         return fresh
 
     # -------------------------------------------------------------------------------------- what has been measured
@@ -172,6 +181,12 @@ class Evaluation:
     def completed(self) -> int:
         """The number of leading images on which every requested view is done."""
         return min((self.done(view) for view in self.table.views), default=0)
+
+    @property
+    def saved(self) -> int:
+        """The number of leading images of which the store has all that was requested."""
+        unsaved = self.checkpoint.unsaved_from
+        return self.completed if unsaved is None else min(unsaved, self.completed)
 
     @property
     def underway(self) -> str:
@@ -222,23 +237,25 @@ class Evaluation:
         Whole batches are evaluated, so it can be a few more. `of` is the number of images that progress is reported
         towards, where `count` is a step on the way.
         """
-        trees = tuple(dict.fromkeys((X, *map(parse, views))))
-        if self.images.has_labels and (self.images.labels >= 0).any():
-            self.images.check_labels(self.classifier.probe())
-        for view in trees:
-            if reason := self.unsupported_reason(view):
-                raise reason
-        goal = len(self.images) if count is None else min(count, len(self.images))
-        self.table.add(trees)
-        self._asked = trees, of or goal
-        with _sigterm_as_interrupt():
-            try:
-                if self._evaluated < goal:
-                    self._compute(trees, goal)
-            finally:
-                self.checkpoint.save(self.diagnostics.of_first_batch)
-        if goal == len(self.images):
-            self.diagnostics.check_records(self.records, self.classifier.class_count)
+        with self.during():
+            trees = tuple(dict.fromkeys((X, *map(parse, views))))
+            if self.images.has_labels and (self.images.labels >= 0).any():
+                self.images.check_labels(self.classifier.probe())
+            for view in trees:
+                if reason := self.unsupported_reason(view):
+                    raise reason
+            goal = len(self.images) if count is None else min(count, len(self.images))
+            self.table.add(trees)
+            self._asked = trees, of or goal
+            with _sigterm_as_interrupt(), self.classifier.evaluating():
+                try:
+                    if self._evaluated < goal:
+                        self._check_model()
+                        self._compute(trees, goal)
+                finally:
+                    self.checkpoint.save(self.diagnostics.of_first_batch)
+            if goal == len(self.images):
+                self.diagnostics.check_records(self.records, self.classifier.class_count)
 
     def missing(self, views: Iterable[str | View]) -> Iterator[tuple[Shard, tuple[View, ...]]]:
         """Yield the shards of which the store lacks something that can be kept, in order, and the views that it lacks."""
@@ -275,6 +292,20 @@ class Evaluation:
                     self._merge(records)
                 else:
                     self._early[self.shards.at(records.start).start].append(records)
+
+    def _check_model(self) -> None:
+        """Raise RobustcheckError where the model is not what it was when views were evaluated before."""
+        if self._state is None:
+            self._state = ModelState.of(self.classifier)
+            self.checkpoint.check_keys()
+            return
+        fingerprint = self.classifier.fingerprint
+        if fingerprint != self._state.fingerprint:
+            raise RobustcheckError(
+                f"the weights of {self.classifier.name} changed since its first views were evaluated (then "
+                f"{self._state.fingerprint}, now {fingerprint}), and the numbers of one evaluation must be of one network: "
+                "train it before the evaluation, or evaluate it anew"
+            )
 
     def _tasks(self, views: tuple[View, ...], start: int, goal: int) -> Iterator[ShardTask]:
         """Yield what is missing of the images between two positions, shard by shard."""
@@ -315,7 +346,8 @@ class Evaluation:
     def samples(self, views: Iterable[str | View], rows: Iterable[int]) -> Iterator[ImageSample]:
         """Yield some images of the set under some views, made and classified again; nothing is recorded."""
         batches = self.images.batches(self.batch_size, np.array([*rows], dtype=np.int64))
-        return self._runner.samples((X, *map(parse, views)), batches)
+        with self.classifier.evaluating():
+            yield from self._runner.samples((X, *map(parse, views)), batches)
 
     def images_of(self, view: str | View, batch: Batch) -> Tensor:
         """Return a batch of the set under a view, made anew: uint8 (n, 3, H, W) on the classifier's device.
@@ -325,13 +357,17 @@ class Evaluation:
         tree = parse(view)
         if reason := self.unsupported_reason(tree):
             raise reason
-        return self._runner.images_of(tree, batch)
+        with self.classifier.evaluating():
+            return self._runner.images_of(tree, batch)
 
     # --------------------------------------------------------------------------------------------------------------
 
     def _describe(self, *, complete: bool = False, views: Iterable[View] = ()) -> Provenance:
         place = self._place
-        described = describe(self.classifier, self.images, self.config, complete=complete, views=views)
+        state = self._state or ModelState.of(self.classifier)
+        described = describe(
+            self.classifier, self.images, self.config, state=state, complete=complete, views=views
+        )
         return replace(described, devices=(place.device,), precision=place.precision) if place else described
 
 

@@ -56,11 +56,11 @@ class Workload:
         table = Table(np.arange(len(shard)))
         table.add(plan.views)
         is_first, done = shard.start == 0, 0
-        for batch, columns in self.runner.measure(
-            plan, self.batches(shard.start, shard.stop), diagnose=is_first
-        ):
-            table.put(done, batch.ids, columns)
-            done += len(batch)
+        batches = self.batches(shard.start, shard.stop)
+        with self.runner.classifier.evaluating():
+            for batch, columns in self.runner.measure(plan, batches, diagnose=is_first):
+                table.put(done, batch.ids, columns)
+                done += len(batch)
         return ShardRecords(
             shard.start,
             tuple(table.ids),

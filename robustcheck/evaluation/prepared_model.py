@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from robustcheck.attacks import loss_gradient
 from robustcheck.errors import RobustcheckError, unknown
 from robustcheck.models import Classifier, Precision
+from robustcheck.models.device import is_out_of_memory
 from robustcheck.models.host_memory import keep_freed_memory
 
 CPU_BATCH, CUDA_BATCH = 8, 128
@@ -51,12 +52,21 @@ class PreparedModel:
         return cls(classifier, classifier, Precision("fp32", classifier.device))
 
     @classmethod
-    def prepared(cls, classifier: Classifier, *, precision: str, optimize: str) -> PreparedModel:
+    def prepared(
+        cls,
+        classifier: Classifier,
+        *,
+        precision: str,
+        optimize: str,
+        is_folded: bool | None = None,
+        trial: Callable[[], Sequence[Tensor]] | None = None,
+    ) -> PreparedModel:
         """Return a classifier made ready by what the options say.
 
-        `optimize` is "none" (the network as it is), "fold" (batch normalisations folded into convolutions) or
-        "compile" (that, and `torch.compile` for classification). Raises `RobustcheckError` for another word or
-        precision, and for a precision that the device does not have.
+        `optimize` is "none" (the network as it is), "fold" (batch normalisations folded into convolutions, if the
+        folded network computes the same on two batches of images, those of `trial` or noise) or "compile" (that, and
+        `torch.compile` for classification). `is_folded` is the outcome of that trial where another process has made
+        it. Raises `RobustcheckError` for another word or precision, and for a precision that the device does not have.
         """
         if optimize not in OPTIMIZE:
             raise unknown("optimize", optimize, OPTIMIZE)
@@ -65,8 +75,7 @@ class PreparedModel:
             keep_freed_memory()
         if optimize == "none":
             return cls(classifier, classifier, arithmetic)
-        with arithmetic.arithmetic():
-            folded = classifier.folded()
+        folded = classifier if is_folded is False else classifier.folded(trial, check=not is_folded)
         if optimize == "fold":
             return cls(folded, folded, arithmetic)
         return cls(folded, _compiled(folded), arithmetic, whole_batches=True)
@@ -144,8 +153,8 @@ def measure_batch_sizes(
     for size in _CUDA_SIZES if device.type == "cuda" else _CPU_SIZES:
         try:
             rates[size] = size / min(_seconds(model, size, clock))
-        except torch.OutOfMemoryError:
-            if not rates:
+        except (RuntimeError, MemoryError) as error:
+            if not (rates and is_out_of_memory(error)):
                 raise
             break
         if rates[size] < _FALLS_OFF * max(rates.values()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,11 +20,26 @@ from robustcheck.notation import View
 from robustcheck.records.provenance import Codec, Model, Provenance
 
 
+@dataclass(frozen=True)
+class ModelState:
+    """What a network is at the time of an evaluation."""
+
+    fingerprint: str
+    computed_in: tuple[str, ...]
+    """The precisions in which it computes by itself."""
+
+    @classmethod
+    def of(cls, classifier: Classifier) -> ModelState:
+        """Return that of a classifier now."""
+        return cls(classifier.fingerprint, classifier.computed_in)
+
+
 def describe(
     classifier: Classifier,
     images: ImageSet,
     config: RunConfig,
     *,
+    state: ModelState,
     complete: bool,
     views: Iterable[View] = (),
 ) -> Provenance:
@@ -35,11 +51,11 @@ def describe(
     libraries = {inner.declared.version for view in views for inner in view.walk() if inner.sources}
     made_by = jpeg.codec_info(config.codec)
     return Provenance(
-        model=Model(classifier.name, classifier.fingerprint, classifier.origin or ""),
-        pixels=classifier.preprocessing.describe(),
+        model=Model(classifier.name, state.fingerprint, classifier.origin or ""),
+        pixels=images.source.preparation(classifier.preprocessing),
         images=images.provenance(complete=complete),
         devices=(_device_name(classifier.device),),
-        precision=str(Precision(config.precision, classifier.device)),
+        precision=str(Precision(config.precision, classifier.device, state.computed_in)),
         network=OPTIMIZE[config.optimize],
         codec=Codec(made_by.settings, made_by.library),
         labels="attacks flee from l_x unless [label=true] or [target=...]; accuracy is against image labels",

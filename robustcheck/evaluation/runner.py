@@ -7,7 +7,7 @@ what was measured of the earlier one; tests/gpu holds that nothing else waits.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -23,10 +23,15 @@ from robustcheck.evaluation.diagnostics import Diagnostics
 from robustcheck.evaluation.measures import measure
 from robustcheck.evaluation.plan import Plan, make_plan
 from robustcheck.evaluation.prepared_model import PreparedModel, default_batch_size, measure_batch_sizes
-from robustcheck.images import Batch
+from robustcheck.images import Batch, ImageSet
 from robustcheck.models import Classifier, load_model, send
+from robustcheck.models.device import is_out_of_memory
 from robustcheck.notation import View, X
 from robustcheck.records import Column, Rows, as_rows
+from robustcheck.specs import check_model_in_view
+
+_TRIAL_BATCH = 4
+"""How many of its images a folded network is tried on at once."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +47,12 @@ class RunConfig:
     optimize: str = "fold"
     shard_size: int | None = None
     """About how many images a shard has; None for the default."""
+    transfer: Mapping[str, str] = field(default_factory=dict)
+    """Specs of other models, by the names that views give them: `from=NAME`."""
     replicate: int = 1
     """A second evaluation of the same shares no records with the first."""
+    is_folded: bool | None = None
+    """Whether batch normalisations are folded, as another process has found; None: by a trial, if `optimize` says so."""
     fetch_late: bool | None = None
     """Whether a batch's results are fetched once the next has been sent; None: on CUDA, which computes meanwhile."""
 
@@ -60,8 +69,11 @@ class ImageSample:
 class BatchRunner:
     """Runs batches through one classifier."""
 
-    def __init__(self, classifier: Classifier, config: RunConfig, diagnostics: Diagnostics) -> None:
+    def __init__(
+        self, classifier: Classifier, images: ImageSet, config: RunConfig, diagnostics: Diagnostics
+    ) -> None:
         self.classifier, self.diagnostics = classifier, diagnostics
+        self._images = images
         self.batch_size_note = ""
         """How the size of the batch was found, where it was measured."""
         self.config = config
@@ -78,15 +90,29 @@ class BatchRunner:
     def model(self) -> PreparedModel:
         """The classifier made ready to run."""
         return PreparedModel.prepared(
-            self.classifier, precision=self.config.precision, optimize=self.config.optimize
+            self.classifier,
+            precision=self.config.precision,
+            optimize=self.config.optimize,
+            is_folded=self.config.is_folded,
+            trial=self._trial_batches,
         )
 
-    def other_model(self, spec: str) -> HasLogits:
-        """Return the model that a view's `from=SPEC` names, loaded once, on the classifier's device."""
-        if spec not in self._other_models:
-            source = load_model(spec, device=self.classifier.device)
-            self._other_models[spec] = transfer_from(source, self.classifier)
-        return self._other_models[spec]
+    def _trial_batches(self) -> list[Tensor]:
+        """Return two batches of the run's images: uint8 (n, 3, H, W)."""
+        rows = np.arange(min(len(self._images), 2 * _TRIAL_BATCH))
+        return [batch.pixels for batch in self._images.batches(_TRIAL_BATCH, rows)]
+
+    def other_model(self, name: str) -> HasLogits:
+        """Return the model that a view's `from=NAME` names, loaded once, on the classifier's device.
+
+        Raises RobustcheckError for a name that a view may not use and the run does not declare.
+        """
+        if name not in self._other_models:
+            if name not in self.config.transfer:
+                check_model_in_view(name)
+            source = load_model(self.config.transfer.get(name, name), device=self.classifier.device)
+            self._other_models[name] = transfer_from(source, self.classifier)
+        return self._other_models[name]
 
     def measure(
         self,
@@ -152,7 +178,9 @@ class BatchRunner:
                     self._sent(plan, part, top_labels and top_labels(part), diagnose)
                     for part in _split(batch, self._limit)
                 ]
-            except torch.OutOfMemoryError as error:
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
                 problem = str(error).partition("\n")[0]
             self._is_first = was_first
             # Out here, since the error holds what was in memory.

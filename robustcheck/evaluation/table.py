@@ -87,4 +87,5 @@ class Table:
     def records(self, images: ImageSet, provenance: Provenance) -> Records:
         """Return a copy of what is there, as the records of an image set."""
         columns = {view: rows.copy() for view, rows in self._columns.items()}
-        return Records(tuple(self.ids), images.names, images.labels, columns, provenance)
+        drawn = np.argsort(self.order)  # the inverse of the permutation
+        return Records(tuple(self.ids), images.names, images.labels, columns, provenance, drawn)

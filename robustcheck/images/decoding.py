@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from threading import RLock
-from typing import TypeAlias
+from threading import Condition, RLock
+from typing import BinaryIO, TypeAlias
 
 import numpy as np
 import torchvision.transforms.functional as transforms
@@ -16,8 +18,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from robustcheck.errors import RobustcheckError
+from robustcheck.images.formats import FORMATS, UnusableImage, check_size, opened
+from robustcheck.limits import excess, limit
 from robustcheck.models.preprocessing import Preprocessing
-from robustcheck.text import first_line
+from robustcheck.regular_file import NotRegularFile, open_regular, read_regular
+from robustcheck.text import first_line, listed
 
 Pixels: TypeAlias = NDArray[np.uint8]  # (3, H, W), RGB, 0..255
 
@@ -46,48 +51,78 @@ class BadImage(RobustcheckError):  # noqa: N818 - like ClaimFailed
 def decode(source: Path | bytes, preprocessing: Preprocessing, name: str | None = None) -> Pixels:
     """Decode an image file or its bytes, and resize and crop it by `preprocessing`, as torchvision and timm do.
 
-    A photograph is rotated by its EXIF orientation, which those libraries leave to their users. An animation
-    gives its first frame; transparency is dropped, as by `convert("RGB")`; 16-bit grey PNG is scaled to 8 bits.
+    The formats are AVIF, BMP, GIF, JPEG, JPEG 2000, MPO, PNG, PPM, TIFF and WebP, whatever the file's name. A photograph
+    is rotated by its EXIF orientation, which those libraries leave to their users. An animation gives its first frame;
+    transparency is dropped, as by `convert("RGB")`; 16-bit grey PNG is scaled to 8 bits.
 
-    Raises BadImage naming the file if it can't be read or decoded, is a decompression bomb, or has samples
-    of unknown range.
+    Raises BadImage naming the file if it is no regular file, can't be read or decoded, is beyond the limits on size, or
+    has samples of unknown range.
     """
     shown = name or printable(str(source))
-    try:
-        rgb = _opened(source, shown)
-    except BadImage:
-        raise
-    except Exception as error:  # noqa: BLE001 - damage makes Pillow raise OSError, SyntaxError, struct.error, ...
-        raise BadImage(shown, _reason(source, error)) from None
-    return fit(rgb, preprocessing)
+    with (
+        _as_bad_image(shown, lambda error: _reason(source, error)),
+        BytesIO(source) if isinstance(source, bytes) else open_regular(source) as file,
+    ):
+        return _decoded(file, preprocessing)
 
 
-def _opened(source: Path | bytes, name: str) -> Image.Image:
-    file = BytesIO(source) if isinstance(source, bytes) else source
+def fit_image(image: Image.Image, preprocessing: Preprocessing, name: str) -> Pixels:
+    """Bring an image of Pillow's to the input size as `decode` does that of a file; raises BadImage as well."""
+    with _as_bad_image(name, _damage):
+        if getattr(image, "tile", None) and image.format not in FORMATS:
+            raise UnusableImage(
+                f"is an unread file of the format {image.format}, of which decoders are not trusted: call its load() where "
+                f"you open it, if you trust it, or use one of {listed(FORMATS, 12)}"
+            )
+        check_size(image)
+        with _room_for(image, preprocessing):
+            return fit(_as_rgb(image), preprocessing)
+
+
+def _decoded(file: BinaryIO, preprocessing: Preprocessing) -> Pixels:
     try:
-        with Image.open(file) as image:
-            _refuse_bomb(image, name)
-            rgb = _as_rgb(image, name)
-            is_png = image.format == "PNG"
-        if is_png:  # decoding does not check its checksums
-            with Image.open(file) as image:
-                image.verify()
+        with opened(file) as image, _room_for(image, preprocessing):
+            rgb = _as_rgb(image)
+            if image.format == "PNG":  # decoding does not check its checksums
+                with opened(file) as again:
+                    again.verify()
+            return fit(rgb, preprocessing)
     except Warning:  # if warnings are errors; Pillow's do not concern the pixels
         with _ONE_AT_A_TIME, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _opened(source, name)
-    else:
-        return rgb
+            return _decoded(file, preprocessing)
+
+
+@contextmanager
+def _as_bad_image(name: str, reason: Callable[[Exception], str]) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - damage makes Pillow raise OSError, SyntaxError, struct.error, ...
+        raise BadImage(name, reason(error)) from None
+
+
+@contextmanager
+def _room_for(image: Image.Image, preprocessing: Preprocessing) -> Iterator[None]:
+    """Wait until the images that are being decoded by all threads leave room for one more within the limit on pixels."""
+    height, width = preprocessing.resized(image.height, image.width)
+    if beyond := excess("pixels", height * width):
+        raise UnusableImage(
+            f"is {image.width}x{image.height}, which would be resized to {width}x{height}: {beyond}"
+        )
+    with _PIXELS_IN_MEMORY.held(max(height * width, image.height * image.width), limit("pixels")):
+        yield
 
 
 def fit(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
     """Resize and crop an RGB image by `preprocessing`, to uint8 (3, H, W)."""
-    size = [preprocessing.resize] if isinstance(preprocessing.resize, int) else list(preprocessing.resize)
+    size = list(preprocessing.resized(image.height, image.width))
     way = transforms.InterpolationMode(preprocessing.interpolation)
-    # As a tensor where it must not be antialiased: Pillow always does that.
-    picture = image if preprocessing.antialias else transforms.pil_to_tensor(image)
+    picture = (
+        image if preprocessing.antialias else transforms.pil_to_tensor(image)
+    )  # Pillow always antialiases
     resized = transforms.resize(picture, size, interpolation=way, antialias=preprocessing.antialias)
-    cropped = np.asarray(transforms.center_crop(resized, list(preprocessing.input_size)))
+    top, left = preprocessing.crop_from(*size)
+    cropped = np.asarray(transforms.crop(resized, top, left, *preprocessing.input_size))
     return np.ascontiguousarray(cropped.transpose(2, 0, 1) if preprocessing.antialias else cropped)
 
 
@@ -96,20 +131,9 @@ def printable(name: str) -> str:
     return name if name.isascii() else os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def _refuse_bomb(image: Image.Image, name: str) -> None:
-    limit, pixels = Image.MAX_IMAGE_PIXELS, image.width * image.height
-    if limit is not None and pixels > limit:
-        raise BadImage(
-            name,
-            f"is {image.width}x{image.height}, {pixels / 1e6:.0f} million pixels: a decompression bomb, beyond Pillow's "
-            f"limit of {limit / 1e6:.0f} million",
-        )
-
-
-def _as_rgb(image: Image.Image, name: str) -> Image.Image:
-    rotated = _is_rotated(image)
-    rgb = _from_16_bits(image, name) if image.mode.startswith(("I", "F")) else _eight_bits(image)
-    return ImageOps.exif_transpose(rgb) if rotated else rgb
+def _as_rgb(image: Image.Image) -> Image.Image:
+    rgb = _from_16_bits(image) if image.mode.startswith(("I", "F")) else _eight_bits(image)
+    return ImageOps.exif_transpose(rgb) if _is_rotated(image) else rgb
 
 
 def _is_rotated(image: Image.Image) -> bool:
@@ -122,26 +146,39 @@ def _is_rotated(image: Image.Image) -> bool:
 def _eight_bits(image: Image.Image) -> Image.Image:
     if "transparency" in image.info and image.mode == "P":
         image = image.convert("RGBA")  # Pillow asks for this step
-    return image.convert("RGB")
+    if image.mode != "RGB":
+        return image.convert("RGB")
+    image.load()
+    return image
 
 
-def _from_16_bits(image: Image.Image, name: str) -> Image.Image:
+def _from_16_bits(image: Image.Image) -> Image.Image:
     if image.format != "PNG" or image.mode == "F":
-        raise BadImage(
-            name,
-            f"has more than 8 bits a sample (Pillow's mode {image.mode!r} in {image.format}) of unknown range: save it "
-            "with 8 bits, or as 16-bit PNG",
+        raise UnusableImage(
+            f"has more than 8 bits a sample (Pillow's mode {image.mode!r} in {image.format or 'memory'}) of unknown range: "
+            "save it with 8 bits, or as 16-bit PNG"
         )
-    sixteen = np.asarray(image).astype(np.uint32)
-    eight = Image.fromarray(((sixteen * 255 + 32767) // 65535).astype(np.uint8)).convert("RGB")
-    eight.info.update(image.info)
-    return eight
+    sixteen = np.asarray(image)
+    eight = np.empty(sixteen.shape, np.uint8)
+    for row, values in enumerate(sixteen):  # row by row, since the numbers in between are large
+        eight[row] = (values.astype(np.uint32) * 255 + 32767) // 65535
+    rgb = Image.fromarray(eight).convert("RGB")
+    rgb.info.update(image.info)
+    return rgb
 
 
 def _reason(source: Path | bytes, error: Exception) -> str:
-    if isinstance(error, OSError) and error.errno in _OS_ERRORS:
-        return _OS_ERRORS[error.errno]
-    start = source[:64] if isinstance(source, bytes) else _start_of(source)
+    if isinstance(error, OSError):
+        if isinstance(error, NotRegularFile):
+            return str(error.strerror)
+        if error.errno in _OS_ERRORS:
+            return _OS_ERRORS[error.errno]
+    if isinstance(error, UnusableImage):
+        return str(error)
+    return _wrong_content(source[:64] if isinstance(source, bytes) else _start_of(source), error)
+
+
+def _wrong_content(start: bytes, error: Exception) -> str:
     if not start:
         return "is empty (0 bytes)"
     if start.startswith(b"version https://git-lfs"):
@@ -149,13 +186,45 @@ def _reason(source: Path | bytes, error: Exception) -> str:
     if start.lstrip()[:1] in (b"<", b"{") and b"svg" not in start.lower():
         return f"is text, not an image: it begins with {start[:16]!r} (an error page saved under this name?)"
     if isinstance(error, UnidentifiedImageError):
-        return f"cannot be decoded: Pillow finds no image in it (it begins with {start[:8]!r})"
+        return (
+            f"cannot be decoded: Pillow finds no image in it (it begins with {start[:8]!r}) of the formats "
+            f"{listed(FORMATS, 12)}"
+        )
+    return _damage(error)
+
+
+def _damage(error: Exception) -> str:
+    if isinstance(error, UnusableImage):
+        return str(error)
     return f"cannot be decoded ({type(error).__name__}: {first_line(error)})"
 
 
 def _start_of(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            return file.read(64)
+        return read_regular(path, 64)
     except OSError:
         return b"?"
+
+
+class _PixelsInMemory:
+    """How many pixels the images have that threads decode at the moment."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._changed = Condition()
+
+    @contextmanager
+    def held(self, count: int, most: int) -> Iterator[None]:
+        """Wait until no more than `most` would be held with `count` more, or nothing is held; hold them in the block."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._count or self._count + count <= most)
+            self._count += count
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._count -= count
+                self._changed.notify_all()
+
+
+_PIXELS_IN_MEMORY = _PixelsInMemory()

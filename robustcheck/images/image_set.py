@@ -18,7 +18,7 @@ from robustcheck.images.prefetch import in_threads
 from robustcheck.images.source import Source
 from robustcheck.images.subset import Positions, as_positions, draw_stratified, draw_uniform
 from robustcheck.records.provenance import Images
-from robustcheck.text import listed
+from robustcheck.text import listed, printable
 
 NO_LABEL = -1
 _BATCH_SIZE = 32
@@ -103,7 +103,8 @@ class ImageSet:
         return self.batches(_BATCH_SIZE)
 
     def __repr__(self) -> str:
-        return f"<ImageSet {self.name}: {len(self)} images, {'labelled' if self.has_labels else 'without labels'}>"
+        labelled = "labelled" if self.has_labels else "without labels"
+        return printable(f"<ImageSet {self.name}: {len(self)} images, {labelled}>")
 
     @property
     def has_labels(self) -> bool:

@@ -11,6 +11,7 @@ from robustcheck.errors import RobustcheckError
 from robustcheck.images.image_set import ImageSet
 from robustcheck.images.subset import Draw
 from robustcheck.models.preprocessing import Preprocessing, Size
+from robustcheck.regular_file import is_too_long
 from robustcheck.specs import IMAGE_SOURCES
 
 
@@ -37,8 +38,8 @@ def open_images(
     `spec` is a folder (its sub-folders are classes), `imagenet:ROOT` (ILSVRC 2012's validation images),
     `hf:DATASET[:SPLIT]` (by the library datasets; also a local folder), a table (`.csv`, `.tsv` or
     `.parquet`, with columns path and label), or `sample`; a folder called sample is `./sample`. `size` is a
-    classifier's `preprocessing`, or a size alone: an integer or (height, width), with the usual ImageNet
-    preprocessing (shorter side to size / 0.875, bicubic, centre crop). `limit` draws that many at random by
+    classifier's `preprocessing`, or a size alone: an integer or (height, width), to which images are brought as small as
+    covers it (bicubic, centre crop). `limit` draws that many at random by
     `seed`, from each class its share if `stratified`.
 
     Raises RobustcheckError for images that do not exist or can't be listed.
@@ -52,6 +53,10 @@ def open_images(
     location = os.fspath(spec)
     if isinstance(location, bytes):
         location = os.fsdecode(location)
+    if is_too_long(location):
+        raise RobustcheckError(
+            f"images {location[:60]!r}... is too long for a name or a path: name a folder, or sample"
+        )
     implementation, argument = _implementation(location, is_path=not isinstance(spec, str))
     opener: Opener = resolve_name(implementation)
     if limit is None:

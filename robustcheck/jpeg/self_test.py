@@ -43,8 +43,16 @@ def can_stand_in(module: str, codec: str) -> bool:
     """Whether a module gives the pixels of a codec; False, too, where it can't run here."""
     try:
         return disagreement(implementation(module), implementation(CODECS[codec].module))[0] == 0
-    except (ImportError, RuntimeError, AttributeError):  # no torchvision, or one built without JPEG
+    except (ImportError, OSError, RuntimeError, AttributeError):  # no torchvision, or one built without JPEG
         return False
+
+
+def warm_up() -> None:
+    """Load the libraries of the CPU codecs and check their pixels: about a second that the first call would take."""
+    for name, row in CODECS.items():
+        if row.is_tested:
+            can_stand_in(row.module, "tensor")
+            can_stand_in(row.faster or row.module, name)
 
 
 @cache

@@ -25,6 +25,7 @@ from robustcheck.jpeg.pillow import Pixels
 from robustcheck.jpeg.registry import CODECS
 from robustcheck.jpeg.roundtrip import roundtrip
 from robustcheck.jpeg.tables import SUBSAMPLINGS
+from robustcheck.text import printable
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
+    sys.stdout.write(f"{printable(line)}\n")
 
 
 if __name__ == "__main__":

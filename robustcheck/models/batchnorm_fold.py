@@ -1,7 +1,8 @@
 """Batch normalisation folded into the convolution before it: the same function in fewer passes over memory.
 
 In eval mode batch normalisation is a multiplication and an addition for each channel, which a convolution before it
-can do with its own weights and bias. Logits change by rounding alone, some 1e-5 of their size.
+can do with its own weights and bias. Logits change by rounding alone. Whether a folded network computes the same is
+for the caller to find out: `robustcheck.models.equivalence`.
 """
 
 from __future__ import annotations
@@ -15,33 +16,29 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import fuse_conv_bn_weights
 
-_AGREE = 1e-3
-"""Largest change of a logit, relative to the largest logit, at which the folded network is used."""
 _SAME_FORWARD = "Conv2dSame"  # timm's, which pads the image and then convolves as any other
 
 
-def fold_batch_norms(module: nn.Module, logits: Callable[[nn.Module], Tensor]) -> nn.Module:
+def fold_batch_norms(
+    module: nn.Module, run: Callable[[nn.Module], object], *, channels_last: bool = False
+) -> nn.Module:
     """Return a network with its batch normalisations folded, or `module` itself where none can be.
 
-    `logits` runs a network on some images. One call finds which convolution's output goes straight into which
-    batch normalisation; a second compares the folded network with the original. If the logits differ (a
-    convolution that is read elsewhere too, weights that change in the forward pass, randomness), the original is
-    returned. `module` is not changed; all layers but the folded ones are shared with it.
+    `run` runs a network on some images, once, to find which convolution's output goes straight into which batch
+    normalisation. `module` is not changed; all layers but the folded ones, and those that hold them, are shared with
+    it. With `channels_last` the new weights are in that layout.
+
+    The folded network may be wrong: where a convolution's output is read elsewhere, too, where a layer's attributes are
+    read, or where layers write to what holds them. Any exception may be raised for a network that can't be taken apart.
     """
     kinds = [_can_be_folded(layer) for layer in module.modules()]
-    if isinstance(module, torch.jit.ScriptModule) or not {"convolution", "norm"} <= set(kinds):
-        return module
-    expected, pairs = _traced(module, logits)
-    if not pairs:
+    if not {"convolution", "norm"} <= set(kinds):
         return module
     replaced: dict[nn.Module, nn.Module] = {}
-    for convolution, norm in pairs:
-        replaced[convolution], replaced[norm] = _folded(convolution, norm), _rest_of(norm)
-    folded = _rebuilt(module, replaced)
-    found = logits(folded)
-    # A NaN on either side agrees with nothing.
-    agrees = (found - expected).abs().max() <= _AGREE * expected.abs().max()
-    return folded if bool(agrees) else module
+    for convolution, norm in _traced(module, run):
+        replaced[convolution] = _folded(convolution, norm, channels_last=channels_last)
+        replaced[norm] = _rest_of(norm)
+    return _rebuilt(module, replaced)
 
 
 def _can_be_folded(layer: nn.Module) -> str:
@@ -61,9 +58,7 @@ def _is_timms(layer: nn.Module) -> bool:
     return isinstance(layer, nn.BatchNorm2d) and type(layer).__name__ == "BatchNormAct2d"
 
 
-def _traced(
-    module: nn.Module, logits: Callable[[nn.Module], Tensor]
-) -> tuple[Tensor, list[tuple[nn.Conv2d, nn.BatchNorm2d]]]:
+def _traced(module: nn.Module, run: Callable[[nn.Module], object]) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
     """Run a network, and return the convolutions that are each followed by a batch normalisation, both run once."""
     outputs: list[tuple[Tensor, int, nn.Conv2d]] = []  # kept, so that no other tensor takes an identity over
     pairs: list[tuple[nn.Conv2d, nn.BatchNorm2d]] = []
@@ -89,14 +84,14 @@ def _traced(
         elif kind == "norm":
             handles.append(layer.register_forward_pre_hook(before))
     try:
-        found = logits(module)
+        run(module)
     finally:
         for handle in handles:
             handle.remove()
-    return found, [pair for pair in pairs if all(calls[layer] == 1 for layer in pair)]
+    return [pair for pair in pairs if all(calls[layer] == 1 for layer in pair)]
 
 
-def _folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
+def _folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d, *, channels_last: bool) -> nn.Conv2d:
     """Return a convolution that does the work of both; the arithmetic is done in double precision."""
     assert norm.running_mean is not None and norm.running_var is not None  # noqa: S101, PT018 - see _can_be_folded
     own = (convolution.weight, convolution.bias, norm.running_mean, norm.running_var, norm.weight, norm.bias)
@@ -104,13 +99,10 @@ def _folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
     weight, bias, mean, variance, scale, shift = doubles
     merged = fuse_conv_bn_weights(weight, bias, mean, variance, norm.eps, scale, shift)  # type: ignore[arg-type]
     merged_layer: nn.Conv2d = _shallow_copy(convolution)
-    layout = (
-        torch.channels_last if convolution.weight.is_contiguous(memory_format=torch.channels_last) else None
-    )
     for name, value in zip(("weight", "bias"), merged, strict=True):
         cast = value.detach().to(convolution.weight.dtype)
-        if name == "weight" and layout is not None:
-            cast = cast.contiguous(memory_format=layout)
+        if name == "weight" and channels_last:
+            cast = cast.contiguous(memory_format=torch.channels_last)
         merged_layer._parameters[name] = nn.Parameter(cast, requires_grad=False)  # noqa: SLF001 - a bias may be new
     return merged_layer
 

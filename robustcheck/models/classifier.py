@@ -4,40 +4,51 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
 
-from robustcheck.errors import RobustcheckError, RobustnessWarning
+from robustcheck.errors import RobustcheckError
 from robustcheck.models.batchnorm_fold import fold_batch_norms
-from robustcheck.models.code_digest import digest_of_module
+from robustcheck.models.computed_precision import computed_in
 from robustcheck.models.device import resolve_device
+from robustcheck.models.equivalence import equivalent
+from robustcheck.models.eval_mode import EvalMode
 from robustcheck.models.fingerprint import fingerprint
 from robustcheck.models.logits import described, logits_in, type_name
+from robustcheck.models.network_state import network_digest
+from robustcheck.models.precision import PRECISION_NAMES, Precision
 from robustcheck.models.preprocessing import Preprocessing, Size
-from robustcheck.text import listed
+from robustcheck.models.user_network import check_network, network_error, placed, weights_dtype
+from robustcheck.text import listed, printable
 
-# Libraries have their own classes of the kind that acts differently in training: timm's DropPath, BatchNormAct2d,
-# torchvision's StochasticDepth.
-_TRAINING_MATTERS = ("BatchNorm", "InstanceNorm", "Drop", "StochasticDepth", "RReLU")
+_TRIAL_IMAGES = 2
 
 
 class Classifier:
     """A network with the normalisation of its pixels.
 
     `mean` and `std` are those of pixels in 0..1, three numbers each; `input_size` is an integer or
-    (height, width). `resize` and `interpolation` bring a photograph to that size (default: shorter side to
-    input_size / 0.875, bicubic, then a centre crop).
+    (height, width). `resize` and `interpolation` bring a photograph to that size (default: as small as covers it,
+    bicubic, then a centre crop of what is over, so that images of that size are taken as they are; a network that was
+    trained for a smaller crop needs its `resize`, as 256 for an input of 224).
 
         Classifier(net, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), input_size=224)
 
-    The network itself is changed: it moves to `device`, goes into eval mode (with a RobustnessWarning if it
-    was in train mode and that makes a difference), and its parameters no longer require gradients, since an
-    attack needs only that of the pixels. `module` returns logits (N, classes), or a tuple, dictionary or
-    dataclass that holds them. `origin` is what a report adds about where the weights came from.
+    The network is not moved or changed. If it is on `device` it runs there as it is; otherwise the classifier
+    holds a copy, made now, that later changes to the network don't reach (to have none, move it yourself first:
+    `net.to("cuda")`). "auto" is the accelerator that it is on, or else CUDA where there is one. While it runs it is
+    in eval mode (with a RobustnessWarning if it was in train mode and that makes a difference) and its parameters
+    require no gradients; afterwards both are as they were. Attributes that its own forward writes are its own.
+    Images reach it as float tensors (N, 3, H, W), in channels_last memory if it computes the same on them.
+
+    `module` returns logits (N, classes), or a tuple, dictionary or dataclass that holds them: as the part called
+    logits or the only part of that shape, or else `output` is its place (0, 1, ...) or name. `origin` is what a
+    report adds about where the weights came from. Raises RobustcheckError for a network without weights,
+    and for a TorchScript or torch.export program (see `load_program`).
     """
 
     def __init__(
@@ -54,6 +65,7 @@ class Classifier:
         device: str | torch.device = "auto",
         class_names: Sequence[str] | None = None,
         origin: str = "",
+        output: int | str | None = None,
     ) -> None:
         if not isinstance(module, nn.Module):
             raise RobustcheckError(f"module must be a torch.nn.Module, got {type_name(module)}")
@@ -64,21 +76,19 @@ class Classifier:
         self.class_names = None if class_names is None else tuple(class_names)
         self.class_count: int | None = None
         self.origin = origin
-        self.device = resolve_device(device)
-        if matter := layers_in_train_mode(module):
-            warnings.warn(
-                f"{self.name} was in train mode, which changes {listed(matter, 4)}; it was put in eval mode. "
-                "Call .eval() on it first to avoid this warning",
-                RobustnessWarning,
-                stacklevel=2,
-            )
-        self.module = module.eval().requires_grad_(requires_grad=False)
-        self.module.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.output = output
+        check_network(module, self.name)
+        self.module, self.device = placed(module, device, self.name)
+        self._eval_mode = EvalMode(self.module, self.name)
+        self._channels_last: bool | None = None
+        """Whether images reach the network in channels_last memory; None where that is not known yet."""
+        self._is_folded = False
         self._network: Callable[[torch.Tensor], Any] = self.module
-        self._mean, self._std = (
-            torch.tensor(values, dtype=torch.float32, device=self.device).view(3, 1, 1)
-            for values in (self.preprocessing.mean, self.preprocessing.std)
-        )
+        with torch.inference_mode(mode=False):  # whose tensors no gradient could go through later
+            self._mean, self._std = (
+                torch.tensor(values, dtype=torch.float32, device=self.device).view(3, 1, 1)
+                for values in (self.preprocessing.mean, self.preprocessing.std)
+            )
 
     @classmethod
     def from_preprocessing(
@@ -90,34 +100,60 @@ class Classifier:
         device: str | torch.device = "auto",
         class_names: Sequence[str] | None = None,
         origin: str = "",
+        is_ours: bool = False,
     ) -> Classifier:
-        """Return a classifier with a given `Preprocessing`."""
-        return cls(
+        """Return a classifier with a given `Preprocessing`.
+
+        A network that `is_ours`, made by `load_model`, goes into eval mode and is moved to `device` without a copy.
+        """
+        if is_ours:
+            module = module.eval().requires_grad_(requires_grad=False).to(resolve_device(device))
+        settings = dict(vars(preprocessing))
+        del settings["odd_margin"]  # a processor's, not something that a person types
+        made = cls(
             module,
-            **vars(preprocessing),
+            **settings,
             name=name,
             device=device,
             class_names=class_names,
             origin=origin,
         )
+        made.preprocessing = preprocessing
+        return made
 
     @property
     def input_size(self) -> tuple[int, int]:
         """(height, width) of the images that the network takes."""
         return self.preprocessing.input_size
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
-        """16 hex digits over layers, weights and preprocessing; equal on every device and in every process."""
-        return fingerprint(self.module, self.preprocessing)
+        """16 hex digits over layers, weights as they are now, and preprocessing; equal in every process."""
+        return fingerprint(self.module, self.preprocessing, self.output)
 
-    @cached_property
-    def code(self) -> str:
-        """16 hex digits over the network's code and its layers' settings, which the weights don't cover."""
-        return digest_of_module(self.module)
+    @property
+    def state_digest(self) -> str:
+        """32 hex digits over all that its numbers depend on: weights, attributes, hooks and code.
+
+        The network runs twice, to find the attributes that its own forward pass writes, which don't count. Raises
+        `robustcheck.models.network_state.UnknownState` for what can't be compared between runs.
+        """
+        with self._trial():
+            return network_digest(self.module, lambda number: self(self._noise(number)))
+
+    @property
+    def computed_in(self) -> tuple[str, ...]:
+        """The precisions in which the network computes by itself, without a surrounding autocast: ("fp32",), ("bf16",)."""
+        try:
+            with self._trial(), torch.no_grad():
+                pixels = self._normalised(self._noise(0).float())
+                return computed_in(lambda: self._network(pixels))
+        except Exception:  # noqa: BLE001 - its own errors come again
+            dtype = weights_dtype(self.module)
+            return (PRECISION_NAMES.get(dtype, str(dtype)),)
 
     def to(self, device: str | torch.device) -> Classifier:
-        """Return this classifier on another device; as in PyTorch, the module itself moves."""
+        """Return this classifier on another device, with a copy of the network if it is not there."""
         moved = Classifier.from_preprocessing(
             self.module,
             self.preprocessing,
@@ -126,32 +162,72 @@ class Classifier:
             class_names=self.class_names,
             origin=self.origin,
         )
-        moved.class_count = self.class_count
+        moved.class_count, moved.output = self.class_count, self.output
         return moved
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Hold the network in eval mode, without gradients of its parameters, and outside any `torch.autocast`.
+
+        Every evaluation, and `fgs` and `pgd` as calls, run in it; at the end the network is as it was.
+        """
+        with self._eval_mode, torch.autocast(self.device.type, enabled=False):
+            yield
+
+    @property
+    def channels_last(self) -> bool:
+        """Whether images reach the network in channels_last memory, which its convolutions are faster on.
+
+        It is found when the network first runs: it must compute the same on noise in either layout.
+        """
+        if self._channels_last is None:
+            self._channels_last = False  # for the time of the trial, and if it fails
+            has_kernels = any(parameter.ndim == 4 for parameter in self.module.parameters())
+            if has_kernels:
+                other = copy.copy(self)
+                other._channels_last = True  # noqa: SLF001 - of this class
+                self._channels_last = self._is_equivalent(other, [self._noise(0)])
+        return self._channels_last
 
     def with_network(self, network: Callable[[torch.Tensor], Any]) -> Classifier:
         """Return this classifier with `network` run in place of `module`: one that computes the same, such as a compiled one.
 
         `module` and `fingerprint` stay those of the original.
         """
+        _ = self.channels_last  # which the other is to have, too
         changed = copy.copy(self)
         changed._network = network  # noqa: SLF001 - of this class
         return changed
 
-    def folded(self) -> Classifier:
+    def folded(
+        self, images: Callable[[], Sequence[torch.Tensor]] | None = None, *, check: bool = True
+    ) -> Classifier:
         """Return this classifier with batch normalisations folded into its convolutions, or itself where none can be.
 
-        Logits differ by rounding alone. The network and the folded one are compared on one image of noise.
+        The folded network must compute the same on two batches: those of `images`, uint8 (N, 3, H, W) each, or noise
+        (see `robustcheck.models.equivalence`); without `check` it is taken as it is. Whatever fails on the way, the
+        classifier itself is returned.
         """
-        noise = torch.Generator().manual_seed(0)
-        images = torch.randint(0, 256, (1, 3, *self.input_size), generator=noise, dtype=torch.uint8)
+        try:
+            batches = [] if images is None else [*images()]
+            batches += [self._noise(seed) for seed in range(2 - len(batches))]
+            with self._trial():
+                network = fold_batch_norms(
+                    self.module,
+                    lambda module: self.with_network(module).logits(batches[0].float()),
+                    channels_last=self.channels_last,
+                )
+            folded = self.with_network(network)
+            folded._is_folded = True  # noqa: SLF001 - of this class
+            is_taken = network is not self.module and (not check or self._is_equivalent(folded, batches))
+        except Exception:  # noqa: BLE001 - it runs as it is, and errors of its own come again
+            return self
+        return folded if is_taken else self
 
-        def logits(network: nn.Module) -> torch.Tensor:
-            with torch.no_grad():
-                return self.with_network(network).logits(images.float())
-
-        network = fold_batch_norms(self.module, logits)
-        return self if network is self.module else self.with_network(network)
+    @property
+    def is_folded(self) -> bool:
+        """Whether batch normalisations are folded into convolutions; also of a compiled network."""
+        return self._is_folded
 
     @property
     def network(self) -> Callable[[torch.Tensor], Any]:
@@ -165,7 +241,7 @@ class Classifier:
         the classifier's. Raises RobustcheckError for other images, for a network that does not return
         logits, and for logits with NaN or infinity.
         """
-        self._check_images(images)
+        _check_images(self, images)
         if images.dtype != torch.uint8:
             raise RobustcheckError(
                 f"images must be uint8, 0..255, got {images.dtype}: classifier.logits takes float pixels"
@@ -181,7 +257,7 @@ class Classifier:
         Takes floats (N, 3, H, W) in 0..255 at `input_size`; returns float32 (N, classes). Checks what it can
         without waiting for the device; `check_finite` checks whether the logits are finite.
         """
-        self._check_images(pixels)
+        _check_images(self, pixels)
         if not pixels.is_floating_point():
             raise RobustcheckError(f"pixels must be floats in 0..255, got {pixels.dtype}: use images.float()")
         return self._forward(pixels)
@@ -203,49 +279,71 @@ class Classifier:
         )
 
     def probe(self) -> int:
-        """Return the number of classes, from one pass over a grey image if no batch was seen yet."""
+        """Return the number of classes, from one pass over two grey images if no batch was seen yet."""
         if self.class_count is None:
-            self(torch.full((1, 3, *self.input_size), 127, dtype=torch.uint8))
+            self(torch.full((2, 3, *self.input_size), 127, dtype=torch.uint8))
         assert self.class_count is not None  # noqa: S101 - a pass either sets it or raises
         return self.class_count
 
     def __repr__(self) -> str:
-        return f"<Classifier {self.name}: {self.preprocessing.describe()}, on {self.device}>"
+        return printable(f"<Classifier {self.name}: {self.preprocessing.describe()}, on {self.device}>")
 
     def _forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        normalised = self._normalised(pixels)
+        with self._eval_mode:
+            try:
+                returned = self._network(normalised)
+            except (RobustcheckError, torch.OutOfMemoryError):
+                raise
+            except Exception as error:
+                raise network_error(self.name, self.module, "on", normalised, error) from error
+        return self._checked(returned, len(pixels))
+
+    def _normalised(self, pixels: torch.Tensor) -> torch.Tensor:
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
         # In two steps: one would convert on the host, and carry four times the bytes to the device.
         pixels = pixels.to(self.device, non_blocking=self.device.type == "cuda")
-        pixels = pixels.to(torch.float32, memory_format=torch.channels_last)
+        pixels = pixels.to(torch.float32, memory_format=layout).contiguous(memory_format=layout)
         # The steps of torchvision's normalisation, each on a tensor that no gradient needs to see again.
-        normalised = pixels.div(255).sub_(self._mean).div_(self._std)
-        return self._checked(self._network(normalised.to(self._dtype)), len(pixels))
+        return pixels.div(255).sub_(self._mean).div_(self._std).to(weights_dtype(self.module))
 
-    @cached_property
-    def _dtype(self) -> torch.dtype:
-        return next((p.dtype for p in self.module.parameters() if p.is_floating_point()), torch.float32)
+    def _noise(self, seed: int) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        shape = (_TRIAL_IMAGES, 3, *self.input_size)
+        return torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
 
-    def _check_images(self, images: torch.Tensor) -> None:
-        if not isinstance(images, torch.Tensor):
-            raise RobustcheckError(
-                f"images must be a torch.Tensor, got {type_name(images)}: for numpy use torch.from_numpy(array)"
-            )
-        expected = f"(N, 3, {self.input_size[0]}, {self.input_size[1]})"
-        if (
-            images.ndim != 4
-            or images.shape[1] != 3
-            or tuple(images.shape[2:]) != self.input_size
-            or not len(images)
+    @contextmanager
+    def _trial(self) -> Iterator[None]:
+        """Run the network for nobody's numbers: in single precision, and from the random state that it is left in."""
+        devices = [self.device] if self.device.type == "cuda" else []
+        with (
+            warnings.catch_warnings(),
+            torch.inference_mode(mode=False),
+            torch.enable_grad(),
+            torch.random.fork_rng(devices=devices),
+            self.evaluating(),
+            Precision("fp32", self.device).arithmetic(),
         ):
-            raise RobustcheckError(
-                f"images for {self.name} must have shape {expected}, N >= 1, got {tuple(images.shape)}"
-            )
+            warnings.simplefilter("ignore")  # they come again when it runs
+            yield
+
+    def _is_equivalent(self, other: Classifier, batches: Sequence[torch.Tensor]) -> bool:
+        """Whether a classifier that runs otherwise has the same logits and gradients; not where anything fails."""
+        is_16_bit = weights_dtype(self.module).itemsize < 4
+        try:
+            with self._trial():
+                return equivalent(self.logits, other.logits, batches, is_16_bit=is_16_bit)
+        except Exception:  # noqa: BLE001 - then it runs as it is, and the network's own errors come again
+            return False
 
     def _checked(self, returned: Any, count: int) -> torch.Tensor:
-        output = logits_in(returned, count)
+        output = logits_in(returned, count, self.output)
         if output is None:
+            where = "" if self.output is None else f" as output={self.output!r}"
             raise RobustcheckError(
-                f"{self.name} must return logits, got {described(returned)}: wrap it in an nn.Module whose forward "
-                "returns the logits alone, such as self.net(x)[0] or self.net(x).logits"
+                f"{self.name} must return logits{where}, got {described(returned)}: choose the part, such as "
+                "Classifier(..., output=1) or output='name', or wrap it in an nn.Module whose forward returns the logits "
+                "alone, such as self.net(x)[0] or self.net(x).logits"
             )
         if output.ndim != 2 or len(output) != count or not output.is_floating_point():
             raise RobustcheckError(
@@ -271,7 +369,18 @@ class Classifier:
         self.class_count = classes
 
 
-def layers_in_train_mode(module: nn.Module) -> list[str]:
-    """Return the kinds of a network's layers that are in train mode and act differently there."""
-    kinds = {type(layer).__name__ for layer in module.modules() if layer.training}
-    return sorted(kind for kind in kinds if any(word in kind for word in _TRAINING_MATTERS))
+def _check_images(classifier: Classifier, images: torch.Tensor) -> None:
+    if not isinstance(images, torch.Tensor):
+        raise RobustcheckError(
+            f"images must be a torch.Tensor, got {type_name(images)}: for numpy use torch.from_numpy(array)"
+        )
+    expected = f"(N, 3, {classifier.input_size[0]}, {classifier.input_size[1]})"
+    if (
+        images.ndim != 4
+        or images.shape[1] != 3
+        or tuple(images.shape[2:]) != classifier.input_size
+        or not len(images)
+    ):
+        raise RobustcheckError(
+            f"images for {classifier.name} must have shape {expected}, N >= 1, got {tuple(images.shape)}"
+        )

@@ -8,6 +8,21 @@ import torch
 
 from robustcheck.errors import RobustcheckError
 
+_NO_MEMORY = re.compile("out of memory|can't allocate memory|not enough memory|_ALLOC_FAILED", re.IGNORECASE)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that a device, or the machine, has no memory left.
+
+    Torch raises OutOfMemoryError for its own allocator alone; CUDA's, cuBLAS's, cuDNN's and the CPU's are a RuntimeError.
+
+    >>> is_out_of_memory(RuntimeError("CUDA error: out of memory")), is_out_of_memory(RuntimeError("out of bounds"))
+    (True, False)
+    """
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error)) is not None
+
 
 def resolve_device(device: str | torch.device) -> torch.device:
     """Return the device for "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1" or a torch.device.

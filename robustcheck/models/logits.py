@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -10,34 +10,49 @@ import torch
 
 from robustcheck.text import listed
 
-_NAMES = ("logits", "logit", "scores", "output", "out", "pred", "predictions")
+_NAMES = ("logits", "logit")  # which frameworks use for nothing else
+_DEEPEST = 4
 
 
-def logits_in(output: Any, count: int) -> torch.Tensor | None:
+def logits_in(output: Any, count: int, which: int | str | None = None) -> torch.Tensor | None:
     """Return the logits of `count` images in a network's output, or None if they can't be identified.
 
-    A tensor is taken as it is. Of a dictionary, dataclass or named tuple it is the part called logits (or a
-    usual word for them), else the only part of their shape; of another tuple or list the first part, since
-    networks return auxiliary heads after it.
+    A tensor is taken as it is. `which` is the place in a tuple or list, or the name in a dictionary, dataclass or named
+    tuple. Without it the part called logits is taken, else the only part that may be logits: a float tensor (N, classes).
     """
+    if which is not None:
+        parts = _parts(output)
+        return None if parts is None else logits_in(parts.get(str(which)), count)
     if isinstance(output, torch.Tensor):
         return output
-    parts = _named_parts(output)
-    if parts is None:
-        return logits_in(output[0], count) if isinstance(output, (tuple, list)) and output else None
-    for name in _NAMES:
-        if isinstance(parts.get(name), torch.Tensor):
-            return parts[name]  # type: ignore[no-any-return] # what it was just seen to be
-    shaped = [part for part in parts.values() if _may_be_logits(part, count)]
-    return shaped[0] if len(shaped) == 1 else None
+    found = {id(part): part for part in _candidates(output, count)}
+    return next(iter(found.values())) if len(found) == 1 else None
+
+
+def _candidates(output: Any, count: int, depth: int = 0) -> Iterator[torch.Tensor]:
+    """Yield what may be the logits in an output: a part called so, or every part of their shape, nested ones too."""
+    if _may_be_logits(output, count):
+        yield output
+    parts = _parts(output) if depth < _DEEPEST else None
+    named = [parts[name] for name in _NAMES if isinstance(parts.get(name), torch.Tensor)] if parts else []
+    if named:
+        yield named[0]
+        return
+    for part in (parts or {}).values():
+        yield from _candidates(part, count, depth + 1)
+
+
+def _parts(output: Any) -> Mapping[str, Any] | None:
+    """Return the parts of an output by name, or by place; None if it has none."""
+    if isinstance(output, (tuple, list)) and not hasattr(output, "_asdict"):
+        return {str(index): part for index, part in enumerate(output)}
+    return _named_parts(output)
 
 
 def described(output: Any) -> str:
     """Describe what a network returned, for an error: its type and its parts."""
     name = type_name(output)
-    parts = _named_parts(output)
-    if parts is None and isinstance(output, (tuple, list)):
-        parts = {str(index): part for index, part in enumerate(output)}
+    parts = _parts(output)
     if not parts:
         return name
     return f"{name} with {listed((f'{key}: {_shape(part)}' for key, part in parts.items()), 6)}"

@@ -26,6 +26,12 @@ import torch
 from robustcheck.errors import RobustcheckError, RobustnessWarning, unknown
 
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
+PRECISION_NAMES = {
+    torch.float32: "fp32",
+    torch.float64: "fp64",
+    torch.bfloat16: "bf16",
+    torch.float16: "fp16",
+}
 _HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -35,6 +41,8 @@ class Precision:
 
     name: str
     device: torch.device
+    computed_in: tuple[str, ...] = ("fp32",)
+    """What the network computes in by itself: of weights in bfloat16 that is bf16, whatever was asked for."""
 
     @classmethod
     def on(cls, device: torch.device, name: str) -> Precision:
@@ -60,20 +68,25 @@ class Precision:
         return self.name in _HALF
 
     def __str__(self) -> str:
-        return f"{self.name} (attacks in fp32)" if self.is_half else self.name
+        own = " and ".join(self.computed_in)
+        if self.is_half:
+            return f"{self.name} (attacks in {own})"
+        return self.name if self.computed_in == ("fp32",) else f"{own} (the network's own)"
 
     @contextmanager
     def arithmetic(self) -> Iterator[None]:
-        """Have convolutions and matrix products on CUDA computed in this precision, whatever the process set."""
+        """Compute in this precision, whatever the process set: outside its autocast, on CUDA with its own TensorFloat-32."""
         if self.device.type != "cuda":
-            yield
+            with torch.autocast(self.device.type, enabled=False):
+                yield
             return
         switches: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.cuda.matmul)
         before = [switch.allow_tf32 for switch in switches]
         try:
             for switch in switches:
                 switch.allow_tf32 = self.name == "tf32"
-            yield
+            with torch.autocast("cuda", enabled=False):
+                yield
         finally:
             for switch, was in zip(switches, before, strict=True):
                 switch.allow_tf32 = was

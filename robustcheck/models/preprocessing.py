@@ -15,6 +15,7 @@ Triple: TypeAlias = tuple[float, float, float]
 
 DEFAULT_CROP_FRACTION = 0.875
 _NATIVE_ON_TENSORS = ("bicubic", "bilinear", "nearest")
+_ODD_MARGINS = ("even", "down")
 INTERPOLATIONS = (*_NATIVE_ON_TENSORS, "box", "hamming", "lanczos")
 
 
@@ -23,9 +24,11 @@ class Preprocessing:
     """A classifier's own way from an image file to its input.
 
     The image is resized, cropped at the centre to `input_size` (height, width), and its pixels p in 0..255
-    become (p / 255 - mean) / std, channel by channel. `resize` is the length that the shorter side gets, or
-    (height, width) for a squash that does not keep the aspect ratio. `antialias` is Pillow's resizing;
-    without it the resizing is that of an image tensor.
+    become (p / 255 - mean) / std, channel by channel. `resize` is the length that the shorter side gets, or more where
+    the image would not cover `input_size`; or it is (height, width) for a squash that does not keep the aspect ratio.
+    `antialias` is Pillow's resizing; without it the resizing is that of an image tensor. `odd_margin` is where the
+    crop begins if its margins are not whole: "even" rounds half of them to even, as torchvision does, "down" rounds
+    down, as the processors of Hugging Face do.
     """
 
     input_size: tuple[int, int]
@@ -34,11 +37,14 @@ class Preprocessing:
     antialias: bool = True
     mean: Triple = (0.0, 0.0, 0.0)
     std: Triple = (1.0, 1.0, 1.0)
+    odd_margin: str = "even"
 
     def __post_init__(self) -> None:
         allowed = INTERPOLATIONS if self.antialias else _NATIVE_ON_TENSORS
         if self.interpolation not in allowed:
             raise unknown("interpolation", self.interpolation, allowed)
+        if self.odd_margin not in _ODD_MARGINS:
+            raise unknown("odd_margin", self.odd_margin, _ODD_MARGINS)
         object.__setattr__(self, "input_size", as_size("input_size", self.input_size))
         object.__setattr__(self, "mean", _triple("mean", self.mean))
         object.__setattr__(self, "std", _triple("std", self.std))
@@ -50,7 +56,8 @@ class Preprocessing:
             raise RobustcheckError(
                 f"mean must be in units of 0..1, got {self.mean}: divide mean and std by 255"
             )
-        if resized[0] < self.input_size[0] or resized[1] < self.input_size[1]:
+        least = self.input_size if isinstance(self.resize, tuple) else (min(self.input_size),) * 2
+        if resized[0] < least[0] or resized[1] < least[1]:
             raise RobustcheckError(
                 f"resize must be at least input_size {self.input_size}, got {self.resize}: the crop would reach beyond "
                 "the image"
@@ -67,15 +74,18 @@ class Preprocessing:
         mean: Sequence[float] = (0.0, 0.0, 0.0),
         std: Sequence[float] = (1.0, 1.0, 1.0),
     ) -> Preprocessing:
-        """Return the usual ImageNet preprocessing for a size: the shorter side to size / 0.875, bicubic, centre crop.
+        """Return the preprocessing for a size alone: as small as covers it, bicubic, then a centre crop of what is over.
 
-        >>> Preprocessing.for_size(224).resize
-        256
+        An image of the size itself is taken as it is. Networks that were trained for a smaller crop, as most for
+        ImageNet, need `resize`: that is usually size / 0.875.
+
+        >>> Preprocessing.for_size((128, 384)).resized(500, 1000), Preprocessing.for_size(224, resize=256).resized(500, 1000)
+        ((192, 384), (256, 512))
         """
         input_size = as_size("input_size", size)
         return cls(
             input_size=input_size,
-            resize=round(max(input_size) / DEFAULT_CROP_FRACTION) if resize is None else resize,
+            resize=min(input_size) if resize is None else resize,
             interpolation=interpolation,
             antialias=antialias,
             mean=_triple("mean", mean),
@@ -108,19 +118,50 @@ class Preprocessing:
             std=config["std"],
         )
 
+    def resized(self, height: int, width: int) -> tuple[int, int]:
+        """Return the (height, width) to which an image is resized before the crop, as torchvision rounds them."""
+        if isinstance(self.resize, tuple):
+            return self.resize
+        shorter, (least_height, least_width) = self.resize, self.input_size
+        if height <= width:
+            size = shorter, int(shorter * width / height)
+        else:
+            size = int(shorter * height / width), shorter
+        if size[0] >= least_height and size[1] >= least_width:
+            return size
+        if least_height * width >= least_width * height:
+            return least_height, max(least_width, int(least_height * width / height))
+        return max(least_height, int(least_width * height / width)), least_width
+
+    def crop_from(self, height: int, width: int) -> tuple[int, int]:
+        """Return the (top, left) pixel at which the crop of a resized image begins."""
+        margins = height - self.input_size[0], width - self.input_size[1]
+        down = self.odd_margin == "down"
+        top, left = (margin // 2 if down else round(margin / 2) for margin in margins)
+        return top, left
+
     def describe(self) -> str:
         """Return the preprocessing in one line, for reports.
 
         >>> Preprocessing.for_size(224, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)).describe()
-        'shorter side to 256 (bicubic), centre crop 224x224, mean (0.5, 0.5, 0.5), std (0.5, 0.5, 0.5)'
+        '224x224 as it is, else shorter side to 224 (bicubic), centre crop 224x224, mean (0.5, 0.5, 0.5), std (0.5, 0.5, 0.5)'
         """
-        resize = self.resize
-        resized = (
-            f"shorter side to {resize}" if isinstance(resize, int) else f"squash to {resize[0]}x{resize[1]}"
-        )
-        way = self.interpolation if self.antialias else f"{self.interpolation}, no antialiasing"
         height, width = self.input_size
-        return f"{resized} ({way}), centre crop {height}x{width}, mean {self.mean}, std {self.std}"
+        if isinstance(self.resize, tuple):
+            resized = f"squash to {self.resize[0]}x{self.resize[1]}"
+        else:
+            resized = f"shorter side to {self.resize}"
+            if self.resize < max(height, width):
+                resized += f" or as much as covers {height}x{width}"
+        way = self.interpolation if self.antialias else f"{self.interpolation}, no antialiasing"
+        if self.resized(height, width) == (height, width):
+            resized = f"{height}x{width} as it is, else {resized}"
+        return f"{resized} ({way}), centre crop {height}x{width}, {self.normalisation}"
+
+    @property
+    def normalisation(self) -> str:
+        """The normalisation alone, for reports."""
+        return f"mean {self.mean}, std {self.std}"
 
 
 def as_size(what: str, size: Any) -> tuple[int, int]:

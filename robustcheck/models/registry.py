@@ -14,6 +14,7 @@ import torch
 from robustcheck.errors import RobustcheckError, unknown
 from robustcheck.models.classifier import Classifier
 from robustcheck.models.device import resolve_device
+from robustcheck.regular_file import is_too_long
 from robustcheck.specs import MODEL_SOURCES, SpecSource, prefixes
 
 _LONGEST = 250
@@ -23,12 +24,21 @@ _FILES = frozenset({".pt", ".pth", ".pt2", ".bin", ".ckpt", ".safetensors", ".on
 class Loader(Protocol):
     """What implements a source of models."""
 
-    def __call__(self, argument: str, *, weights: Path | None, device: str | torch.device) -> Classifier:
-        """Load what `argument`, the spec without its prefix, names, on `weights` of a file if given."""
+    def __call__(
+        self, argument: str, *, weights: Path | None, device: str | torch.device, **trust: bool
+    ) -> Classifier:
+        """Load what `argument`, the spec without its prefix, names, on `weights` of a file if given.
+
+        `trust_programs` comes only to a source whose row says that it takes it.
+        """
 
 
 def load_model(
-    spec: str, *, weights: str | Path | None = None, device: str | torch.device = "auto"
+    spec: str,
+    *,
+    weights: str | Path | None = None,
+    device: str | torch.device = "auto",
+    trust_programs: bool = False,
 ) -> Classifier:
     """Load the classifier that `spec` names.
 
@@ -38,7 +48,8 @@ def load_model(
     `sample:lite2`. `weights` is a file to take the weights from instead, as safetensors or as saved by
     torch.save (`PATH#KEY` for one of several in it); then none are downloaded; the preprocessing is still that
     of the named model. `device` is "auto" (CUDA where there is one), "cpu", "cuda", "cuda:N" or a
-    torch.device.
+    torch.device. `trust_programs` lets `program:` load TorchScript, and archives that can't be checked, which run code
+    of their authors.
 
     Raises RobustcheckError for an unknown model, weights that are missing, unsafe or another network's, a hub
     that cannot be reached, and a device that does not exist.
@@ -48,11 +59,15 @@ def load_model(
             f"a model must be named by a string, got {type(spec).__name__}: for a network of your own use "
             "robustcheck.Classifier(net, mean=..., std=..., input_size=...)"
         )
+    if is_too_long(spec):
+        raise RobustcheckError(f"model {spec[:60]!r}... is too long for a name; give a name such as resnet50")
     resolve_device(device)
     source, argument = _source_of(spec)
     loader: Loader = resolve_name(source.implementation)
     # A Classifier of the user's own stays where they put it, unless a device was asked for.
-    return loader(argument, weights=None if weights is None else Path(weights).expanduser(), device=device)
+    file = None if weights is None else Path(weights).expanduser()
+    trust = {"trust_programs": True} if source.takes_trust and trust_programs else {}
+    return loader(argument, weights=file, device=device, **trust)
 
 
 def _source_of(spec: str) -> tuple[SpecSource, str]:

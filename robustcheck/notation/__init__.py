@@ -1,6 +1,7 @@
 """The paper's notation: text such as `JPG(Adv_1)` to a frozen tree, and back. No torch here."""
 
 from robustcheck.notation import steps as _builtin  # noqa: F401 - registers the steps that are built in
+from robustcheck.notation.call import view_of_call
 from robustcheck.notation.cursor import DEEPEST
 from robustcheck.notation.options import Span
 from robustcheck.notation.parser import NotationError, parse
@@ -24,4 +25,5 @@ __all__ = [
     "register_attack",
     "register_defence",
     "temporary_steps",
+    "view_of_call",
 ]

@@ -7,6 +7,9 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from robustcheck.errors import RobustcheckError
+from robustcheck.specs import check_model_in_view
+
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:e-?[0-9]+)?")
 
 
@@ -132,7 +135,25 @@ class Text(Option):
     default: str | None = None
 
     def parse(self, text: str) -> str:
-        """Return the text."""
+        """Return the text, or raise ValueError where it has characters that can't be seen."""
+        if not text.isprintable():
+            raise ValueError(f"{self.name} must be printable text, got {text!r}")
+        return text
+
+
+@dataclass(frozen=True)
+class ModelName(Option):
+    """Another model, by a name that runs no code: a torchvision or timm name, the sample, or one that the run declares."""
+
+    name: str
+    default: None = None
+
+    def parse(self, text: str) -> str:
+        """Return the name, or raise RobustcheckError that says what is allowed."""
+        try:
+            check_model_in_view(text)
+        except RobustcheckError as error:
+            raise RobustcheckError(f"{self.name} {error}") from None
         return text
 
 

@@ -190,9 +190,10 @@ class Through(Option):
 
 
 def _unknown(name: str) -> str:
-    near = get_close_matches(name, STEPS, n=1, cutoff=0.5)
+    near = get_close_matches(name[:200], STEPS, n=1, cutoff=0.5)
     question = f": did you mean {near[0]}?" if near else ";"
-    return f"unknown step {name!r}{question} Allowed: {_allowed_steps()}"
+    shown = name if len(name) <= 80 else f"{name[:80]}..."
+    return f"unknown step {shown!r}{question} Allowed: {_allowed_steps()}"
 
 
 def _allowed_steps() -> str:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Gradient = Literal["own", "identity"]
 """How a gradient goes through a transform: by the transform's own, or by the identity in its place (BPDA)."""
 
-AIM = ("label", "target", "through", "eot", "from", "norm")
+AIM = ("label", "target", "through", "eot", "from", "norm", "loss")
 """Options that say what an attack's gradient is of; the others say how it is followed."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from robustcheck.notation.options import Choice, Number, Option, Span, Target, Text
+from robustcheck.notation.options import Choice, ModelName, Number, Option, Span, Target
 from robustcheck.notation.parser import Through
 from robustcheck.notation.registry import Step, Strength, add_steps
 from robustcheck.notation.tree import View
@@ -22,20 +22,33 @@ _EPSILON = Number(
 )
 _QUALITY = Number("quality", 1, 100, default=75, integer=True, spans=True)
 LABEL = Choice("label", ("top", "true"), default="top")
+_LOSSES = ("scaled_log_odds", "margin", "log_odds", "dlr")
 _AIM: dict[str, Option] = {
     "label": LABEL,
     "target": Target("target"),
     "through": Through("through"),
     "eot": Number("eot", 1, 1000, default=1, integer=True),
-    "from": Text("from"),
+    "from": ModelName("from"),
     "norm": Choice("norm", ("inf", "2"), default="inf"),
+    "loss": Choice("loss", _LOSSES, default="log_odds"),
 }
+_STRONGEST_LOSS: dict[str, Option] = {"loss": Choice("loss", _LOSSES, default="scaled_log_odds")}
 _ITERATION: dict[str, Option] = {
     "steps": Number("steps", 1, 10_000, default=20, integer=True),
     "step": Number("step", 0.001, 100_000),
     "restarts": Number("restarts", 1, 1000, default=1, integer=True),
     "start": Choice("start", ("random", "zero"), default="random"),
     "momentum": Number("momentum", 0, 1, default=0.0),
+}
+_ADAPTIVE_ITERATION: dict[str, Option] = {
+    "steps": Number("steps", 1, 10_000, default=50, integer=True),
+    "restarts": _ITERATION["restarts"],
+}
+_SEARCH: dict[str, Option] = {
+    "norm": Choice("norm", ("inf",), default="inf"),
+    "loss": Choice("loss", _LOSSES, default="margin"),
+    "queries": Number("queries", 1, 1_000_000, default=1000, integer=True),
+    "share": Number("share", 0.001, 1, default=0.8),
 }
 
 
@@ -99,12 +112,36 @@ add_steps(
         "robustcheck.attacks.pgd:adversarial_images",
         "PGD_8[steps=40,through=JPG]",
         _EPSILON,
-        _AIM | _ITERATION,
+        _AIM | _STRONGEST_LOSS | _ITERATION,
         check=_check_attack,
         is_seeded=_is_drawn,
         shares_gradient=_starts_at_its_source,
         differ_in=("step", "label", "target", "start"),
         strength=Strength(2, grows=True),
+    ),
+    Step(
+        "APGD",
+        "attack",
+        "Auto-PGD, whose steps halve where the loss stalls",
+        "robustcheck.attacks.apgd:adversarial_images",
+        "APGD_8[steps=50]",
+        _EPSILON,
+        _AIM | _STRONGEST_LOSS | _ADAPTIVE_ITERATION,
+        check=_check_attack,
+        is_seeded=lambda _view: True,
+        differ_in=("label", "target"),
+        strength=Strength(2, grows=True),
+    ),
+    Step(
+        "Square",
+        "attack",
+        "random search by squares, without a gradient",
+        "robustcheck.attacks.square:adversarial_images",
+        "Square_8[queries=1000]",
+        LEVELS,
+        _AIM | _SEARCH,
+        check=_check_attack,
+        is_seeded=lambda _view: True,
     ),
     Step(
         "JPG",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from robustcheck.notation.options import Amount, Options, Span
 from robustcheck.notation.registry import Gradient, Step, find_step
@@ -35,7 +36,10 @@ class View:
         return self.alone
 
     def __repr__(self) -> str:
-        return f"<view {self}>"
+        return f"parse({json.dumps(str(self), ensure_ascii=False)})"
+
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:  # IPython and Hypothesis
+        printer.text(repr(self))
 
     @property
     def head(self) -> str:
@@ -154,7 +158,7 @@ class View:
 
         >>> from robustcheck.notation import parse
         >>> parse("JPG_50(Adv_1)").adaptive_counterpart
-        <view JPG_50(Adv_1[through=JPG_50])>
+        parse("JPG_50(Adv_1[through=JPG_50])")
         """
         if not self.blind_to:
             return None

@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import pytest
 
+from robustcheck.text import printable_lines
+
 
 @dataclass(frozen=True, eq=False)
 class Option:
@@ -36,6 +38,11 @@ class Option:
     name: str = ""
 
     @property
+    def attribute(self) -> str:
+        """The option's field of `Settings`."""
+        return self.name.replace("-", "_")
+
+    @property
     def flag(self) -> str:
         """The option as it is written on the command line."""
         return f"--robustcheck-{self.name}"
@@ -43,7 +50,7 @@ class Option:
     @property
     def key(self) -> str:
         """The option as it is written in the ini file."""
-        return f"robustcheck_{self.name.replace('-', '_')}"
+        return f"robustcheck_{self.attribute}"
 
     @property
     def help_with_default(self) -> str:
@@ -70,28 +77,59 @@ class Option:
         """Return the value in a run; raises `pytest.UsageError` for one that is not allowed."""
         written, text = self.flag, config.getoption(self.key)
         if text is None:
-            written, text = self.key, config.getini(self.key)
+            written, text = self.key, self._in_ini(config)
         if text is None or isinstance(text, bool):
             return default if text is None else text
         if not str(text).strip():
             raise pytest.UsageError(f"{written} is empty: give a value, or leave it out")
-        if self.path and text not in self.words and written == self.key and config.inipath is not None:
-            text = self._beside(config.inipath.parent, str(text))
+        folder = None
+        if self.path and text not in self.words:
+            if written == self.key and config.inipath is not None:
+                folder = config.inipath.parent
+            elif self.path == "output":  # tests may change the directory
+                folder = config.invocation_params.dir
         try:
-            return self.parse(str(text))
+            value = self.parse(str(text))
+            return value if folder is None else self.parse(self._anchored(folder, str(text)))
         except ValueError as error:
-            raise pytest.UsageError(f"{written}: {error}") from None
+            raise pytest.UsageError(printable_lines(f"{written}: {error}")) from None
 
-    def _beside(self, folder: Path, text: str) -> str:
-        """Return a path of an ini file as seen from anywhere, with its prefix (`hf:`) and its part of a file (`#KEY`)."""
-        if self.path == "output":
-            return str(folder / Path(text).expanduser())
-        prefix, colon, rest = text.partition(":")
-        for before, path in (("", text), (prefix + colon, rest)):
-            plain = re.split(r"[?#]", path, maxsplit=1)[0]
-            if plain and (folder / plain).exists():
-                return f"{before}{folder / path}"
-        return text
+    def _in_ini(self, config: pytest.Config) -> str | bool | None:
+        """Return what the ini file says, as text; a native table of TOML may have numbers and lists."""
+        try:
+            value = config.getini(self.key)
+        except (TypeError, pytest.UsageError):  # pytest takes no number for a text there
+            found = config._inicfg[self.key]  # noqa: SLF001 - there is no public way
+            value = getattr(found, "value", found)
+        if self.metavar is None and not isinstance(value, bool):
+            raise pytest.UsageError(printable_lines(f"{self.key}: must be true or false, got {value!r}"))
+        if isinstance(value, list) and self.is_list and all(isinstance(each, str) for each in value):
+            return ",".join(value)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if value is None or isinstance(value, str) or is_number or self.metavar is None:
+            return value if value is None or self.metavar is None else str(value)
+        kind = "a text or a list of texts" if self.is_list else "a text or a number"
+        raise pytest.UsageError(printable_lines(f"{self.key}: must be {kind}, got {value!r}"))
+
+    @property
+    def is_list(self) -> bool:
+        """Whether the value is a list, its items between commas."""
+        return self.metavar is not None and self.metavar.endswith(",...")
+
+    def _anchored(self, folder: Path, text: str) -> str:
+        return str(folder / Path(text).expanduser()) if self.path == "output" else anchored(text, folder)
+
+
+def anchored(text: str, folder: Path) -> str:
+    """Return what an option names as seen from anywhere: an existing path from `folder`, with its prefix (`hf:`) and its part
+    of a file (`#KEY`), becomes absolute; other texts stay as they are.
+    """
+    prefix, colon, rest = text.partition(":")
+    for before, path in (("", text), (prefix + colon, rest)):
+        plain = re.split(r"[?#]", path, maxsplit=1)[0]
+        if plain and (folder / plain).exists():
+            return f"{before}{folder / path}"
+    return text
 
 
 def option(

@@ -11,8 +11,18 @@ import pytest
 
 from robustcheck.byte_size import parse_size
 from robustcheck.errors import unknown
+from robustcheck.limits import described, parse_limits
 from robustcheck.options.option import Option, flag, option
-from robustcheck.options.types import batch_size, file_path, integer, one_of, probability
+from robustcheck.options.types import (
+    batch_size,
+    file_path,
+    integer,
+    one_of,
+    probability,
+    seconds,
+    spin_count,
+    transfer_models,
+)
 from robustcheck.options.workers import WorkerOptions, parse_worker_options, ray_address
 from robustcheck.specs import IMAGE_SOURCES, MODEL_SOURCES, forms
 
@@ -31,6 +41,9 @@ class Settings:
         "several in it)",
         path="input",
     )
+    trust_programs: bool = flag(
+        "load program:PATH even where that runs code of the file: TorchScript, and archives that can't be checked"
+    )
     images: str | None = option(
         "SPEC", str, f"images: {forms(IMAGE_SOURCES)}", shown_default="sample", path="input"
     )
@@ -42,11 +55,24 @@ class Settings:
     )
     limit: int | None = option("N", integer(1), "use N of the images, a seeded random subset")
     stratify: bool = flag("with --robustcheck-limit: sample every class in proportion")
+    input_limits: Mapping[str, int] | None = option(
+        "NAME:N,...",
+        parse_limits,
+        f"limits on the size of input data, comma-separated: {described()}",
+    )
     batch_size: int | str | None = option(
         "N|auto",
         batch_size,
         "batch size; auto benchmarks several sizes and keeps the fastest",
         shown_default="by device",
+    )
+    spin_count: int | None = option(
+        "N|off",
+        spin_count,
+        "turns that idle OpenMP threads of torch spin before they sleep (GOMP_SPINCOUNT), unless the environment says: few, "
+        "for cores that are shared; off leaves libgomp's default",
+        "3000",
+        affects_results=False,
     )
     device: str = option("auto|cpu|cuda[:i]", str, "device to compute on", "auto")
     precision: str = option(
@@ -82,11 +108,27 @@ class Settings:
     require_adaptive: bool = flag(
         "claims about a defended view must also hold against attacks that go through the defence"
     )
-    transfer: str | None = option(
-        "SPEC", str, "another model with the same classes, from which the sanity suite transfers attacks"
+    transfer: Mapping[str, str] | None = option(
+        "[NAME=]SPEC,...",
+        transfer_models,
+        "other models with the same classes, which views name as from=NAME; the sanity suite transfers attacks from the "
+        "first",
+    )
+    timeout: float | None = option(
+        "SECONDS",
+        seconds,
+        "maximum time of each evaluation; pytest-timeout's limit does not count it",
+        affects_results=False,
     )
     save: str | None = option(
         "NAME", str, "save this run's records as the baseline NAME", affects_results=False
+    )
+    save_anyway: str | None = option(
+        "REASON",
+        str,
+        "with --robustcheck-save: replace a baseline that has views or images which this run lacks; the reason is kept in "
+        "the file",
+        affects_results=False,
     )
     compare: str | None = option("NAME|PATH", str, "compare with the records of a saved baseline")
     report: Path | None = option(
@@ -112,6 +154,22 @@ class Settings:
         affects_results=False,
         path="output",
         format="records",
+    )
+    sarif: Path | None = option(
+        "PATH",
+        Path,
+        "write the claims that failed as SARIF, for GitHub's code scanning and editors",
+        affects_results=False,
+        path="output",
+        format="sarif",
+    )
+    code_quality: Path | None = option(
+        "PATH",
+        Path,
+        "write the claims that failed as GitLab's code quality report",
+        affects_results=False,
+        path="output",
+        format="code_quality",
     )
     artifacts: Path | None = option(
         "DIR",
@@ -159,7 +217,7 @@ class Settings:
     def of(cls, config: pytest.Config) -> Settings:
         """Return the settings of a run; raises `pytest.UsageError` for a value that is not allowed."""
         default = cls()
-        names = {row: row.name.replace("-", "_") for row in OPTIONS}
+        names = {row: row.attribute for row in OPTIONS}
         values = {name: row.value(config, getattr(default, name)) for row, name in names.items()}
         typed = {row.name: text for row in OPTIONS if (text := row.typed(config)) is not None}
         return cls(**values, typed=typed)

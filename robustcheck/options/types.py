@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from robustcheck.errors import unknown
+from robustcheck.errors import RobustcheckError, unknown
+from robustcheck.specs import MODEL_SOURCES, check_model_in_view, prefixes
 
 _MOST_DIGITS = 18
+_MODEL_NAME = "[A-Za-z][A-Za-z0-9_-]*"
 
 
 def integer(low: int) -> Callable[[str], int]:
@@ -22,6 +25,20 @@ def integer(low: int) -> Callable[[str], int]:
     return parse
 
 
+def spin_count(text: str) -> int | None:
+    """Return how often a thread checks for work before it sleeps; None for "off".
+
+    >>> spin_count("3000"), spin_count("off")
+    (3000, None)
+    """
+    if text.strip() == "off":
+        return None
+    try:
+        return integer(0)(text)
+    except ValueError:
+        raise ValueError(f"must be an integer >= 0, or off, got {quoted(text)}") from None
+
+
 def batch_size(text: str) -> int | str:
     """Return a batch size, or "auto".
 
@@ -34,6 +51,21 @@ def batch_size(text: str) -> int | str:
         return integer(1)(text)
     except ValueError:
         raise ValueError(f"must be an integer >= 1, or auto, got {quoted(text)}") from None
+
+
+def seconds(text: str) -> float:
+    """Return a time in seconds, above 0.
+
+    >>> seconds("90"), seconds("0.5")
+    (90.0, 0.5)
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1e9:
+        raise ValueError(f"must be a number of seconds > 0, such as 600, got {quoted(text)}")
+    return value
 
 
 def probability(text: str) -> float:
@@ -67,6 +99,35 @@ def file_path(*suffixes: str) -> Callable[[str], Path]:
         return Path(text)
 
     return parse
+
+
+def transfer_models(text: str) -> Mapping[str, str]:
+    """Return the specs of other models by the names that views give them, of `[NAME=]SPEC` joined by commas.
+
+    Without NAME a spec that views may name is its own name; the name of any other is `transfer`.
+
+    >>> transfer_models("resnet50,mine=package.module:build"), transfer_models("package.module:build")
+    ({'resnet50': 'resnet50', 'mine': 'package.module:build'}, {'transfer': 'package.module:build'})
+    """
+    models: dict[str, str] = {}
+    for part in re.split(rf",(?={_MODEL_NAME}=)", text):
+        named = re.fullmatch(rf"({_MODEL_NAME})=(.+)", part)
+        name, spec = named.groups() if named else (_name_of(part), part)
+        if name in models or (named and name in prefixes(MODEL_SOURCES)) or not spec.strip():
+            raise ValueError(
+                f"must be [NAME=]SPEC, joined by commas, each NAME once and none of {', '.join(prefixes(MODEL_SOURCES))}, "
+                f"got {quoted(text)}"
+            )
+        models[name] = spec
+    return models
+
+
+def _name_of(spec: str) -> str:
+    try:
+        check_model_in_view(spec)
+    except RobustcheckError:
+        return "transfer"
+    return spec
 
 
 def quoted(text: str, most: int = 60) -> str:

@@ -7,17 +7,24 @@ repository, meant to be committed beside the code whose claims it holds.
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from robustcheck.atomic_io import remove_abandoned
 from robustcheck.errors import RobustcheckError, unknown
-from robustcheck.notation import View
+from robustcheck.notation import View, X
 from robustcheck.records.csv import load, save
 from robustcheck.records.measures import default_measure, find_measure
 from robustcheck.records.provenance import Provenance
-from robustcheck.records.table import Column, Records
+from robustcheck.records.rows import Column
+from robustcheck.records.table import Records
+from robustcheck.regular_file import is_file
+from robustcheck.text import listed
 
 FOLDER = "robustcheck-baselines"
 MUST_AGREE = ("codec", "labels", "pixels", "seed")
@@ -39,11 +46,36 @@ def path_of(name: str, root: Path) -> Path:
     return root / FOLDER / f"{name}.csv"
 
 
-def save_baseline(name: str, root: Path, records: Records, *, failed: Sequence[str]) -> Path:
-    """Write records as a baseline and return its file; `failed` are the integrity tests that did."""
+def save_baseline(name: str, root: Path, records: Records, header: Mapping[str, Any]) -> Path:
+    """Write records as a baseline, with `header`, and return its file.
+
+    Raises `RobustcheckError` where they lack views or images of the baseline that they would replace, unless the header
+    has a reason under "saved anyway".
+    """
     path = path_of(name, root)
-    save(records, path, {"integrity tests failed": list(failed)})
+    remove_abandoned(path.parent)
+    if path.is_file() and not header.get("saved anyway"):
+        try:
+            old = load(path)[0]
+        except RobustcheckError:
+            pass  # of an earlier version, or damaged: nobody could compare with it
+        else:
+            if missing := [*_lacking(old, records)]:
+                raise RobustcheckError(
+                    f"this run would replace {path.name} by less: {'; '.join(missing)}. Run all tests of the baseline, save "
+                    "under another name, or give a reason, which is kept in the file: "
+                    "--robustcheck-save-anyway='...'"
+                )
+    save(records, path, header)
     return path
+
+
+def _lacking(old: Records, new: Records) -> Iterator[str]:
+    """Yield what records lack of those that they would replace, in words."""
+    if views := [str(view) for view in old.views if view not in new.columns]:
+        yield f"it has no records of {listed(views)}"
+    if images := sum((Counter(old.ids) - Counter(new.ids)).values()):
+        yield f"{images} of its {len(old)} images are missing"
 
 
 @dataclass(frozen=True)
@@ -52,6 +84,14 @@ class Baseline:
 
     path: Path
     records: Records
+    saved: Mapping[str, str] = field(default_factory=dict)
+    """Which run made it: date, commit, command, tests, versions."""
+
+    def __str__(self) -> str:
+        commit = self.saved.get("commit", "")
+        return ", ".join(
+            filter(None, [self.path.name, self.saved.get("date"), commit and f"commit {commit[:12]}"])
+        )
 
     @classmethod
     def read(cls, name_or_path: str, root: Path) -> Baseline:
@@ -61,10 +101,10 @@ class Baseline:
         failed its own integrity tests.
         """
         path = Path(name_or_path)
-        if not path.is_file():
+        if not is_file(path):
             path = root / FOLDER / f"{name_or_path}.csv"
-        if not path.is_file():
-            there = [file.stem for file in (root / FOLDER).glob("*.csv")]
+        if not is_file(path):
+            there = [file.stem for file in (root / FOLDER).glob("*.csv") if file.is_file()]
             raise unknown(
                 "baseline", name_or_path, there or ["none is saved yet, --robustcheck-save=NAME does"]
             )
@@ -74,7 +114,14 @@ class Baseline:
                 f"the run that made the baseline {path.name} failed its own integrity tests "
                 f"({', '.join(map(str, header['integrity tests failed']))}): mend that and save it again"
             )
-        return cls(path, records)
+        return cls.of(path, records, header)
+
+    @classmethod
+    def of(cls, path: Path, records: Records, header: Mapping[str, Any]) -> Baseline:
+        """Return the baseline that a file of records holds."""
+        saved = header.get("saved")
+        texts = {str(key): str(text) for key, text in saved.items()} if isinstance(saved, dict) else {}
+        return cls(path, records, texts)
 
     def column(
         self, measure: str, view: View, ids: Sequence[str], labels: Column, provenance: Provenance
@@ -85,33 +132,54 @@ class Baseline:
         policy or seed, and for a view that the baseline has not measured on all of them.
         """
         self._check(provenance)
-        if view not in self.records.views:
+        if view not in self.records.columns:
             raise unknown(f"view in the baseline {self.path.name}", str(view), map(str, self.records.views))
-        rows = self._rows(ids)
-        if find_measure(measure).needs_labels and (self.records.labels[rows] != labels).any():
-            changed = int((self.records.labels[rows] != labels).sum())
-            raise RobustcheckError(
-                f"the baseline {self.path.name} has other labels for {changed} of {len(ids)} images (a class folder "
-                "more or less?): compare under the same labels, or save it anew"
-            )
+        rows = self._rows_of_all(ids, labels)
+        if find_measure(measure).needs_labels:
+            self._check_labels(labels, rows)
         if not self.records.seen(view)[rows].all():
             raise RobustcheckError(
                 f"the baseline {self.path.name} was stopped before it saw all images of {view}"
             )
         return self.records.column(measure, view)[rows]
 
-    def _rows(self, ids: Sequence[str]) -> list[int]:
-        """Return the baseline's row of each image; of equal images, one each."""
-        rows_of: dict[str, list[int]] = {}
-        for row, image_id in enumerate(self.records.ids):
-            rows_of.setdefault(image_id, []).append(row)
-        missing = len((Counter(ids) - Counter(self.records.ids)).keys())
+    def _check_labels(self, labels: Column, rows: Column) -> None:
+        if changed := int((self.records.labels[rows] != labels).sum()):
+            raise RobustcheckError(
+                f"the baseline {self.path.name} has other labels for {changed} of {len(rows)} images (a class folder "
+                "more or less?): compare under the same labels, or save it anew"
+            )
+
+    def _rows(self, ids: Sequence[str], labels: Column) -> Column:
+        """Return the baseline's row of each image, -1 where it has none: int64 (n,).
+
+        Of images with equal pixels those with equal labels are paired first.
+        """
+        rows = np.full(len(ids), -1, np.int64)
+        free: defaultdict[tuple[str, int] | str, list[int]] = defaultdict(list)
+        taken = set()
+        for row, key in enumerate(zip(self.records.ids, self.records.labels.tolist(), strict=True)):
+            free[key].append(row)
+            free[key[0]].append(row)
+        for by_label in (True, False):
+            for at, (image_id, label) in enumerate(zip(ids, labels.tolist(), strict=True)):
+                candidates = free[(image_id, label) if by_label else image_id]
+                while image_id and rows[at] < 0 and candidates:
+                    row = candidates.pop(0)
+                    if row not in taken:
+                        taken.add(row)
+                        rows[at] = row
+        return rows
+
+    def _rows_of_all(self, ids: Sequence[str], labels: Column) -> Column:
+        rows = self._rows(ids, labels)
+        missing = int((rows < 0).sum())
         if missing or len(ids) != len(self.records):
             raise RobustcheckError(
                 f"the baseline {self.path.name} is of another image set: {missing} of {len(ids)} images are "
                 f"not among its {len(self.records)}; compare on the same images, or save it anew"
             )
-        return [rows_of[image_id].pop(0) for image_id in ids]
+        return rows
 
     def _check(self, provenance: Provenance) -> None:
         for name in MUST_AGREE:
@@ -125,6 +193,31 @@ class Baseline:
                     "save it anew under what holds now"
                 )
 
+    def notes(self, records: Records) -> Iterator[str]:
+        """Yield what a person should know of a comparison: what differs besides, and what has no counterpart."""
+        then, now = self.records.provenance.model.name, records.provenance.model.name
+        if then != now:
+            yield f"model: {then} then, {now} now"
+        for difference in self.differences(records.provenance):
+            yield f"another {difference}"
+        for views, where in (
+            ([view for view in self.records.views if view not in records.columns], "in the baseline only"),
+            ([view for view in records.views if view not in self.records.columns], "in this run only"),
+        ):
+            if views:
+                yield f"{_counted(len(views), 'view')} without counterpart, {where}: {listed([*map(str, views)])}"
+        seen = records.seen(X)
+        paired = int((self._rows(records.ids, records.labels)[seen] >= 0).sum())
+        before, after = int(self.records.seen(X).sum()), int(seen.sum())
+        if before > paired:
+            yield f"{before - paired} of the baseline's {_counted(before, 'image')} missing here"
+        if after > paired:
+            yield f"{after - paired} of the {_counted(after, 'image')} here missing in the baseline"
+        for these, name in ((records, "this run"), (self.records, "the baseline")):
+            if few := [view for view in these.views if not these.seen(view).all()]:
+                count = int(these.seen(few[0]).sum())
+                yield f"{name} stopped early: {few[0]} was evaluated on {count} of {len(these)} images"
+
     def differences(self, provenance: Provenance) -> Iterator[str]:
         """Yield what differs and may change some predictions by itself."""
         before, after = self.records.provenance.header(), provenance.header()
@@ -133,13 +226,31 @@ class Baseline:
             if then != now:
                 yield f"{name}: {then} then, {now} now"
 
-    def pairs(self, records: Records) -> Iterator[tuple[View, Column, Column]]:
-        """Yield, for each view that both have measured on all images, a column of `records` and that of the baseline.
+    def pairs(self, records: Records) -> Iterator[tuple[View, Column, Column, Column]]:
+        """Yield, for each view that both have, on the images that both evaluated: rows of `records`, new and old values.
 
-        The measure is accuracy, or without labels whether predictions are kept.
+        The measure is accuracy, or without labels whether predictions are kept. Raises `RobustcheckError` where numbers of
+        the two mean different things: another codec, label policy or seed, other labels.
         """
-        measure = default_measure(labelled=bool((records.labels >= 0).all()))
+        self._check(records.provenance)
+        measure = default_measure(labelled=records.is_labelled and self.records.is_labelled)
+        rows = self._rows(records.ids, records.labels)
         for view in records.views:
-            if view in self.records.views and records.seen(view).all():
-                old = self.column(measure, view, records.ids, records.labels, records.provenance)
-                yield view, records.column(measure, view), old
+            if view not in self.records.columns:
+                continue
+            here = np.flatnonzero((rows >= 0) & records.seen(view))
+            here = here[self.records.seen(view)[rows[here]]]
+            if not len(here):
+                continue
+            if find_measure(measure).needs_labels:
+                self._check_labels(records.labels[here], rows[here])
+            yield (
+                view,
+                here,
+                records.column(measure, view)[here],
+                self.records.column(measure, view)[rows[here]],
+            )
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" + ("" if count == 1 else "s")

@@ -1,15 +1,14 @@
-"""Records as text: a JSON header in comment lines, then a CSV table with one line per image.
+"""Records as a CSV file that other programs read by their defaults, to equal values.
 
-    # robustcheck records 1
-    # {
-    #   "provenance": {"model": "...", ...},
-    #   "views": ["x", "Adv_1"]
-    # }
-    id,name,label,x:prediction,x:p_top,x:linf,x:l2,Adv_1:prediction,...
+The table is that of `robustcheck.records.schema`. It has no comment lines; the header, as JSON, is the cell of a last column
+`run` in the first row, empty in all others. Floats always have a point or an exponent, and are exact. The cells of
+`id` and `name` begin with `img:`, so that no program takes one for a number, a missing value, a date or a formula;
+what can't be printed in a name is escaped as in JSON.
 
-`pandas.read_csv(path, comment="#")` reads it, and it can be committed: equal runs write equal files. An
-image on which a view was not evaluated has empty cells there. What follows from the columns that are there
-(`correct`, `kept`) is computed when it is read.
+    image,id,name,label,drawn,view,prediction,correct,p_top,kept,linf,l2,run
+    0,img:0f3a,img:cat.png,281,17,x,281,1.0,0.9312,1.0,0.0,0.0,"{""format"": 2, ...}"
+
+`pandas.read_csv(path)` reads it. Equal runs write equal files, which can be committed.
 """
 
 from __future__ import annotations
@@ -18,8 +17,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +25,28 @@ import numpy as np
 
 from robustcheck.atomic_io import atomic_write
 from robustcheck.errors import RobustcheckError
-from robustcheck.notation import NotationError, View, X, parse
-from robustcheck.records.measures import TABLE
-from robustcheck.records.provenance import Provenance
-from robustcheck.records.table import Column, Records, Rows, as_rows
+from robustcheck.notation import NotationError
+from robustcheck.records.measures import COLUMNS, TABLE
+from robustcheck.records.parquet import DAMAGED
+from robustcheck.records.reader import records_of
+from robustcheck.records.rows import Column
+from robustcheck.records.schema import (
+    INTEGERS,
+    NAMES,
+    VERSION,
+    Table,
+    Texts,
+    check_version,
+    header_of,
+    table_of,
+)
+from robustcheck.records.table import Records
+from robustcheck.regular_file import read_regular
 
-VERSION = 1
-_MAGIC = f"# robustcheck records {VERSION}"
-_IMAGE = ("id", "name", "label")
-_STORED = tuple(name for name, measure in TABLE.items() if not measure.is_derived)
+PREFIX = "img:"
+"""What the cells of `id` and `name` begin with."""
+_RUN = "run"
+_PREFIXED = ("id", "name")
 _CURE = "take the file as it was saved (from version control?), or save the baseline anew"
 
 
@@ -47,166 +58,145 @@ def save(records: Records, path: Path, extra: Mapping[str, Any] | None = None) -
 def load(path: Path) -> tuple[Records, dict[str, Any]]:
     """Return the records of a file and its header.
 
-    Raises `RobustcheckError`, naming the line, for a file that is not whole or not of this version.
+    Raises `RobustcheckError`, naming row and column, for a file that is not whole or not of this version.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_regular(path).decode("utf-8")
+    except (OSError, ValueError) as error:
         raise RobustcheckError(f"the records {path} can't be read: {error}") from None
     return loads(text, str(path))
 
 
 def dumps(records: Records, extra: Mapping[str, Any] | None = None) -> str:
     """Return records as text; equal records give equal text."""
-    views = [str(view) for view in records.views]
-    header = {
-        "provenance": records.provenance.header(),
-        "views": views,
-        "images": len(records),
-        **(extra or {}),
-    }
+    table = table_of(records)
+    columns: list[Iterable[str]] = [_cells(table, name) for name in NAMES]
     out = io.StringIO()
-    out.write(_MAGIC + "\n")
-    out.writelines(f"# {line}\n" for line in json.dumps(header, indent=1).splitlines())
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*_IMAGE, *(f"{view}:{column}" for view in views for column in _STORED)])
-    cells = [_cells(records, view, column) for view in records.views for column in _STORED]
-    names = map(_escaped, records.names)
-    writer.writerows(zip(records.ids, names, records.labels.tolist(), *cells, strict=True))
+    writer.writerow([*NAMES, _RUN])
+    for number, row in enumerate(zip(*columns, strict=True)):
+        writer.writerow([*row, "" if number else json.dumps(header_of(records, extra))])
     return out.getvalue()
 
 
 def loads(text: str, where: str = "records") -> tuple[Records, dict[str, Any]]:
     """Return the records and the header of a text made by `dumps`; `where` names it in errors."""
-    lines = text.splitlines(keepends=True)
-    end = next((at for at, line in enumerate(lines) if not line.startswith("#")), len(lines))
-    header = _read_header(lines[:end], where)
-    views = [parse(view) for view in header["views"]]
-    if len(set(views)) != len(views) or "\0" in text:
-        raise RobustcheckError(f"{where} names a view twice, or holds a zero byte; {_CURE}")
     try:
-        rows = list(csv.reader(io.StringIO("".join(lines[end:]), newline=""), strict=True))
-    except csv.Error as error:
-        raise RobustcheckError(
-            f"{where}: the table from line {end + 1} on can't be read: {error}; {_CURE}"
-        ) from None
-    columns = [*_IMAGE, *(f"{view}:{column}" for view in header["views"] for column in _STORED)]
-    if not rows or rows[0] != columns:
-        raise RobustcheckError(
-            f"{where}, line {end + 1}: the table's columns are not those of its views; {_CURE}"
-        )
-    for number, row in enumerate(rows[1:], end + 2):
-        if len(row) != len(columns):
-            raise RobustcheckError(
-                f"{where}, line {number}: {len(row)} cells where {len(columns)} belong; {_CURE}"
-            )
-    if not text.endswith("\n") or len(rows) - 1 != header.get("images", len(rows) - 1):
-        raise RobustcheckError(
-            f"{where} is cut off: {len(rows) - 1} whole lines of {header.get('images', 'its')} images; {_CURE}"
-        )
-    body = rows[1:]
-    table = dict(zip(columns, zip(*body, strict=True), strict=True)) if body else dict.fromkeys(columns, ())
-    return _records(header, views, table, where), header
-
-
-def _cells(records: Records, view: View, column: str) -> list[str]:
-    seen = records.seen(view)
-    values = records.column(column, view)
-    return [_number(value) if there else "" for value, there in zip(values.tolist(), seen, strict=True)]
-
-
-def _escaped(name: str) -> str:
-    """Return a file's name as it is if it can be shown, else with escapes: a line of the table is a line."""
-    return json.dumps(name, ensure_ascii=not name.isprintable())[1:-1]
-
-
-def _number(value: float) -> str:
-    return str(int(value)) if value == int(value) else f"{value:.9g}"
-
-
-def _read_header(lines: list[str], where: str) -> dict[str, Any]:
-    if not lines or not lines[0].startswith("# robustcheck records "):
-        raise RobustcheckError(f"{where} holds no records: it does not begin with {_MAGIC!r}; {_CURE}")
-    if lines[0].rstrip() != _MAGIC:
-        raise RobustcheckError(
-            f"{where} is of another version: {lines[0].strip()!r}, this one reads {_MAGIC!r}; {_CURE}"
-        )
-    try:
-        header: dict[str, Any] = json.loads("".join(line[1:] for line in lines[1:]))
-        Provenance.from_header(header.get("provenance", {}))
-        if X not in [parse(view) for view in header["views"]]:
-            raise RobustcheckError(f"{where}: the header names no clean images, view x; {_CURE}")
+        rows = _rows(text, where)
+        header = _header(rows[0][-1], where)
+        return records_of(_table(rows, where), header, where), header
     except NotationError as error:
         raise RobustcheckError(f"{where}: {error}\n{_CURE}") from None
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise RobustcheckError(
-            f"{where}: the header, lines 2 to {len(lines)}, is damaged: {error!r}; {_CURE}"
-        ) from None
-    return header
+    except RobustcheckError as error:
+        raise RobustcheckError(f"{error}; {_CURE}") from None
+    except DAMAGED as error:
+        raise RobustcheckError(f"{where} is damaged: {error!r:.200}; {_CURE}") from None
 
 
-def _records(
-    header: Mapping[str, Any], views: list[View], table: Mapping[str, tuple[str, ...]], where: str
-) -> Records:
-    if not table["id"]:
-        raise RobustcheckError(f"{where} holds no images: there is no line below its header; {_CURE}")
-    names = tuple(_column(table, "name", where, lambda cell: str(json.loads(f'"{cell}"'))))
-    labels = np.array(_column(table, "label", where, _label), dtype=np.int64)
-    stored = {view: _stored_columns(str(view), table, where) for view in views}
-    top = stored[X]["prediction"]
-    columns = {view: _complete(own, labels, top) for view, own in stored.items()}
-    return Records(table["id"], names, labels, columns, Provenance.from_header(header.get("provenance", {})))
+def _cells(table: Table, name: str) -> Iterable[str]:
+    if name in table.numbers:
+        values = table.numbers[name]
+        return ("" if value != value else repr(value) for value in values.tolist())  # noqa: PLR0124 - NaN
+    column = table.texts[name]
+    known = [_escaped(text) for text in column.known] if name in _PREFIXED else column.known
+    return (known[code] for code in column.codes.tolist())
 
 
-def _column(
-    table: Mapping[str, tuple[str, ...]], name: str, where: str, read: Callable[[str], Any]
-) -> list[Any]:
-    """The cells of a column, read; the error for one that can't be names its row and column."""
-    values = []
-    for row, cell in enumerate(table[name], 1):
-        try:
-            values.append(read(cell))
-        except ValueError as error:  # noqa: PERF203 - the row is wanted
-            problem = f"{cell!r} is not what belongs there ({error})"
-            raise RobustcheckError(f"{where}, image {row}, column {name!r}: {problem}; {_CURE}") from None
-    return values
+def _escaped(text: str) -> str:
+    """Return a text behind the prefix: what can't be printed, and what quotes a cell, with escapes."""
+    plain = text.replace("\\", "\\\\").replace('"', "\\u0022")
+    if not plain.isprintable():
+        plain = "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in plain)
+    return PREFIX + plain
 
 
-def _label(cell: str) -> int:
-    label = int(cell)
-    if label < -1:
-        raise ValueError("a class index, or -1 for none")
-    return label
+def _read_text(cell: str) -> str:
+    if not cell.startswith(PREFIX):
+        raise ValueError(f"a text that begins with {PREFIX}")
+    body = cell.removeprefix(PREFIX)
+    return str(json.loads(f'"{body}"')) if "\\" in body else body
 
 
-def _measured(column: str, cell: str) -> float:
+def _read_integer(cell: str) -> int:
+    if not cell.removeprefix("-").isdecimal() or not cell.isascii() or len(cell) > 18:
+        raise ValueError("an integer")
+    return int(cell)
+
+
+def _read_float(cell: str) -> float:
     if not cell:
         return math.nan
-    value, measure = float(cell), TABLE[column]
-    low, high = measure.range
-    if not low <= value <= high or math.isinf(value) or (measure.kind == "class" and value % 1):
-        kind = "a class index" if measure.kind == "class" else f"a number from {low:g} to {high:g}"
-        raise ValueError(f"it is {kind}, or nothing where the view was not evaluated")
+    try:
+        value = float(cell)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError("a number")
     return value
 
 
-def _stored_columns(view: str, table: Mapping[str, tuple[str, ...]], where: str) -> dict[str, Column]:
-    columns: dict[str, Column] = {
-        name: np.array(_column(table, f"{view}:{name}", where, partial(_measured, name))) for name in _STORED
-    }
-    given = [np.isnan(values) for values in columns.values()]
-    if any((each != given[0]).any() for each in given):
-        raise RobustcheckError(f"{where}: {view} has images with some of its cells and not others; {_CURE}")
-    predicted = columns["prediction"]
-    columns["prediction"] = np.where(np.isnan(predicted), -1, predicted).astype(np.int64)
-    return columns
+def _rows(text: str, where: str) -> list[list[str]]:
+    """Return the lines below the first, as cells."""
+    if text.startswith("# robustcheck records"):
+        raise RobustcheckError(
+            f"{where} is of an earlier version of robustcheck, and this one reads version {VERSION}"
+        )
+    try:
+        rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    except csv.Error as error:
+        raise RobustcheckError(f"{where}: the table can't be read: {error}") from None
+    names = [*NAMES, _RUN]
+    if not rows or rows[0] != names:
+        got = ",".join(rows[0])[:60] if rows else "nothing"
+        raise RobustcheckError(f"{where} holds no records: line 1 must be {','.join(names)}, got {got!r}")
+    if not rows[1:]:
+        raise RobustcheckError(f"{where} holds no images: there is no line below the first")
+    if not text.endswith("\n"):
+        raise RobustcheckError(f"{where} is cut off: its last line has no end")
+    for number, row in enumerate(rows[1:], 2):
+        if len(row) != len(names):
+            raise RobustcheckError(f"{where}, line {number} must have {len(names)} cells, got {len(row)}")
+    return rows[1:]
 
 
-def _complete(stored: dict[str, Column], labels: Column, top: Column) -> Rows:
-    prediction = stored["prediction"]
-    seen = prediction >= 0
-    derived: dict[str, Column] = {
-        "correct": np.where(seen & (labels >= 0), prediction == labels, np.nan),
-        "kept": np.where(seen, prediction == top, np.nan),
+def _header(cell: str, where: str) -> dict[str, Any]:
+    try:
+        header = json.loads(cell)
+    except ValueError as error:
+        raise RobustcheckError(f"{where}, line 2: the cell 'run' is damaged: {error}") from None
+    if not isinstance(header, dict):
+        raise RobustcheckError(f"{where}, line 2: the cell 'run' must be a JSON object, got {cell[:60]!r}")
+    check_version(header, where)
+    return header
+
+
+def _table(rows: Sequence[Sequence[str]], where: str) -> Table:
+    cells = dict(zip(NAMES, zip(*rows, strict=True), strict=False))
+    numbers: dict[str, Column] = {}
+    for name in (*INTEGERS, *COLUMNS):
+        is_integer = name in INTEGERS or TABLE[name].kind == "class"
+        read: Callable[[str], Any] = _read_integer if is_integer else _read_float
+        values = [_read(read, cell, where, row, name) for row, cell in enumerate(cells[name], 1)]
+        numbers[name] = np.array(values, np.int64 if is_integer else np.float64)
+    texts = {
+        "view": _texts(cells["view"], str, where, "view"),
+        **{name: _texts(cells[name], _read_text, where, name) for name in _PREFIXED},
     }
-    return as_rows(stored | derived)
+    return Table(numbers, texts)
+
+
+def _texts(cells: Sequence[str], read: Callable[[str], str], where: str, name: str) -> Texts:
+    codes: dict[str, int] = {}
+    column = np.array([codes.setdefault(cell, len(codes)) for cell in cells], np.int32)
+    first = {cell: row for row, cell in reversed([*enumerate(cells, 1)])}
+    return Texts(column, [_read(read, cell, where, first[cell], name) for cell in codes])
+
+
+def _read(read: Callable[[str], Any], cell: str, where: str, row: int, name: str) -> Any:
+    try:
+        return read(cell)
+    except ValueError as error:
+        raise RobustcheckError(
+            f"{where}, row {row}: {name!r} must be {error if read is not _read_text else 'a text behind ' + PREFIX}, "
+            f"got {cell[:60]!r}"
+        ) from None

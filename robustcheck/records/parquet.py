@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
@@ -18,31 +17,16 @@ import numpy as np
 import numpy.typing as npt
 
 from robustcheck.errors import RobustcheckError
+from robustcheck.records.schema import Table, Texts
+from robustcheck.regular_file import read_regular
 
 PARQUET = ".parquet"
 _KEY = b"robustcheck"
 _KINDS = {"int32": "<i4", "int64": "<i8", "double": "<f8"}
 """The types that columns have, by Arrow's name and by numpy's."""
 Numbers = npt.NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Texts:
-    """A column of texts of which each is stored once: row i has `known[codes[i]]`."""
-
-    codes: Numbers
-    """int32 (n,)"""
-    known: Sequence[str]
-
-
-@dataclass(frozen=True)
-class Table:
-    """Columns as read from a file."""
-
-    numbers: Mapping[str, Numbers]
-    """int32, int64 or float64 (n,) each; float64 with NaN where cells are empty."""
-    texts: Mapping[str, Texts]
-    header: Mapping[str, Any]
+DAMAGED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What reading a file raises that is not what it says: its header is JSON of any kind and depth."""
 
 
 def require_pyarrow() -> None:
@@ -75,27 +59,24 @@ def to_parquet(
     return file.getvalue()
 
 
-def from_parquet(source: bytes | Path) -> Table:
-    """Return the columns of a file; raises ValueError, naming the reason, where it is none of ours or is damaged."""
+def from_parquet(source: bytes | Path) -> tuple[Table, dict[str, Any]]:
+    """Return the columns of a file and its header; raises ValueError, naming the reason, where it is none of ours or is damaged."""
     require_pyarrow()
     from pyarrow import ArrowException, BufferReader, parquet
 
     try:
         # From memory: Arrow reads files in a thread of its own, which can abort a process that ends just then.
-        file = BufferReader(source if isinstance(source, bytes) else source.read_bytes())
+        file = BufferReader(source if isinstance(source, bytes) else read_regular(source))
         table = parquet.ParquetFile(file).read(use_threads=False)  # parquet.read_table imports pandas
         header = json.loads(table.schema.metadata[_KEY])
         arrays = {name: table.column(name).combine_chunks() for name in table.column_names}
         coded = {name for name, array in arrays.items() if hasattr(array, "dictionary")}
-        return Table(
-            {name: _values(array) for name, array in arrays.items() if name not in coded},
-            {
-                name: Texts(_values(arrays[name].indices), arrays[name].dictionary.to_pylist())
-                for name in coded
-            },
-            header,
-        )
-    except (OSError, ArrowException, KeyError, TypeError, ValueError) as error:
+        numbers = {name: _values(array) for name, array in arrays.items() if name not in coded}
+        texts = {
+            name: Texts(_values(arrays[name].indices), _known(arrays[name].dictionary)) for name in coded
+        }
+        return Table(numbers, texts), header
+    except (OSError, ArrowException, *DAMAGED) as error:
         raise ValueError(repr(error)) from None
 
 
@@ -116,6 +97,13 @@ def _texts(texts: Sequence[str]) -> Any:
     ends = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
     buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))]
     return pa.Array.from_buffers(pa.string(), len(encoded), buffers)
+
+
+def _known(array: Any) -> list[str]:
+    texts: list[str] = array.to_pylist()
+    if not all(isinstance(text, str) for text in texts):  # bytes or nothing, of a damaged schema
+        raise ValueError(f"a column of texts is one of {array.type}")
+    return texts
 
 
 def _values(array: Any) -> Numbers:

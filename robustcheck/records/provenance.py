@@ -102,12 +102,58 @@ class Provenance:
         }
         return {name: text for name, text in lines.items() if text}
 
+    def conflicts(self, other: Provenance, *, same_images: bool = True) -> list[str]:
+        """Return what keeps the records of two runs from being put together, in words: what differs of what numbers depend on.
+
+        The libraries of attacks, the batch size and which GPU of a kind did the work may differ, and without
+        `same_images` the images.
+        """
+        pairs = {
+            "model": (str(self.model), str(other.model)),
+            "pixels": (self.pixels, other.pixels),
+            "images": (self.images.summary, other.images.summary) if same_images else ("", ""),
+            "device": (self._kinds, other._kinds),
+            "precision": (self.precision, other.precision),
+            "network": (self.network, other.network),
+            "codec": (self.codec.settings, other.codec.settings),
+            "labels": (self.labels, other.labels),
+            "seed": (self.seed, other.seed),
+            "versions": (", ".join(self.versions), ", ".join(other.versions)),
+        }
+        return [f"{name} {one!r} and {two!r}" for name, (one, two) in pairs.items() if one != two]
+
+    def merged(self, other: Provenance) -> Provenance:
+        """Return the provenance of records of the same images from two runs that have no conflicts."""
+        images = self.images if self.images.fingerprint else other.images
+        return replace(
+            self,
+            images=images,
+            libraries=tuple(sorted({*self.libraries, *other.libraries})),
+            devices=tuple(sorted({*self.devices, *other.devices})),
+        )
+
+    def concatenated(self, other: Provenance) -> Provenance:
+        """Return the provenance of records of different images from two runs that have no conflicts."""
+        counts = (self.images.count, other.images.count)
+        count = None if None in counts else sum(filter(None, counts))
+        notes = tuple(dict.fromkeys([*self.images.notes, *other.images.notes]))
+        name = " and ".join(dict.fromkeys([self.images.name, other.images.name]))
+        return replace(self.merged(other), images=Images(name, count, notes))
+
+    @property
+    def _kinds(self) -> str:
+        """The kinds of device, without the number of a GPU."""
+        return ", ".join(sorted({re.sub(r"^cuda:\d+ ", "cuda ", device) for device in self.devices}))
+
     @classmethod
     def from_header(cls, lines: Mapping[str, str]) -> Provenance:
         """Return the provenance of which `header` gave these lines; raises TypeError for what is no such mapping."""
         if not isinstance(lines, Mapping):
             raise TypeError(f"provenance must be a mapping of names to texts, got {type(lines).__name__}")
-        left = {str(name): str(text) for name, text in lines.items()}
+        for name, text in lines.items():
+            if not isinstance(text, str):
+                raise TypeError(f"provenance must have texts, got {type(text).__name__} for {name}")
+        left = dict(lines)
         found = cls(
             model=_model(left.pop("model", "")),
             images=_images(left.pop("images", "")),

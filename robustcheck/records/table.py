@@ -1,66 +1,22 @@
-"""The per-image table: one row per image and view, with all measures.
-
-| column     | meaning                                                                  | values        |
-|------------|--------------------------------------------------------------------------|---------------|
-| prediction | the class with the largest logit; -1 where the view was not evaluated    | int           |
-| correct    | the prediction is the image's label; NaN without a label                 | 0, 1, NaN     |
-| p_top      | probability of l_x, the model's own top label on the clean image         | 0..1          |
-| kept       | the prediction is still l_x                                              | 0, 1          |
-| linf, l2   | size of the change from the clean image, in pixel levels                 | 0..255; 0..   |
-
-Of each view there is one array of rows, numpy's structured kind: `rows["p_top"]` is a column, `rows[5:7]` are two images.
-The evaluation, the record store, processes that send records and the files all hold these.
-"""
+"""The per-image table of an evaluation: for each view, a row per image with all measures."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from robustcheck.errors import RobustcheckError, unknown
 from robustcheck.notation import View, parse
-from robustcheck.records.measures import COLUMNS, TABLE, find_measure
+from robustcheck.records.measures import find_measure
 from robustcheck.records.provenance import Provenance
+from robustcheck.records.rows import Column, Rows, empty_rows
+from robustcheck.records.schema import NAMES, table_of
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Column = npt.NDArray[Any]
-Rows = npt.NDArray[np.void]
-"""One view's rows of the table, an entry per image, with the fields `COLUMNS`."""
-ROW = np.dtype([(measure.column, "<i8" if measure.kind == "class" else "<f8") for measure in TABLE.values()])
-
-
-def empty_rows(count: int) -> Rows:
-    """Return the rows of a view of which no image was evaluated."""
-    return as_rows([-1 if measure.kind == "class" else np.nan for measure in TABLE.values()], count)
-
-
-def as_rows(columns: Mapping[str, Any] | Iterable[npt.ArrayLike], count: int | None = None) -> Rows:
-    """Return columns, by name or in the order of `COLUMNS`, as rows; `count` is how many, where no column says."""
-    named = columns if isinstance(columns, Mapping) else dict(zip(COLUMNS, columns, strict=True))
-    rows = np.empty(len(np.asarray(named["prediction"])) if count is None else count, dtype=ROW)
-    for name in COLUMNS:
-        rows[name] = named[name]
-    return rows
-
-
-def to_bytes(tables: Mapping[str, Rows]) -> bytes:
-    """Return some views' rows, exact to the bit, for `from_bytes` in another process."""
-    file = BytesIO()
-    np.savez(file, *tables.values(), views=np.array([*tables]))
-    return file.getvalue()
-
-
-def from_bytes(data: bytes) -> dict[str, Rows]:
-    """Return the rows that `to_bytes` was given."""
-    with np.load(BytesIO(data), allow_pickle=False) as arrays:
-        return {view: arrays[f"arr_{at}"] for at, view in enumerate(arrays["views"].tolist())}
 
 
 @dataclass(frozen=True, repr=False)
@@ -76,6 +32,8 @@ class Records:
     columns: Mapping[View, Rows]
     provenance: Provenance = field(default_factory=Provenance)
     """Everything that the numbers depend on: model, images, codec, device, seeds, versions."""
+    drawn: Column | None = None
+    """int64 (N,): per image, its position in the random order in which images were evaluated; None: in image-set order."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -116,35 +74,112 @@ class Records:
         return float(values.mean())
 
     def merge(self, other: Records) -> Records:
-        """Return the records of both, of the same images; where both have a view, the one that saw more."""
-        if other.names != self.names or not np.array_equal(other.labels, self.labels):
-            raise RobustcheckError("records of different image sets can't be merged")
+        """Return the records of both, which must be of one image set: what either has evaluated.
+
+        Where both have an image under a view, `self`'s row is taken. Raises `RobustcheckError`, naming what differs,
+        for another image set, and for another model, other settings or versions.
+        """
+        _refuse("merged", [*self.image_differences(other), *self.provenance.conflicts(other.provenance)])
         columns = dict(self.columns)
-        for view in other.views:
-            if view not in columns or other.seen(view).sum() > self.seen(view).sum():
-                columns[view] = other.columns[view]
-        ids = tuple(mine or theirs for mine, theirs in zip(self.ids, other.ids, strict=True))
-        return replace(self, ids=ids, columns=columns)
+        for view, theirs in other.columns.items():
+            mine = columns.get(view, empty_rows(len(self)))
+            columns[view] = np.where(mine["prediction"] >= 0, mine, theirs)
+        return replace(
+            self,
+            ids=_known(self.ids, other.ids),
+            names=_known(self.names, other.names),
+            labels=np.where(self.labels >= 0, self.labels, other.labels),
+            columns=columns,
+            drawn=other.drawn if self.drawn is None else self.drawn,
+            provenance=self.provenance.merged(other.provenance),
+        )
+
+    def concat(self, other: Records) -> Records:
+        """Return the records of both, which must be of different images, one image set after the other.
+
+        Raises `RobustcheckError`, naming what differs, for another model, other settings or versions, and for images
+        that are in both.
+        """
+        both = len({*self.ids, ""} & {*other.ids}) - ("" in other.ids)
+        shared = [f"{both} {'image is' if both == 1 else 'images are'} in both"] if both else []
+        conflicts = self.provenance.conflicts(other.provenance, same_images=False)
+        _refuse("concatenated", [*shared, *conflicts])
+        views = dict.fromkeys([*self.columns, *other.columns])
+        columns = {
+            view: np.concatenate([each.columns.get(view, empty_rows(len(each))) for each in (self, other)])
+            for view in views
+        }
+        return Records(
+            self.ids + other.ids,
+            self.names + other.names,
+            np.concatenate([self.labels, other.labels]),
+            columns,
+            self.provenance.concatenated(other.provenance),
+        )
+
+    def image_differences(self, other: Records) -> list[str]:
+        """Return why `other` is not of the same image set, in words; nothing if it is."""
+        if len(self) != len(other):
+            return [f"{len(self)} images and {len(other)} images"]
+        return [
+            f"{count} images with another {what}"
+            for what, one, two in (
+                ("name", self.names, other.names),
+                ("hash of pixels", self.ids, other.ids),
+                ("label", _texts(self.labels), _texts(other.labels)),
+            )
+            if (count := sum(bool(a and b and a != b) for a, b in zip(one, two, strict=True)))
+        ]
+
+    @property
+    def order(self) -> Column:
+        """`drawn`, or image-set order: int64 (N,)."""
+        return np.arange(len(self)) if self.drawn is None else self.drawn
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether every image that was evaluated has a label."""
+        known = self.labels >= 0
+        return bool(known.all() or (self.views and known[self.seen(self.views[0])].all() and known.any()))
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return one row per image and view that was evaluated; needs pandas."""
+        """Return one row per image and view that was evaluated, with the columns of `robustcheck.records.schema`.
+
+        Needs pandas.
+        """
         try:
             import pandas as pd
         except ImportError:
             raise RobustcheckError("to_pandas() needs pandas: pip install pandas") from None
-        tables = []
-        for view in self.views:
-            table = pd.DataFrame(
-                {"id": self.ids, "name": self.names, "label": self.labels, "view": str(view)}
-            )
-            columns = {name: self.columns[view][name] for name in COLUMNS}
-            tables.append(table.assign(**columns)[self.seen(view)])
-        return pd.concat(tables, ignore_index=True)
+        table = table_of(self)
+        texts = {
+            name: np.array([*map(_as_utf8, column.known), ""], object)[column.codes]
+            for name, column in table.texts.items()
+        }
+        return pd.DataFrame({name: table.numbers.get(name, texts.get(name)) for name in NAMES})
 
     def _require_labels(self) -> None:
-        missing = int((self.labels < 0).sum())
-        if missing:
+        if not self.is_labelled:
+            missing = int((self.labels[self.seen(self.views[0])] < 0).sum())
             raise RobustcheckError(
                 f"accuracy needs labels, and {missing} of {len(self)} images have none: give a folder whose "
                 "sub-folders are the classes, or ask for 'kept' or 'top_probability'"
             )
+
+
+def _refuse(verb: str, differences: Sequence[str]) -> None:
+    if differences:
+        raise RobustcheckError(f"these records can't be {verb}: {'; '.join(differences)}")
+
+
+def _known(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(mine or theirs for mine, theirs in zip(one, other, strict=True))
+
+
+def _as_utf8(text: str) -> str:
+    """Return a text with escapes in place of lone surrogates, which file names may have and no other program takes."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _texts(labels: Column) -> list[str]:
+    return ["" if label < 0 else str(label) for label in labels.tolist()]

@@ -18,8 +18,8 @@ from robustcheck.records import Records
 from robustcheck.records.csv import save
 from robustcheck.report.evidence import rows_against
 from robustcheck.report.pictures import as_image
-from robustcheck.report.redaction import plain
 from robustcheck.robustness import Robustness
+from robustcheck.text import printable, short_path
 
 MOST_IMAGES = 8
 
@@ -40,10 +40,10 @@ def write_evidence(
     if rows:
         save(_some(robustness.records, rows), own / "records.csv")
     pictures = _pictures(own, views, rows, robustness)
-    lines = [plain(nodeid), *verdict.explain(), "", pictures, ""]
-    lines += ["To reproduce, from the rootdir:", command, ""]
+    lines = [printable(nodeid), *map(printable, verdict.explain()), "", pictures, ""]
+    lines += ["To reproduce, from the rootdir:", printable(command), ""]
     (own / "README.txt").write_text("\n".join(lines), encoding="utf-8")
-    return f"evidence in {own} ({len(rows)} images)"
+    return f"evidence in {short_path(own)} ({len(rows)} images)"
 
 
 def _name_of(nodeid: str, verdict: Verdict) -> str:
@@ -69,7 +69,8 @@ def _some(records: Records, rows: Sequence[int]) -> Records:
     at = np.array(rows)
     columns = {view: rows[at] for view, rows in records.columns.items()}
     ids, names = (tuple(texts[row] for row in rows) for texts in (records.ids, records.names))
-    return replace(records, ids=ids, names=names, labels=records.labels[at], columns=columns)
+    labels, drawn = records.labels[at], records.order[at]
+    return replace(records, ids=ids, names=names, labels=labels, columns=columns, drawn=drawn)
 
 
 def _pictures(own: Path, views: Sequence[View], rows: Sequence[int], robustness: Robustness) -> str:
@@ -82,7 +83,7 @@ def _pictures(own: Path, views: Sequence[View], rows: Sequence[int], robustness:
             place.mkdir(exist_ok=True)
             for view in views:
                 as_image(look.images[view]).save(place / f"{_short(str(view))}.png")
-            lines.append(f"{place.name}: {json.dumps(plain(name), ensure_ascii=False)}")
+            lines.append(f"{place.name}: {json.dumps(printable(name), ensure_ascii=False)}")
     except (RobustcheckError, OSError) as error:
         lines.append(f"no pictures: {error}")
     return "\n".join(lines) or "No image counts against it."

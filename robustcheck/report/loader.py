@@ -31,7 +31,7 @@ def load_run(paths: Sequence[Path], *, against: Path | None = None) -> FinishedR
     loaded = [read(path) for path in paths]
     run = _run(loaded[0][1], paths[0])
     studies = tuple(Study(records, header.get("classes")) for records, header in loaded)
-    baseline = None if against is None else Baseline(against, read(against)[0])
+    baseline = None if against is None else Baseline.of(against, *read(against))
     return replace(run, studies=studies, baseline=baseline)
 
 
@@ -42,7 +42,14 @@ def _run(header: Mapping[str, Any], path: Path) -> FinishedRun:
             name: tuple(kind.from_plain(plain) for plain in saved.get(name, ()))
             for name, kind in _REPORTED.items()
         }
-        session = {str(name): str(text) for name, text in saved.get("session", {}).items()}
-        return FinishedRun(session=session, **reported)
-    except (AttributeError, KeyError, TypeError) as error:
-        raise RobustcheckError(f"the records {path} have a damaged header: {error!r}") from None
+        return FinishedRun(session=_texts(saved.get("session", {})), **reported)
+    except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
+        raise RobustcheckError(
+            f"the records {path} have a damaged header: {error}; take the file as it was saved"
+        ) from None
+
+
+def _texts(session: Mapping[str, Any]) -> dict[str, str]:
+    if not all(isinstance(text, str) for text in session.values()):
+        raise TypeError("session must be a mapping of names to texts")
+    return dict(session)

@@ -1,9 +1,8 @@
-"""Texts from outside as they may be shown: nothing invisible in them, and no path of the machine."""
+"""Texts from outside as they may be shown: no path of the machine in them."""
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -12,29 +11,14 @@ from typing import Any
 from robustcheck.report.run import FinishedRun
 from robustcheck.report.study import Study
 
-_INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-_JOINS_EMOJI = "\u200d"
+_IN_A_NAME = r"""[^\s'",;:()<>|/\\]+"""
+_START = r"(?:file:(?://[^\s/\\]*)?)?(?:/|~\w*/|[A-Za-z]:[\\/])|\\\\(?:[?.]\\(?:[A-Za-z]:\\)?)?|(?<!:)//"
 _PATH = re.compile(
-    r"""(?<![\w.~/<\\-])(?:/|~/|[A-Za-z]:[\\/])(?:[^\s'",;:()<>|/\\]+[/\\])+[^\s'",;:()<>|/\\]*"""
+    rf"(?<![\w.~/<\\-])(?:{_START})(?:{_IN_A_NAME}(?: {_IN_A_NAME}){{0,4}}[/\\])+(?:{_IN_A_NAME})?"
 )
+"""A path in a text: from the root, a home, a drive, a server (UNC) or as a URI. A folder's name may have blanks; of the
+last part only a quotation mark would tell where it ends."""
 ELSEWHERE = "…/"
-
-
-def plain(text: str) -> str:
-    r"""Return a text with what can't be seen, or would reorder what is around it, as an escape.
-
-    >>> plain("a\u202eb\nc")
-    'a\\u202eb\\nc'
-    """
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(
-        char if _is_shown(char) else char.encode("unicode_escape").decode("ascii") for char in text
-    )
-
-
-def _is_shown(char: str) -> bool:
-    return char == _JOINS_EMOJI or unicodedata.category(char) not in _INVISIBLE
 
 
 def without_paths(run: FinishedRun, root: Path) -> FinishedRun:
@@ -79,10 +63,12 @@ def _folder(name: str, root: Path) -> str:
 
 
 def hider(root: Path) -> Callable[[str], str]:
-    """Return what writes the paths in a text from `root`, and of those elsewhere the last part alone.
+    r"""Return what writes the paths in a text from `root`, and of those elsewhere the last part alone.
 
     >>> hider(Path("/home/me/repo"))("/home/me/repo/a.pt and /data/sets/b.pt")
     'a.pt and …/b.pt'
+    >>> hider(Path("/"))(r"\\server\me\b.pt"), hider(Path("/x"))("file:///home/my name/b.pt")
+    ('…/b.pt', '…/b.pt')
     """
 
     def shortened(found: re.Match[str]) -> str:
@@ -96,5 +82,7 @@ def hider(root: Path) -> Callable[[str], str]:
 
 
 def _shortened(name: str) -> str:
+    if name.startswith("file:"):
+        return ELSEWHERE + name.rpartition("/")[2]
     path = (PurePosixPath if name.startswith("/") else PureWindowsPath)(name)
     return ELSEWHERE + path.name if path.is_absolute() else name

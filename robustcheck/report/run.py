@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from types import UnionType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
 from robustcheck.claims import Verdict
+from robustcheck.claims.verdict import State
 from robustcheck.notation import View
 from robustcheck.records.baseline import Baseline
 from robustcheck.report.study import Study
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 Outcome = Literal["holds", "refuted", "not shown", "expected to fail"]
+_LARGEST = 2**53
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,30 @@ class Reported:
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Self:
-        """Return the value that JSON has as an object; raises TypeError for one of another kind."""
-        return cls(**{name: tuple(item) if isinstance(item, list) else item for name, item in plain.items()})
+        """Return the value that JSON has as an object; raises TypeError for one of another kind.
+
+        A file of records may be anyone's: each field is checked against its annotation.
+        """
+        kinds = get_type_hints(cls)
+        values = {name: tuple(item) if isinstance(item, list) else item for name, item in plain.items()}
+        for name, value in values.items():
+            if name not in kinds or not _is_of(kinds[name], value):
+                raise TypeError(f"{cls.__name__} has no {name} such as {str(value)[:60]!r}")
+        return cls(**values)
+
+
+def _is_of(kind: Any, value: object) -> bool:
+    """Whether a value of JSON is of an annotated kind: a text, a number, a truth value, one of some words, a list of texts."""
+    if get_origin(kind) in {Union, UnionType}:
+        return any(_is_of(each, value) for each in get_args(kind))
+    if get_origin(kind) is Literal:
+        return value in get_args(kind) if isinstance(value, str) else False
+    if get_origin(kind) is tuple:
+        return isinstance(value, tuple) and all(isinstance(item, str) for item in value)
+    if kind in (int, float):
+        is_number = isinstance(value, int | kind) and not isinstance(value, bool)
+        return is_number and not (isinstance(value, int) and abs(value) > _LARGEST)
+    return isinstance(value, kind)
 
 
 @dataclass(frozen=True)
@@ -57,8 +82,8 @@ class ReportedClaim(Reported):
 
     PROPERTY = "robustcheck_claim"
 
-    state: str
-    """The verdict: holds, refuted, not shown."""
+    state: State
+    """The verdict."""
     text: str
     numbers: str
     """`comparison`, and `sample` behind a semicolon."""
@@ -95,6 +120,8 @@ class ReportedClaim(Reported):
     role: Literal["claim", "compared"] = "claim"
     expected_to_fail: bool = False
     """The test that made it failed, as its mark `xfail` says it would."""
+    against_baseline: bool = False
+    """It compares with the baseline."""
     comparison: str = ""
     """What was measured, what the claim requires, and how far apart they are, in words."""
     sample: str = ""
@@ -111,6 +138,7 @@ class ReportedClaim(Reported):
         sample = verdict.sample + ("" if verdict.exact else f", alpha {verdict.alpha:g}")
         return cls(
             **copied | {"sample": sample},
+            against_baseline="baseline" in dict(verdict.parts),
             text=verdict.claim or "",
             numbers=f"{verdict.comparison}; {sample}",
             model=model,
@@ -123,7 +151,7 @@ class ReportedClaim(Reported):
     def outcome(self) -> Outcome:
         """The state that a report for programs has: of a claim that failed as it was expected to, that."""
         expected = self.expected_to_fail and self.state != "holds"
-        return "expected to fail" if expected else self.state  # type: ignore[return-value]
+        return "expected to fail" if expected else self.state
 
 
 def _awareness(views: Sequence[View]) -> Literal["", "blind", "adaptive"]:
@@ -151,10 +179,9 @@ class Check(Reported):
     PROPERTY = "robustcheck_check"
 
     name: str
-    state: str
-    """passed, failed or skipped"""
+    state: Literal["passed", "warned", "failed", "skipped"]
     text: str
-    """What was found, in a sentence; of a check that failed, what that means and what to look at."""
+    """What was found, in a sentence; of a check that failed or warned, what that means and what to look at."""
 
 
 @dataclass(frozen=True)

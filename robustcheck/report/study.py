@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -12,8 +11,8 @@ import numpy as np
 
 from robustcheck.notation import parse
 from robustcheck.records import Records
-from robustcheck.records.provenance import Images, Provenance
-from robustcheck.records.table import from_bytes, to_bytes
+from robustcheck.records.provenance import Provenance
+from robustcheck.records.rows import from_bytes, to_bytes
 from robustcheck.report.panel import Panel
 
 
@@ -35,6 +34,7 @@ class Study:
             "names": records.names,
             "provenance": records.provenance.header(),
             "labels": records.labels.tolist(),
+            "drawn": records.order.tolist(),
         }
         return {
             "header": json.dumps(header),  # in ASCII, whatever a file's name is made of
@@ -50,7 +50,8 @@ class Study:
         columns = {parse(view): rows for view, rows in from_bytes(plain["rows"]).items()}
         labels = np.array(header["labels"], dtype=np.int64)
         provenance = Provenance.from_header(header["provenance"])
-        records = Records(tuple(header["ids"]), tuple(header["names"]), labels, columns, provenance)
+        drawn = np.array(header["drawn"], dtype=np.int64)
+        records = Records(tuple(header["ids"]), tuple(header["names"]), labels, columns, provenance, drawn)
         return cls(records, plain["classes"], tuple(map(Panel.from_plain, plain["panels"])))
 
 
@@ -68,29 +69,14 @@ def merge_studies(studies: Iterable[Study]) -> tuple[Study, ...]:
 
 def _merged(one: Study, other: Study) -> Study:
     """Return both in one; of their pictures those of the one that has more."""
-    mine, theirs = one.records.provenance, other.records.provenance
-    provenance = replace(
-        mine,
-        libraries=tuple(sorted({*mine.libraries, *theirs.libraries})),
-        devices=tuple(sorted({*mine.devices, *theirs.devices})),
-    )
     return replace(
         one,
-        records=replace(one.records.merge(other.records), provenance=provenance),
+        records=one.records.merge(other.records),
         classes=one.classes or other.classes,
         panels=max(one.panels, other.panels, key=len),
     )
 
 
 def _same_subject(one: Study, other: Study) -> bool:
-    return one.records.names == other.records.names and _subject(one) == _subject(other)
-
-
-def _subject(study: Study) -> tuple[Provenance, set[str]]:
-    """Return what all processes that evaluate one subject agree on: of their devices, the kinds.
-
-    The fingerprint of the images is known to those alone that saw all of them, and each names the libraries it used.
-    """
-    provenance = study.records.provenance
-    kinds = {re.sub(r"^cuda:\d+ ", "cuda ", device) for device in provenance.devices}
-    return replace(provenance, images=Images(), libraries=(), devices=()), kinds
+    mine, theirs = one.records, other.records
+    return not (mine.image_differences(theirs) or mine.provenance.conflicts(theirs.provenance))

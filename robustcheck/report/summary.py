@@ -224,16 +224,14 @@ def _bounded(values: NDArray[np.float64], measure: Measure) -> Bounded:
 
 
 def _against(baseline: Baseline, records: Records) -> BaselineComparison:
-    measure = default_measure(labelled=bool((records.labels >= 0).all()))
-    against = BaselineComparison(baseline.path.name, measure)
+    measure = default_measure(labelled=records.is_labelled)
+    against = BaselineComparison(str(baseline), measure, notes=tuple(baseline.notes(records)))
     try:
         changes = tuple(_changes(baseline, records))
     except RobustcheckError as error:
-        return replace(against, notes=(str(error),))
-    notes = [f"another {difference}" for difference in baseline.differences(records.provenance)]
-    if not changes:
-        notes.append("no view was measured on all images in both")
-    return replace(against, changes=changes, notes=tuple(notes))
+        return replace(against, notes=(str(error), *against.notes))
+    nothing = () if changes else ("no image was evaluated under the same view in both",)
+    return replace(against, changes=changes, notes=against.notes + nothing)
 
 
 def _changes(baseline: Baseline, records: Records) -> Iterator[ViewChange]:

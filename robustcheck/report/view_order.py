@@ -13,4 +13,4 @@ def sort_key(view: View) -> tuple[object, ...]:
     """Return what to sort views by."""
     parts = re.split(r"(\d+)", str(view))
     kind = _KINDS.index(view.kind) if view.kind in _KINDS else len(_KINDS)
-    return kind, [int(part) if part.isdigit() else part for part in parts]
+    return kind, [(len(part.lstrip("0")), part) if part.isdigit() else part for part in parts]

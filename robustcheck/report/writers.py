@@ -19,6 +19,7 @@ from robustcheck.byte_size import format_size
 from robustcheck.errors import RobustcheckError
 from robustcheck.options.table import OPTIONS, Settings
 from robustcheck.report import formats
+from robustcheck.text import short_path
 
 if TYPE_CHECKING:
     from robustcheck.report.run import FinishedRun
@@ -40,7 +41,7 @@ def check(settings: Settings) -> None:
 
 def are_asked_for(settings: Settings) -> bool:
     """Whether any report of the whole run is."""
-    return any(getattr(settings, option.name) for option in OPTIONS if option.format)
+    return any(getattr(settings, option.attribute) for option in OPTIONS if option.format)
 
 
 def is_read_by_ci(add_suite_property: object) -> bool:
@@ -68,7 +69,7 @@ def write(run: FinishedRun, settings: Settings) -> Iterator[str]:
         except RobustcheckError as error:
             raise RobustcheckError(f"--robustcheck-{module.NAME}: {error}") from None
         for file in written:
-            yield f"{module.NAME} written to {file} ({format_size(file.stat().st_size)})"
+            yield f"{module.NAME} written to {short_path(file)} ({format_size(file.stat().st_size)})"
 
 
 def write_by_suffix(run: FinishedRun, path: Path) -> None:
@@ -87,29 +88,45 @@ def write_by_suffix(run: FinishedRun, path: Path) -> None:
 
 
 def write_for_ci(
-    run: FinishedRun, root: Path, add_suite_property: Callable[[str, object], None] | None
+    run: FinishedRun,
+    add_suite_property: Callable[[str, object], None] | None,
+    *,
+    junit_family: str = "xunit1",
 ) -> Iterator[str]:
-    """Write the JUnit suite's properties and GitHub's summary, and yield GitHub's annotations."""
+    """Write the JUnit suite's properties and GitHub's summary, and yield what a person should know of them.
+
+    Where the file's family, xunit2, allows no properties of test cases, those of the claims are the suite's as well.
+    """
     from robustcheck.report.summary import summary_of
 
     summary = summary_of(run, plots=False)
     if add_suite_property is not None:
-        from robustcheck.report.formats.junit import of_suite
+        from robustcheck.report.formats.junit import of_claims, of_suite
 
         for name, text in of_suite(summary):
             add_suite_property(name, text)
-    from robustcheck.report.formats.github import append_summary, error_commands
+        if junit_family == "xunit2" and run.claims:
+            for key, value in of_claims(run.claims):
+                add_suite_property(key, value)
+            yield "junit: the claims' numbers are properties of the suite (-o junit_family=xunit1: of each test)"
+    from robustcheck.report.formats.github import append_summary
 
     try:
         append_summary(summary)
     except OSError as error:
         yield f"no summary was written: {error}"
-    yield from error_commands(run.claims, root)
+
+
+def error_annotations(run: FinishedRun, root: Path) -> list[str]:
+    """Return GitHub's annotations of the claims that failed, as workflow commands, each a line of the log."""
+    from robustcheck.report.formats.github import error_commands
+
+    return list(error_commands(run.claims, root))
 
 
 def _asked_for(settings: Settings) -> Iterator[tuple[Any, Path]]:
     """Yield the module of each report that is asked for, and where it is to be written."""
     for option in OPTIONS:
-        path = getattr(settings, option.name) if option.format else None
+        path = getattr(settings, option.attribute) if option.format else None
         if path is not None:
             yield import_module(f"{formats.__name__}.{option.format}"), path

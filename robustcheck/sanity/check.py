@@ -17,6 +17,10 @@ class Failed(Exception):  # noqa: N818 - what it says of the check
     """What a check found wrong, in a sentence."""
 
 
+class Warned(Exception):  # noqa: N818
+    """What a check found that is probably wrong, or is the model's own fault."""
+
+
 class Skipped(Exception):  # noqa: N818
     """Why a check can say nothing here."""
 
@@ -26,9 +30,9 @@ class CheckResult:
     """What a check found."""
 
     name: str
-    state: Literal["passed", "failed", "skipped"]
+    state: Literal["passed", "warned", "failed", "skipped"]
     text: str
-    """What was found; of a check that failed, also what that means and what to look at."""
+    """What was found; of a check that failed or warned, also what that means and what to look at."""
 
     @property
     def passed(self) -> bool:
@@ -41,7 +45,7 @@ class Check:
     """A statement that holds of any sound evaluation, and how to look."""
 
     function: Callable[[Subject], str]
-    """Returns what was found to be right; raises `Failed` or `Skipped`. Its docstring is statement and advice."""
+    """Returns what was found to be right; raises `Failed`, `Warned` or `Skipped`. Its docstring is statement and advice."""
 
     @property
     def name(self) -> str:
@@ -69,6 +73,8 @@ class Check:
             return CheckResult(self.name, "passed", self.function(subject))
         except Failed as problem:
             return CheckResult(self.name, "failed", f"{problem}. {self.advice}")
+        except Warned as problem:
+            return CheckResult(self.name, "warned", f"{problem}. {self.advice}")
         except Skipped as reason:
             return CheckResult(self.name, "skipped", str(reason))
         except RobustcheckError as error:  # what is examined can't even be evaluated

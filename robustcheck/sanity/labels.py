@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import permutations
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 from robustcheck.claims.record_warnings import chance_finding, too_few_to_tell
 from robustcheck.models import Classifier
 from robustcheck.sanity.check import Failed, Skipped
-from robustcheck.sanity.subject import Subject
+from robustcheck.sanity.subject import Subject, require_labels
 
 ALPHA = 0.01
 """Chance that another reading is said to fit better, where the model's own probabilities are right."""
@@ -41,7 +42,7 @@ def clean_accuracy_is_far_above_chance(subject: Subject) -> str:
 
     Look at the weights, the order of the classes, the labels and the normalisation.
     """
-    _require_labels(subject)
+    require_labels(subject.images)
     records, classes = subject.records("x"), subject.classifier.probe()
     if too_few_to_tell(len(records), classes):
         raise Skipped(f"{len(records)} images among {classes} classes are too few to tell from chance")
@@ -131,7 +132,9 @@ def _orders(own: Reading) -> Iterator[Reading]:
 
 
 def _preprocessings(own: Reading) -> Iterator[Reading]:
-    yield replace(own, name="channels in the order blue, green, red", pixels=own.pixels.flip(1))
+    for order in [*permutations(range(3))][1:]:
+        named = ", ".join(("red", "green", "blue")[channel] for channel in order)
+        yield replace(own, name=f"channels in the order {named}", pixels=own.pixels[:, order])
     yield replace(own, name="images upside down", pixels=own.pixels.flip(2))
     if own.pixels.shape[2] == own.pixels.shape[3]:
         yield replace(own, name="rows and columns exchanged", pixels=own.pixels.transpose(2, 3).contiguous())
@@ -145,14 +148,9 @@ def _preprocessings(own: Reading) -> Iterator[Reading]:
 
 
 def _own_reading(subject: Subject) -> Reading:
-    _require_labels(subject)
+    require_labels(subject.images)
     (batch,) = subject.images.batches(len(subject.images))
     return Reading("as given", batch.pixels, batch.labels, subject.classifier)
-
-
-def _require_labels(subject: Subject) -> None:
-    if not subject.images.has_labels:
-        raise Skipped("the images have no labels")
 
 
 CHECKS = (

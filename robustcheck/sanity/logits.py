@@ -6,7 +6,7 @@ import torch
 
 from robustcheck.errors import RobustcheckError
 from robustcheck.evaluation.diagnostics import AGREE, difference, looks_like_probabilities
-from robustcheck.models.classifier import layers_in_train_mode
+from robustcheck.models.eval_mode import layers_in_train_mode
 from robustcheck.sanity.check import Failed
 from robustcheck.sanity.subject import Subject
 
@@ -38,12 +38,15 @@ def logits_are_not_probabilities(subject: Subject) -> str:
 
 
 def model_is_in_eval_mode(subject: Subject) -> str:
-    """No layer acts as in training.
+    """No layer acts as in training while the model is evaluated.
 
-    Dropout and batch statistics make outputs a matter of chance and of the batch's other images. Something put the
-    model back into train mode: look for .train() in its forward pass or in the fixture.
+    Dropout and batch statistics make outputs a matter of chance and of the batch's other images. An evaluation calls
+    .eval() on the model, so something leaves layers in train mode or puts them back: look for .train() in its forward
+    pass, and for an eval() or train() of its own.
     """
-    kinds = layers_in_train_mode(subject.classifier.module)
+    with subject.classifier.evaluating():
+        subject.logits_of(subject.few.float())
+        kinds = layers_in_train_mode(subject.classifier.module)
     if kinds:
         raise Failed(f"in train mode: {', '.join(kinds)}")
     return "every layer that acts differently in training is in eval mode"

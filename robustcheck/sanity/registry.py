@@ -7,17 +7,20 @@ from collections.abc import Iterable
 from robustcheck.errors import unknown
 from robustcheck.images import ImageSet
 from robustcheck.models import Classifier
-from robustcheck.sanity import attacks, codec, gradients, labels
+from robustcheck.options.types import transfer_models
+from robustcheck.sanity import attack_aim, attacks, codec, defences, gradients, image_sample, labels
 from robustcheck.sanity import logits as outputs
 from robustcheck.sanity.check import Check, CheckResult
 from robustcheck.sanity.subject import Subject
 
 CHECKS: dict[str, Check] = {
     check.name: check
-    for module in (outputs, gradients, labels, attacks, codec)
+    for module in (outputs, gradients, image_sample, labels, attacks, attack_aim, defences, codec)
     for check in map(Check, module.CHECKS)
 }
 """By name, cheap ones first."""
+OF_THE_ATTACK = (*attacks.OF_THE_ATTACK, *attack_aim.OF_THE_ATTACK)
+"""Those that say something of an attack that a repository registered."""
 
 
 def examine(
@@ -44,7 +47,13 @@ def examine(
         if name not in CHECKS:
             raise unknown("check", name, CHECKS)
     subject = Subject(
-        classifier, images, attack=attack, transfer=transfer, count=count, seed=seed, batch_size=batch_size
+        classifier,
+        images,
+        attack=attack,
+        transfer=None if transfer is None else transfer_models(transfer),
+        count=count,
+        seed=seed,
+        batch_size=batch_size,
     )
     subject.view(1)  # raises where it is no attack
     return tuple(CHECKS[name].run(subject) for name in names)

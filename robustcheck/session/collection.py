@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from robustcheck.benchmark.hooks import FIXTURE as BENCHMARK
+from robustcheck.session import marker
 from robustcheck.session.session import Session
 from robustcheck.session.toml_items import ClaimItem
 from robustcheck.session.view_discovery import views_named_by
@@ -33,7 +34,7 @@ _OURS = _NAMES_VIEWS | {BENCHMARK}  # a benchmark's views are measured, not clai
 
 def uses_fixtures(item: pytest.Item) -> bool:
     """Return whether a test uses a fixture of ours."""
-    return not _OURS.isdisjoint(getattr(item, "fixturenames", ()))
+    return not _OURS.isdisjoint(getattr(item, "fixturenames", None) or ())
 
 
 class SuiteModule(pytest.Module):
@@ -65,6 +66,14 @@ class SuiteCollection:
             wanted = "jpeg-study"
         if wanted is not None:
             items.extend(session.genitems(SuiteModule.named(wanted, session)))
+        for item in items:
+            if uses_fixtures(item):
+                item.add_marker(marker.NAME)
+        marker.check(items)
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Give a test the images that its marker names."""
+        marker.parametrise_images(metafunc)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Plan the views that the tests to be run name, so that they are evaluated together."""
@@ -76,5 +85,5 @@ class SuiteCollection:
 def _views_of(item: pytest.Item) -> Iterable[View]:
     if isinstance(item, ClaimItem):
         return item.declared.claim.views
-    is_ours = not _NAMES_VIEWS.isdisjoint(getattr(item, "fixturenames", ()))
-    return views_named_by(item) if is_ours else ()
+    is_ours = not _NAMES_VIEWS.isdisjoint(getattr(item, "fixturenames", None) or ())
+    return (*views_named_by(item), *marker.planned_views(item)) if is_ours else ()

@@ -6,10 +6,18 @@ Imports inside functions keep the start of a run lazy.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from robustcheck.errors import RobustcheckError
+from robustcheck.options.option import anchored
+from robustcheck.session import marker
+from robustcheck.text import printable
 
 if TYPE_CHECKING:
     from robustcheck.claims import Subject, Verdict
@@ -17,6 +25,7 @@ if TYPE_CHECKING:
     from robustcheck.models import Classifier
     from robustcheck.notation import View
     from robustcheck.robustness import Robustness
+    from robustcheck.session.evaluation_clock import EvaluationClock
     from robustcheck.session.resources import Resources
 
 Progress = Callable[[int, int], None]
@@ -34,8 +43,11 @@ class Evaluations:
         planned: Mapping[View, None],
         new_progress: NewProgress,
         on_verdict: Callable[[Robustness, Subject, Verdict], None],
+        clock: EvaluationClock,
     ) -> None:
+        self._clock = clock
         self._settings = resources.settings
+        self._started_in = Path.cwd()
         self._resources = resources
         self._planned = planned
         self._new_progress = new_progress
@@ -44,6 +56,19 @@ class Evaluations:
         """The fixtures whose own bodies ran, rather than those that override them."""
         self._classifiers: list[tuple[Any, Classifier]] = []
         self._made: list[tuple[Any, Any, Robustness]] = []
+        self.error: BaseException | None = None
+        """The error that ended an evaluation in the test that is running."""
+        self._alpha = self._settings.alpha
+        self._has_own_images = False
+
+    def begin(self, item: pytest.Item) -> None:
+        """Start a test, with the settings that its marker gives it."""
+        self.error = None
+        alpha = marker.setting(item, "alpha")
+        self._alpha = self._settings.alpha if alpha is None else float(alpha)
+        self._has_own_images = marker.setting(item, "images") is not None
+        for made in self:
+            made.decider.policy = replace(made.decider.policy, alpha=self._alpha)
 
     def __iter__(self) -> Iterator[Robustness]:
         """Yield each of the run's evaluations, in the order in which they were asked for."""
@@ -86,10 +111,24 @@ class Evaluations:
             done, count = robustness.standing
             if done < count:
                 yield f"{robustness.classifier.name}: stopped at {done} of {count} images of {robustness.images.name}"
-                if self._resources.store is None:
+                store, saved = self._resources.store, robustness.saved
+                if store is None:
                     yield "  nothing is kept, without a record store (--robustcheck-store=DIR)"
+                elif not saved:
+                    yield f"  nothing is kept in {store.folder}: the run ended before records were written"
                 else:
-                    yield f"  kept in {self._resources.store.folder}: run the same command again to continue"
+                    what = "kept" if saved == done else f"those of the first {saved} images are kept"
+                    yield f"  {what} in {store.folder}: run the same command again to continue"
+
+    @contextmanager
+    def _during(self, name: str) -> Iterator[None]:
+        """Follow a run of an evaluation."""
+        try:
+            with self._clock.during(name):
+                yield
+        except Exception as error:
+            self.error = error
+            raise
 
     def _require_used(self, fixture: str, *options: str) -> None:
         """Raise if the command line names something that a fixture of the repository replaces."""
@@ -103,11 +142,14 @@ class Evaluations:
     def _open(self, classifier: Classifier, images: Any) -> ImageSet:
         from robustcheck.images import ImageSet, image_set_of, open_images
 
-        self._require_used("robustcheck_images", "images")
+        if not self._has_own_images:
+            self._require_used("robustcheck_images", "images")
         settings = self._settings
         if isinstance(images, str | Path):
+            # A test may have changed the directory: relative paths are meant from where the run started.
+            moved = Path.cwd() != self._started_in
             opened = open_images(
-                str(images),
+                anchored(str(images), self._started_in) if moved else str(images),
                 size=classifier.preprocessing,
                 limit=settings.limit,
                 seed=settings.seed,
@@ -139,16 +181,18 @@ class Evaluations:
                 resources.batch_size,
                 precision=settings.precision,
                 optimize=settings.optimize,
+                transfer=settings.transfer or {},
             ),
             order=np.random.default_rng(settings.seed).permutation(len(images)),
             store=resources.store,
             executor=resources.executor,
             progress=self._new_progress(lambda: evaluation.underway),
         )
+        evaluation.during = partial(self._during, printable(f"evaluate[{classifier.name} on {images.name}]"))
         made = Robustness(
             evaluation,
             policy=DecisionPolicy(
-                settings.stop_early, settings.alpha, settings.budget, settings.require_adaptive
+                settings.stop_early, self._alpha, settings.budget, settings.require_adaptive
             ),
             planned=self._planned,
             baseline=self._resources.baseline,

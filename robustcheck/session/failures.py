@@ -5,10 +5,8 @@ Imports inside functions keep the start of a run lazy.
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -18,6 +16,7 @@ import pytest
 from robustcheck.errors import ClaimFailed, RobustcheckError
 from robustcheck.session.collection import uses_fixtures
 from robustcheck.session.session import Session
+from robustcheck.text import printable, printable_lines, shell_command
 
 if TYPE_CHECKING:
     from robustcheck.claims import Subject, Verdict
@@ -28,34 +27,18 @@ _PACKAGE = Path(__file__).parents[1]
 _SUITES = _PACKAGE / "suites"
 
 
-class FixtureError(pytest.fail.Exception):  # type: ignore[misc,name-defined] # an attribute of a function
-    """A fixture has no value, by a mistake of the user's; the message is all there is to say."""
-
-
-@contextmanager
-def user_errors() -> Generator[None]:
-    """Turn a user's mistake into its message alone."""
-    try:
-        yield
-    except RobustcheckError as error:
-        raise FixtureError(f"robustcheck: {error}", pytrace=False) from None
-
-
 class FailureReports:
     """A plugin of pytest, registered for each run, that explains failures."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._reported: set[str | None] = set()
-        """The errors of fixtures that were reported."""
         self._explained: list[object] = []
         """Verdicts that a failure's own message explains."""
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
-        """Know which test a claim belongs to."""
-        self._session.current_test = item
-        return (yield)
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Know which test a claim belongs to, and forget what an earlier attempt of it reported."""
+        self._session.begin(item)
 
     def pytest_assertrepr_compare(self, left: object, right: object) -> list[str] | None:
         """Explain a claim that did not hold."""
@@ -68,40 +51,22 @@ class FailureReports:
             return None
         *_, verdict = entries[-1]
         self._explained.append(verdict)
-        return verdict.explain()
+        return [*map(printable, verdict.explain())]
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Leave our own frames out of a user's mistake, and add to a failed claim the images that count against it.
-
-        An error that keeps many tests from running, such as an unknown model, is reported once; the others skip.
-        """
+        """Leave our own frames out of a user's mistake, and add to a failed claim the images that count against it."""
         if call.excinfo is not None:
             self._trim_traceback(call.excinfo)
         report = yield
         error = None if call.excinfo is None else call.excinfo.value
-        if isinstance(error, FixtureError):
-            self._report_setup_error_once(item, report, error)
         if report.when == "call" and report.failed:
             report.sections += self._sections(item)
         if report.failed and report.when != "teardown" and uses_fixtures(item):
             self._note_error(item, error)
         return report
-
-    def _report_setup_error_once(
-        self, item: pytest.Item, report: pytest.TestReport, error: FixtureError
-    ) -> None:
-        """Skip a test if another has failed by the same mistake."""
-        if error.msg in self._reported:
-            report.outcome = "skipped"
-            report.longrepr = (
-                str(item.path),
-                0,
-                "Skipped: robustcheck: setup already failed, see the first error",
-            )
-        self._reported.add(error.msg)
 
     def _sections(self, item: pytest.Item) -> Iterator[tuple[str, str]]:
         """Yield, for each claim of a test that did not hold, what else there is to see."""
@@ -118,8 +83,8 @@ class FailureReports:
                             folder, robustness, subject, verdict, nodeid=item.nodeid, command=command
                         )
                     )
-                if text := "\n".join(lines):
-                    yield "robustcheck", text
+                if lines:
+                    yield "robustcheck", "\n".join(map(printable, lines))
 
     def _note_error(self, item: pytest.Item, error: BaseException | None) -> None:
         """Add a test that failed without a claim that did not hold to the reports."""
@@ -134,6 +99,7 @@ class FailureReports:
         if not _is_complete(info.value, info.tb):
             return
         self._explained.append(getattr(info.value, "verdict", None))
+        _make_causes_printable(info.value)
         entry: TracebackType | None = info.tb
         while entry is not None and entry.tb_next is not None:
             if _is_ours(entry.tb_next) and not _is_ours(entry):
@@ -157,7 +123,7 @@ def reproduce(nodeid: str, settings: Settings) -> str:
     """Return the command that runs one test again, with the options of this run that affect its results."""
     suite = nodeid.startswith("robustcheck/")  # a suite that ships has no file to name
     chosen = ["-k", nodeid.rpartition("::")[2].partition("[")[0]] if suite else [nodeid]
-    return shlex.join(["pytest", *chosen, *settings.arguments()])
+    return shell_command(["pytest", *chosen, *settings.arguments()])
 
 
 def _is_complete(error: BaseException, entry: TracebackType | None) -> bool:
@@ -166,6 +132,14 @@ def _is_complete(error: BaseException, entry: TracebackType | None) -> bool:
         entry = entry.tb_next
     ours = entry is not None and _is_ours(entry)
     return isinstance(error, RobustcheckError | ClaimFailed) or (ours and isinstance(error, TypeError))
+
+
+def _make_causes_printable(error: BaseException) -> None:
+    """Make the messages printable of the errors that one of ours came from, which pytest shows, too."""
+    cause = error.__cause__
+    while cause is not None:
+        cause.args = tuple(printable_lines(each) if isinstance(each, str) else each for each in cause.args)
+        cause = cause.__cause__
 
 
 def _is_ours(entry: TracebackType) -> bool:

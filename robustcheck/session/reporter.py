@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,23 +15,26 @@ import pytest
 from robustcheck.errors import RobustcheckError
 from robustcheck.report import writers
 from robustcheck.session import xdist
+from robustcheck.session.baseline_saver import BaselineSaver
 from robustcheck.session.evaluations import Progress
+from robustcheck.session.openmp import ADVICE
+from robustcheck.session.results import to_plain
 from robustcheck.session.session import Session
+from robustcheck.text import printable
 
 if TYPE_CHECKING:
-    from robustcheck.report.run import FinishedRun
-
-_CHANCE = "clean_accuracy_is_far_above_chance"
-"""The integrity test of the suites that holds for every run."""
+    pass
 
 
 class Reporter:
     """A plugin of pytest, registered for each run."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, session: Session, saver: BaselineSaver) -> None:
+        self._session, self._saver = session, saver
         self._lines: list[str] = []
         """What became of the baseline and the reports."""
+        self._annotations: list[str] = []
+        """Workflow commands of GitHub."""
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
@@ -43,13 +46,18 @@ class Reporter:
         ours.has_ended = exitstatus != pytest.ExitCode.INTERNAL_ERROR
         output = getattr(session.config, "workeroutput", None)
         if output is not None:
-            output[xdist.RESULTS] = xdist.to_plain(ours)
+            output[xdist.RESULTS] = to_plain(ours)
             return
         ours.is_interrupted = exitstatus in {pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR}
         ours.close()
-        is_saved = ours.is_interrupted or ours.is_empty or self._save_baseline()
+        for entry in ours.clock.entries():
+            session.config.hook.pytest_runtest_logreport(report=entry)
+        is_saved = self._save_baseline(session)
         is_written = self._write_reports(_suite_properties(session.config))
-        if not (is_saved and is_written):
+        if not (is_saved and is_written) and session.exitstatus in {
+            pytest.ExitCode.OK,
+            pytest.ExitCode.NO_TESTS_COLLECTED,
+        }:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
     @pytest.hookimpl(tryfirst=True)
@@ -58,8 +66,13 @@ class Reporter:
         if self._session.is_empty and not self._lines and not self._session.resources.messages:
             return
         terminalreporter.section("robustcheck")
-        for line in self._summary(_encoding(terminalreporter)):
-            terminalreporter.line(line)
+        lines = [*self._summary(_encoding(terminalreporter))]
+        if not self._session.is_empty:
+            lines += filter(None, [terminalreporter.config.stash.get(ADVICE, "")])
+        for line in lines:
+            terminalreporter.line(printable(line))
+        for command in self._annotations:
+            terminalreporter.line(command)
 
     def _summary(self, encoding: str) -> Iterator[str]:
         session = self._session
@@ -68,6 +81,9 @@ class Reporter:
             from robustcheck.report.summary import summary_of
 
             yield from render(summary_of(session.finished(), plots=False), encoding=encoding)
+        if session.lost_workers:
+            count = session.lost_workers
+            yield f"{count} worker{'s' * (count > 1)} of pytest-xdist crashed: records that only they had are missing"
         if session.is_interrupted:
             yield from session.evaluations.interrupted()
         if stored := session.stored():
@@ -75,18 +91,16 @@ class Reporter:
         yield from session.resources.messages
         yield from self._lines
 
-    def _save_baseline(self) -> bool:
+    def _save_baseline(self, session: pytest.Session) -> bool:
         """Save the baseline that is asked for, if any, and return whether that went well."""
-        session = self._session
-        name = session.settings.save
-        if name is None:
+        name = self._session.settings.save
+        if name is None or session.config.option.collectonly:
             return True
         try:
-            path = _save_baseline(name, session.finished(), session.root)
+            self._lines.append(self._saver.save(name, session))
         except (RobustcheckError, OSError) as error:
             self._lines.append(f"ERROR: the baseline {name} was not saved: {error}")
             return False
-        self._lines.append(f"saved as {path.relative_to(session.root)}")
         return True
 
     def _write_reports(self, add_suite_property: Callable[[str, object], None] | None) -> bool:
@@ -102,7 +116,9 @@ class Reporter:
         try:
             self._lines += writers.write(run, session.settings)
             if by_ci:
-                self._lines += writers.write_for_ci(run, session.root, add_suite_property)
+                family = session.log.junit_family or ""
+                self._lines += writers.write_for_ci(run, add_suite_property, junit_family=family)
+                self._annotations += writers.error_annotations(run, session.root)
         except RobustcheckError as error:
             self._lines.append(f"ERROR: {error}")
             return False
@@ -119,29 +135,10 @@ def new_progress(config: pytest.Config, detail: Callable[[], str]) -> Progress |
     capture: Any = config.pluginmanager.getplugin("capturemanager")
 
     def write(text: str) -> None:
-        with capture.global_and_fixture_disabled():
+        with nullcontext() if capture is None else capture.global_and_fixture_disabled():
             reporter.write(text, flush=True)
 
     return Shown(write, rewrites=reporter.isatty and "CI" not in os.environ, detail=detail)
-
-
-def _save_baseline(name: str, run: FinishedRun, root: Path) -> Path:
-    """Write a baseline and return its file; raises `RobustcheckError` or OSError if that can't be done."""
-    from robustcheck.claims.record_warnings import chance_warning
-    from robustcheck.records.baseline import save_baseline
-
-    if len(run.studies) != 1:
-        raise RobustcheckError(f"a baseline is of one model on one image set, not of {len(run.studies)}")
-    (study,) = run.studies
-    records = study.records
-    for view in records.views:
-        if not records.seen(view).all():
-            raise RobustcheckError(
-                f"{view} was evaluated on {int(records.seen(view).sum())} of {len(records)} images; a baseline is of "
-                "whole image sets, from a run that ends and does not stop early"
-            )
-    guesses = _CHANCE not in run.failed_integrity and chance_warning(records, study.classes) is not None
-    return save_baseline(name, root, records, failed=[*run.failed_integrity, *[_CHANCE] * guesses])
 
 
 def _suite_properties(config: pytest.Config) -> Callable[[str, object], None] | None:

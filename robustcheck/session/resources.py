@@ -5,7 +5,6 @@ Imports inside functions keep the start of a run lazy.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
@@ -13,6 +12,7 @@ from functools import cached_property, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from robustcheck.errors import RobustcheckError
 from robustcheck.options.table import Settings
@@ -40,7 +40,7 @@ class Resources:
         self.root = root
         self.worker = worker
         """Set if this process is a worker of pytest-xdist."""
-        self.began = time.time() if worker is None else worker.began
+        self.run_id = uuid4().hex if worker is None else worker.run_id
         self.messages: dict[str, None] = {}
         """Lines to report about the store and the workers, each once."""
         self._cache_folder = cache_folder
@@ -52,7 +52,12 @@ class Resources:
         from robustcheck.models import load_model
 
         model = self.settings.model
-        self._load = partial(load_model, model or "sample", weights=self.settings.weights)
+        self._load = partial(
+            load_model,
+            model or "sample",
+            weights=self.settings.weights,
+            trust_programs=self.settings.trust_programs,
+        )
         try:
             return self._load(device=self.device)
         except RobustcheckError as error:
@@ -87,38 +92,39 @@ class Resources:
         off, version control ignores it, and a fresh checkout has none: a gate in CI computes what it gates, unless
         someone chose to carry a folder from run to run.
         """
-        from robustcheck.store.stats import timestamp
-        from robustcheck.store.store import open_store
-
-        named = self.settings.store
-        folder = Path(named) if named not in {None, "off"} else None
-        if named is None:
-            folder = self._cache_folder()
-        try:
-            store = open_store(folder) or self._store_of_workers()
-        except RobustcheckError as error:
-            if named not in {None, "off"}:
-                raise
-            store, lost = None, "records are not kept for the next run"
-            if self.worker is not None:
-                lost += " and not shared: each worker of pytest-xdist computes what its own tests need"
-            self.messages[f"{lost}: {error}"] = None
+        store = self._kept_store() or self._store_of_workers()
         if store is None:
             return None
         self._cleanup.callback(self._prune, store)
-        began = timestamp(self.began)
-        return replace(
-            store,
-            since=began if self.settings.refresh else "",
-            began=began,
-            warn=self.messages.setdefault,
-        )
+        return replace(store, run=self.run_id, refresh=self.settings.refresh, warn=self.messages.setdefault)
+
+    def _kept_store(self) -> RecordStore | None:
+        """Return the store for the next runs; raises `RobustcheckError` if a folder that was named can't be one."""
+        from robustcheck.store.store import open_store
+
+        named = self.settings.store
+        if named == "off":
+            return None
+        try:
+            return open_store(self._cache_folder() if named is None else Path(named))
+        except RobustcheckError as error:
+            if named is not None:
+                raise
+            self.messages[f"records are not kept for the next run: {error}"] = None
+            return None
 
     def _store_of_workers(self) -> RecordStore | None:
         """Return a store for this run alone, by which workers of pytest-xdist share their records."""
         from robustcheck.store.store import open_store
 
-        return None if self.worker is None else open_store(self.worker.folder / "records")
+        if self.worker is None:
+            return None
+        try:
+            return open_store(self.worker.folder / "records")
+        except RobustcheckError as error:
+            lost = "records are not shared: each worker of pytest-xdist computes what its own tests need"
+            self.messages[f"{lost}: {error}"] = None
+            return None
 
     @cached_property
     def executor(self) -> Executor | None:

@@ -1,79 +1,136 @@
-"""What tests reported, here or in workers of pytest-xdist, in the order of the tests.
+"""What tests reported, here or in other processes, in the order of the tests.
 
 Imports inside functions keep the start of a run lazy.
 """
 
 from __future__ import annotations
 
-from bisect import insort
-from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import pytest
 
 if TYPE_CHECKING:
-    from robustcheck.report.run import Check, Finding, ReportedClaim, TestError
+    from robustcheck.report.run import Check, Finding, Reported, ReportedClaim, TestError
 
-Reported = TypeVar("Reported")
 INTEGRITY = "test_trust_"
 """Prefix of a suite's integrity tests: if one fails, the numbers can't be trusted."""
 
 
-class ResultLog:
-    """Claims, findings, checks and troubles, as the properties of tests' reports bring them; a plugin of pytest.
+@dataclass
+class TestResults:
+    """What the last attempt of one test reported: a plugin may run a test several times."""
 
-    With `feeds_junit` these properties are then replaced by ones that people read in a JUnit file.
+    __test__ = False  # pytest is not to collect it
+
+    failed: bool = False
+    expected: bool = False
+    """It failed as its mark says it would."""
+    reported: list[Reported] = field(default_factory=list)
+
+
+class ResultLog:
+    """Claims, findings, checks and errors, as the properties of tests' reports bring them; a plugin of pytest.
+
+    If a JUnit file is written, these properties are then replaced by ones that people read, or removed where its
+    family, xunit2, allows none.
     """
 
-    def __init__(self, *, feeds_junit: bool) -> None:
-        self.claims: list[ReportedClaim] = []
-        self.findings: list[Finding] = []
-        self.checks: list[Check] = []
-        self.troubles: list[TestError] = []
-        self.failed_integrity: list[str] = []
+    def __init__(self, *, junit_family: str | None = None) -> None:
         self.position: dict[str, int] = {}
         """The place of each test among those collected: workers of pytest-xdist report in any order."""
-        self._positions: dict[int, int] = {}
-        self._failed: set[str] = set()
-        self._expected: set[str] = set()
-        """The tests that failed as their mark says they would."""
-        self._feeds_junit = feeds_junit
+        self._tests: defaultdict[tuple[str, str], TestResults] = defaultdict(TestResults)
+        """By test and worker: with `--dist=each` every worker runs every test."""
+        self.junit_family = junit_family
+        """That of the JUnit file that is written; None where none is."""
+
+    @property
+    def claims(self) -> list[ReportedClaim]:
+        """The claims of all tests, and what became of them."""
+        return self._all("ReportedClaim")
+
+    @property
+    def findings(self) -> list[Finding]:
+        """The findings of all tests."""
+        return self._all("Finding")
+
+    @property
+    def checks(self) -> list[Check]:
+        """The checks of all tests."""
+        return self._all("Check")
+
+    @property
+    def troubles(self) -> list[TestError]:
+        """The tests that failed without a claim that did not hold."""
+        return self._all("TestError")
+
+    @property
+    def failed_integrity(self) -> list[str]:
+        """The names of the integrity tests that failed."""
+        failed = (test for test, results in self._in_order() if results.failed)
+        return list(
+            dict.fromkeys(test.partition(f"::{INTEGRITY}")[2] for test in failed if f"::{INTEGRITY}" in test)
+        )
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no test reported a claim, a finding or a check."""
+        return not (self.claims or self.findings or self.checks)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note the results that a test reported, in this process or in a worker."""
+        """Note the results that a test reported, in this process or in another."""
+        key = report.nodeid, getattr(report, "worker_id", "")
+        if report.when == "setup":
+            self._tests.pop(key, None)
         if report.failed:
-            self._failed.add(report.nodeid)
-            if f"::{INTEGRITY}" in report.nodeid:
-                self.failed_integrity.append(report.nodeid.partition(f"::{INTEGRITY}")[2])
+            self._tests[key].failed = True
         if report.skipped and hasattr(report, "wasxfail"):
-            self._expected.add(report.nodeid)
-        if report.when != "teardown":
-            return
-        own = [(name, str(text)) for name, text in report.user_properties if name.startswith("robustcheck_")]
-        for name, text in own:
-            self._note(name, text, report.nodeid)
-        if own and self._feeds_junit:
-            from robustcheck.report.formats.junit import readable
+            self._tests[key].expected = True
+        if report.when == "teardown" and (reported := [*reported_in(report.user_properties)]):
+            self._tests[key].reported = reported
+            if self.junit_family == "xunit2":
+                report.user_properties = [entry for entry in report.user_properties if not is_ours(entry)]
+            elif self.junit_family is not None:
+                from robustcheck.report.formats.junit import readable
 
-            report.user_properties[:] = readable(report.user_properties)
+                report.user_properties = readable(report.user_properties)
 
-    def _note(self, name: str, text: str, test: str) -> None:
-        """Note the result that a test's property holds, in the order of the tests."""
+    def _in_order(self) -> Iterator[tuple[str, TestResults]]:
+        """Yield the tests in the order in which they were collected."""
+        tests = sorted(self._tests, key=lambda key: self.position.get(key[0], 0))
+        return ((key[0], self._tests[key]) for key in tests)
+
+    def _all(self, kind: str) -> list[Any]:
+        """Return all values of a kind, in the order of the tests; what two workers agree on once."""
+        found: dict[Reported, None] = {}
+        for _, results in self._in_order():
+            own = (each for each in results.reported if type(each).__name__ == kind)  # imports nothing
+            found.update(dict.fromkeys(_as_it_ended(each, results) for each in own))
+        return list(found)
+
+
+def is_ours(entry: object) -> TypeGuard[tuple[str, str]]:
+    """Return whether an entry of a test's properties is a value of ours; others may be of any kind."""
+    return isinstance(entry, tuple | list) and len(entry) == 2 and str(entry[0]).startswith("robustcheck_")
+
+
+def reported_in(properties: Iterable[object]) -> Iterator[Reported]:
+    """Yield the values that a test's properties hold."""
+    for name, text in filter(is_ours, properties):
         from robustcheck.report.run import Check, Finding, ReportedClaim, TestError
 
-        if name == ReportedClaim.PROPERTY:
-            claim = ReportedClaim.from_json(text)
-            failed = test in self._failed and claim.state != "holds"
-            expected = test in self._expected and claim.state != "holds"
-            self._add(self.claims, replace(claim, failed=failed, expected_to_fail=expected), test)
-        elif name == Finding.PROPERTY:
-            self._add(self.findings, Finding.from_json(text), test)
-        elif name == Check.PROPERTY:
-            self._add(self.checks, Check.from_json(text), test)
-        elif name == TestError.PROPERTY:
-            self._add(self.troubles, TestError.from_json(text), test)
+        for kind in (ReportedClaim, Finding, Check, TestError):
+            if name == kind.PROPERTY:
+                yield kind.from_json(text)
 
-    def _add(self, others: list[Reported], reported: Reported, test: str) -> None:
-        self._positions[id(reported)] = self.position.get(test, 0)
-        insort(others, reported, key=lambda each: self._positions[id(each)])
+
+def _as_it_ended(reported: Reported, results: TestResults) -> Reported:
+    """Return a claim with what became of its test, and anything else as it is."""
+    from robustcheck.report.run import ReportedClaim
+
+    if not isinstance(reported, ReportedClaim) or reported.state == "holds":
+        return reported
+    return replace(reported, failed=results.failed, expected_to_fail=results.expected)

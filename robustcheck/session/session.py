@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from robustcheck.options.table import Settings
+from robustcheck.session.evaluation_clock import EvaluationClock
 from robustcheck.session.evaluations import Evaluations, NewProgress
 from robustcheck.session.location import location_of
 from robustcheck.session.resources import Resources
-from robustcheck.session.result_log import ResultLog
+from robustcheck.session.result_log import ResultLog, is_ours
 from robustcheck.system import utc_time
 
 if TYPE_CHECKING:
@@ -53,11 +54,13 @@ class Session:
         self.resources = Resources(settings, root, worker=worker, cache_folder=cache_folder)
         self.planned: dict[View, None] = {}
         """The views that the tests to be run name."""
+        self.clock = EvaluationClock(settings.timeout)
         self.evaluations = Evaluations(
             self.resources,
             planned=self.planned,
             new_progress=new_progress,
             on_verdict=self._note,
+            clock=self.clock,
         )
         self.current_test: pytest.Item | None = None
         self.verdicts: defaultdict[pytest.Item | None, list[tuple[Robustness, Subject, Verdict]]] = (
@@ -65,36 +68,45 @@ class Session:
         )
         """By test, in the order in which they were decided."""
         self.is_interrupted = False
+        self.lost_workers = 0
+        """How many workers of pytest-xdist died without sending results."""
         self.has_ended = False
         """The last test has run."""
         self._command_line, self._date = command_line, utc_time(time.time())
-        self._studies_of_workers: list[Study] = []
-        self._stored_by_workers: list[Mapping[str, CacheStats]] = []
+        self._studies_of_others: list[Study] = []
+        self._stored_by_others: list[Mapping[str, CacheStats]] = []
         self._panels: dict[int, tuple[Panel, ...]] = {}
 
     @property
     def is_empty(self) -> bool:
-        """Nothing was evaluated, here or in a worker."""
-        return not (
-            self.log.checks or self._studies_of_workers or any(made.is_evaluated for made in self.evaluations)
-        )
+        """Nothing was evaluated, here or in another process."""
+        made = any(robustness.is_evaluated for robustness in self.evaluations)
+        return not made and not self._studies_of_others and self.log.is_empty
+
+    def begin(self, item: pytest.Item) -> None:
+        """Start an attempt of a test: plugins may run it several times, and the last one counts."""
+        self.current_test = item
+        self.verdicts.pop(item, None)
+        self.evaluations.begin(item)
+        item.user_properties[:] = [entry for entry in item.user_properties if not is_ours(entry)]
 
     def studies(self) -> list[Study]:
-        """Return what was evaluated in this process."""
+        """Return what was evaluated in this process, and in those that sent it their results."""
         made = [robustness for robustness in self.evaluations if robustness.is_evaluated]
         if not made:
-            return []
+            return self._studies_of_others
         from robustcheck.report.study import Study
 
-        return [
+        own = [
             Study(robustness.records, robustness.classifier.class_count, self._panels_of(robustness))
             for robustness in made
         ]
+        return own + self._studies_of_others
 
     def stored_by_view(self) -> dict[str, CacheStats]:
         """Return how many of the records came from the store, by study and view, here and in workers."""
         merged: dict[str, CacheStats] = {}
-        for taken in [*(robustness.stored for robustness in self.evaluations), *self._stored_by_workers]:
+        for taken in [*(robustness.stored for robustness in self.evaluations), *self._stored_by_others]:
             for name, stored in taken.items():
                 merged[name] = merged.get(name, stored) | stored
         return merged
@@ -115,7 +127,7 @@ class Session:
 
         log = self.log
         return FinishedRun(
-            merge_studies([*self.studies(), *self._studies_of_workers]),
+            merge_studies(self.studies()),
             tuple(log.claims),
             tuple(log.findings),
             tuple(log.checks),
@@ -125,18 +137,18 @@ class Session:
             tuple(log.failed_integrity),
         )
 
-    def add_worker(
+    def add_results(
         self, studies: Sequence[Study], stored: Mapping[str, CacheStats], messages: Iterable[str]
     ) -> None:
-        """Add the results of a worker of pytest-xdist."""
-        self._studies_of_workers += studies
-        self._stored_by_workers.append(stored)
+        """Add the results of another process: a worker of pytest-xdist, or a test in a process of its own."""
+        self._studies_of_others += studies
+        self._stored_by_others.append(stored)
         self.resources.messages.update(dict.fromkeys(messages))
 
     def close(self) -> None:
         """End the workers of the evaluations, and keep the record store within its limit."""
-        if self._studies_of_workers:
-            self.resources.store  # noqa: B018 - the workers of pytest-xdist filled it, and this process prunes it
+        if self._studies_of_others:
+            self.resources.store  # noqa: B018 - others filled it, and this process prunes it
         self.resources.close()
 
     def _facts(self) -> dict[str, str]:

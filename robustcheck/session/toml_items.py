@@ -6,6 +6,7 @@ Imports inside functions keep the start of a run lazy.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,8 +25,6 @@ NAME = "robustcheck.toml"
 class ClaimModule(pytest.Module):
     """The file; a Module, so that it bounds the fixtures of that scope."""
 
-    obj = None  # there is no Python module behind it
-
     def collect(self) -> Iterator[ClaimItem]:
         """Yield a test for each claim of the file."""
         from robustcheck.claims import read_claims
@@ -34,9 +33,16 @@ class ClaimModule(pytest.Module):
             self.declared: ClaimFile = read_claims(self.path)
         except RobustcheckError as error:
             raise self.CollectError(str(error)) from None
-        self._family: tuple[Robustness, list[Verdict]] | None = None
+        self._family: tuple[Robustness, dict[str, Verdict]] | None = None
+        self.obj = SimpleNamespace(**{claim.name: self._test_of(claim) for claim in self.declared.claims})
         for claim in self.declared.claims:
-            yield ClaimItem.from_parent(self, name=claim.name, callobj=self._test_of(claim), declared=claim)
+            test = getattr(self.obj, claim.name)
+            for made in self.ihook.pytest_pycollect_makeitem(collector=self, name=claim.name, obj=test):
+                yield ClaimItem.of(made, claim)
+
+    def istestfunction(self, obj: object, name: str) -> bool:  # noqa: ARG002 - the signature is pytest's
+        """Take every claim for a test, whatever its name: pytest then parametrises it as its fixtures say."""
+        return True
 
     def _test_of(self, declared: DeclaredClaim) -> Callable[[Robustness], None]:
         from robustcheck.claims import enforce
@@ -52,18 +58,33 @@ class ClaimModule(pytest.Module):
             return robustness.decider.decide(declared.claim, declared.settings)
         if self._family is None or self._family[0] is not robustness:
             claims = [(claim.claim, claim.settings) for claim in self.declared.claims]
-            self._family = robustness, robustness.decider.decide_family(claims)
-        verdict = self._family[1][self.declared.claims.index(declared)]
+            verdicts = robustness.decider.decide_family(claims)
+            names = (claim.name for claim in self.declared.claims)
+            self._family = robustness, dict(zip(names, verdicts, strict=True))
+        verdict = self._family[1][declared.name]
         robustness.decider.report(declared.claim, verdict)
         return verdict
 
 
 class ClaimItem(pytest.Function):
-    """One claim as a test."""
+    """One claim as a test, for one set of parameters of the fixtures that it uses."""
 
     def __init__(self, *args: Any, declared: DeclaredClaim, **kwargs: Any) -> None:
         self.declared = declared
         super().__init__(*args, **kwargs)
+
+    @classmethod
+    def of(cls, made: pytest.Function, declared: DeclaredClaim) -> ClaimItem:
+        """Return the item for a function that pytest made of a claim's test."""
+        item: ClaimItem = cls.from_parent(
+            made.parent,
+            name=made.name,
+            callspec=getattr(made, "callspec", None),
+            fixtureinfo=made._fixtureinfo,  # noqa: SLF001 - there is no public way
+            originalname=made.originalname,
+            declared=declared,
+        )
+        return item
 
     def reportinfo(self) -> tuple[Path, int, str]:
         """Return the claim's place in the file."""

@@ -9,14 +9,15 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import time
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 
+from robustcheck.session import results
 from robustcheck.system import usable_cores
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 RESULTS = "robustcheck"
 """The key under which a worker sends its results."""
 _KEY = "robustcheck_run"
-_FOLDER = pytest.StashKey[tuple[Path, float]]()
+_FOLDER = pytest.StashKey[tuple[Path, str]]()
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 """Environment variables by which a user sets torch's number of threads."""
 
@@ -38,8 +39,8 @@ class Worker:
     count: int
     folder: Path
     """The run's own; the controller removes it at the end."""
-    began: float
-    """When the run began, in seconds since 1970."""
+    run_id: str
+    """The same for all workers of a run."""
 
     @classmethod
     def of(cls, config: pytest.Config) -> Worker | None:
@@ -47,9 +48,8 @@ class Worker:
         given = getattr(config, "workerinput", {})
         if _KEY not in given:
             return None
-        folder, began = given[_KEY]
-        number = int(given["workerid"].removeprefix("gw"))
-        return cls(number, given["workercount"], Path(folder), began)
+        folder, run_id, number = given[_KEY]
+        return cls(number, given["workercount"], Path(folder), run_id)
 
     def device(self, asked: str) -> str:
         """Return the device to use: if none is named and there are several GPUs, they are taken in turn."""
@@ -74,6 +74,8 @@ class Controller:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._started = 0
+        """Number of workers started on this machine: their ids may be any text."""
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -84,9 +86,10 @@ class Controller:
         if _FOLDER not in config.stash:
             folder = Path(tempfile.mkdtemp(prefix="robustcheck-"))
             config.add_cleanup(partial(shutil.rmtree, folder, ignore_errors=True))
-            config.stash[_FOLDER] = folder, time.time()
-        folder, began = config.stash[_FOLDER]
-        node.workerinput[_KEY] = str(folder), began
+            config.stash[_FOLDER] = folder, uuid4().hex
+        folder, run_id = config.stash[_FOLDER]
+        node.workerinput[_KEY] = str(folder), run_id, self._started
+        self._started += 1
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
@@ -95,25 +98,9 @@ class Controller:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        """Add the results of a worker; one that died has sent none, and one that evaluated nothing has no studies."""
+        """Add the results of a worker; one that died has sent none."""
         sent = getattr(node, "workeroutput", {}).get(RESULTS)
         if sent is None:
-            return
-        if not sent["studies"]:
-            self._session.add_worker([], {}, sent["messages"])
-            return
-        from robustcheck.report.study import Study
-        from robustcheck.store.stats import CacheStats
-
-        studies = [Study.from_plain(plain) for plain in sent["studies"]]
-        stored = {name: CacheStats(*plain) for name, plain in sent["stored"].items()}
-        self._session.add_worker(studies, stored, sent["messages"])
-
-
-def to_plain(session: Session) -> dict[str, Any]:
-    """Return what a worker sends to the controller at its end: text, numbers and bytes."""
-    return {
-        "studies": [study.to_plain() for study in session.studies()],
-        "stored": {name: astuple(stored) for name, stored in session.stored_by_view().items()},
-        "messages": [*session.resources.messages],
-    }
+            self._session.lost_workers += 1
+        else:
+            results.add(self._session, sent)

@@ -7,6 +7,7 @@ else: damage is found when the block is read.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from collections.abc import Mapping
@@ -17,10 +18,11 @@ import numpy as np
 
 from robustcheck.errors import RobustcheckError
 from robustcheck.records import COLUMNS, Column, Rows, as_rows
-from robustcheck.records.parquet import Table, Texts, from_parquet, to_parquet
-from robustcheck.records.table import ROW
+from robustcheck.records.parquet import DAMAGED, from_parquet, to_parquet
+from robustcheck.records.rows import ROW
+from robustcheck.records.schema import Table, Texts
 
-FORMAT = 1
+FORMAT = 2
 """The version of the records in a block, and of what they mean. Blocks of other versions are refused."""
 
 
@@ -44,6 +46,10 @@ class RecordBlock:
     """When, in UTC: 2026-11-24T19:30:00Z."""
     warnings: tuple[str, ...] = ()
     """Warnings about the first batch, repeated where its records are loaded."""
+    run: str = ""
+    """The id of the run that computed it; see `RecordStore`."""
+    logits: bytes = b""
+    """The logits of the shard's first image, clean and classified by itself, as float32 in little-endian order."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -66,16 +72,17 @@ class RecordBlock:
         Raises `DamagedBlock`, naming it by `name`, where it is damaged or of another version.
         """
         try:
-            table = from_parquet(data)
-            written = table.header["format"]
-            block = _block(table) if written == FORMAT else None
-        except (KeyError, TypeError, ValueError) as error:
+            table, header = from_parquet(data)
+            written = header["format"]
+            block = _block(table, header) if written == FORMAT else None
+            digest = block and block.header["digest"]
+        except DAMAGED as error:
             raise DamagedBlock(f"{name} is damaged: {error}") from None
         if block is None:
             raise DamagedBlock(
                 f"{name} holds records of version {written}, and this robustcheck reads {FORMAT}"
             )
-        if block.header["digest"] != table.header.get("digest"):
+        if digest != header.get("digest"):
             raise DamagedBlock(f"{name} is damaged: its checksum is not that of what it holds")
         return block
 
@@ -87,9 +94,11 @@ class RecordBlock:
             "study": self.config_digest,
             "slot": self.shard_key,
             "computed": self.computed,
+            "run": self.run,
             "doubts": list(self.warnings),
             "images": len(self.ids),
             "views": list(self.columns),
+            "logits": base64.b64encode(self.logits).decode(),
         }
         digest = hashlib.blake2b(json.dumps([header, self.ids]).encode(), digest_size=16)
         for rows in self.columns.values():
@@ -98,8 +107,8 @@ class RecordBlock:
         return {**header, "digest": digest.hexdigest()}
 
 
-def _block(table: Table) -> RecordBlock:
-    header, ids = table.header, table.texts["id"]
+def _block(table: Table, header: Mapping[str, Any]) -> RecordBlock:
+    ids = table.texts["id"]
     views, count = header["views"], header["images"]
     columns = {name: table.numbers[name] for name in COLUMNS}
     for name, values in columns.items():
@@ -113,4 +122,6 @@ def _block(table: Table) -> RecordBlock:
         {view: rows[at * count : (at + 1) * count] for at, view in enumerate(views)},
         header["computed"],
         tuple(header["doubts"]),
+        header["run"],
+        base64.b64decode(header["logits"], validate=True),
     )

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from robustcheck.atomic_io import remove_abandoned
 from robustcheck.records.parquet import PARQUET
+from robustcheck.regular_file import read_regular
 from robustcheck.store.block import FORMAT, DamagedBlock
 from robustcheck.store.store import FACTS, read_block
 
-_ABANDONED_AFTER = 3600.0
-"""Seconds after which a file that is being written was left by a process that was killed."""
+_MOST_FACTS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def damaged(folder: Path) -> Iterator[tuple[Path, str]]:
     for path in blocks_in(folder):
         try:
             read_block(path)
-        except (DamagedBlock, OSError) as error:  # noqa: PERF203 - each file has a fault of its own
+        except (DamagedBlock, OSError) as error:
             yield path, str(error)
 
 
@@ -62,10 +62,9 @@ def prune(folder: Path, limit: int) -> tuple[int, int]:
 
     Returns how many blocks and how many bytes. Files that killed processes left half written are removed, too.
     """
-    for path in folder.rglob(f".*{PARQUET}.*.part"):
-        with suppress(OSError):
-            if time.time() - path.stat().st_mtime > _ABANDONED_AFTER:
-                path.unlink()
+    for config in _folders(folder):
+        for inner in (config, *config.glob("??")):
+            remove_abandoned(inner)
     stats = {path: stat for path in blocks_in(folder) if (stat := _stat(path))}
     total = sum(stat.st_size for stat in stats.values())
     count = freed = 0
@@ -91,8 +90,9 @@ def _folders(folder: Path) -> Iterable[Path]:
 
 def _stored_config(path: Path) -> StoredConfig:
     facts: dict[str, str] = {}
-    with suppress(OSError, ValueError):
-        facts = {str(name): str(text) for name, text in json.loads((path / FACTS).read_text()).items()}
+    with suppress(OSError, ValueError, AttributeError, RecursionError):  # anything may stand there
+        text = read_regular(path / FACTS, _MOST_FACTS).decode()
+        facts = {str(name): str(text) for name, text in json.loads(text).items()}
     stats = [stat for block in path.glob(f"??/*{PARQUET}") if (stat := _stat(block))]
     return StoredConfig(
         path.name,

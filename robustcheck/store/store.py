@@ -29,12 +29,13 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from robustcheck.atomic_io import atomic_write
 from robustcheck.errors import RobustcheckError, RobustnessWarning
 from robustcheck.records.parquet import PARQUET, require_pyarrow
+from robustcheck.regular_file import is_file, read_regular
 from robustcheck.store.block import DamagedBlock, RecordBlock
 
 FACTS = "study.json"
@@ -49,10 +50,10 @@ class RecordStore:
     """Record blocks in a folder, which is made when the first is committed; needs pyarrow."""
 
     folder: Path
-    since: str = ""
-    """Blocks that were computed before it are ignored, and replaced: a time as in `RecordBlock.computed`."""
-    began: str = ""
-    """When the run began: what its own processes have computed since does not count as loaded from the store."""
+    run: str = ""
+    """The id of a run, written into each block that its processes commit: by it, and by no clock, they know their own."""
+    refresh: bool = False
+    """Whether blocks of other runs are ignored, and replaced."""
     warn: Callable[[str], None] = _warn
     """Called with what a user should know, such as a damaged block, in a line."""
 
@@ -61,12 +62,16 @@ class RecordStore:
 
     def absolute(self) -> RecordStore:
         """Return the same store for other processes, by its absolute path."""
-        return RecordStore(self.folder.resolve(), since=self.since, began=self.began)
+        return RecordStore(self.folder.resolve(), self.run, self.refresh)
+
+    def is_own(self, block: RecordBlock) -> bool:
+        """Whether a process of this run computed a block: what it has does not count as loaded from the store."""
+        return bool(self.run) and block.run == self.run
 
     def find(self, config_digest: str, shard_key: str) -> list[RecordBlock]:
         """Return the blocks of a shard, those of the most images first; damaged ones are removed, with a warning."""
         found = (self._read(path) for path in self._paths(config_digest, shard_key))
-        blocks = [block for block in found if block is not None and block.computed >= self.since]
+        blocks = [block for block in found if block is not None and (self.is_own(block) or not self.refresh)]
         return sorted(blocks, key=len, reverse=True)
 
     def commit(self, block: RecordBlock, facts: Mapping[str, str]) -> Path:
@@ -76,11 +81,11 @@ class RecordStore:
         written.
         """
         about = self.folder / block.config_digest / FACTS
-        if not about.is_file():
+        if not is_file(about):
             atomic_write(about, json.dumps(dict(facts), indent=1) + "\n")
         path = self._folder(block.config_digest, block.shard_key) / _name(block)
-        if not path.is_file() or self.since:
-            atomic_write(path, block.to_bytes())
+        if not is_file(path) or self.refresh:
+            atomic_write(path, replace(block, run=self.run).to_bytes())
             for other in [*self._paths(block.config_digest, block.shard_key)]:
                 if other != path and _count(other) <= len(block):
                     self._remove_if_covered(other, block)
@@ -131,16 +136,17 @@ def open_store(where: RecordStore | Path | str | None) -> RecordStore | None:
     folder = Path(where)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise RobustcheckError(
-            f"the record store {folder} can't be made: {error.strerror or error}; name another folder, or none"
+            f"the record store {folder} can't be made: {reason}; name another folder, or none"
         ) from None
     return RecordStore(folder)
 
 
 def read_block(path: Path) -> RecordBlock:
     """Return the block of a file; raises `DamagedBlock` where it is damaged, of another version, or misnamed."""
-    block = RecordBlock.from_bytes(path.read_bytes(), str(path))
+    block = RecordBlock.from_bytes(read_regular(path), str(path))
     if path.name != _name(block) or path.parts[-3:-1] != (block.config_digest, block.shard_key[:2]):
         raise DamagedBlock(f"{path} is not the block that its name says")
     return block

@@ -20,6 +20,7 @@ from robustcheck.records.measures import default_measure
 from robustcheck.report.run import Finding
 from robustcheck.robustness import Robustness
 from robustcheck.session import KEY
+from robustcheck.text import printable_lines
 
 Report = Callable[[str, bool, str], None]
 
@@ -41,7 +42,7 @@ def records(robustness: Robustness) -> Records:
 @pytest.fixture(scope="module")
 def measure(records: Records) -> str:
     """What the paper's top-1 is here: accuracy, or without labels the share of predictions kept."""
-    return default_measure(labelled=bool((records.labels >= 0).all()))
+    return default_measure(labelled=records.is_labelled)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,7 @@ def finding(pytestconfig: pytest.Config, record_property: Callable[[str, object]
         if not holds:
             reason = f"does not hold here: {text}; {numbers}"
             if pytestconfig.stash[KEY].settings.findings == "gate":
-                pytest.fail(reason, pytrace=False)
+                pytest.fail(printable_lines(reason), pytrace=False)
             pytest.xfail(reason)
 
     return report
@@ -86,7 +87,7 @@ def test_trust_clean_accuracy_is_far_above_chance(robustness: Robustness, record
     if too_few_to_tell(len(records), classes):
         pytest.skip(f"{len(records)} images among {classes} classes are too few to tell from chance")
     if warning := chance_warning(records, classes):
-        pytest.fail(warning, pytrace=False)
+        pytest.fail(printable_lines(warning), pytrace=False)
 
 
 @pytest.mark.parametrize("epsilon", EPSILONS)

@@ -6,17 +6,19 @@ registered are examined beside fast gradient sign.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import pytest
 
+from robustcheck.errors import RobustnessWarning
 from robustcheck.notation import STEPS
 from robustcheck.report.run import Check
 from robustcheck.robustness import Robustness
-from robustcheck.sanity.attacks import OF_THE_ATTACK
-from robustcheck.sanity.registry import CHECKS
+from robustcheck.sanity.registry import CHECKS, OF_THE_ATTACK
 from robustcheck.sanity.subject import Subject
 from robustcheck.session import KEY
+from robustcheck.text import printable_lines
 
 COUNT = 64
 """At most so many images are taken."""
@@ -53,7 +55,10 @@ def subject_of(robustness: Robustness, pytestconfig: pytest.Config) -> Callable[
     return subject
 
 
-@pytest.mark.filterwarnings("ignore::robustcheck.RobustnessWarning")  # what they say is what is checked here
+@pytest.mark.filterwarnings(
+    "ignore::robustcheck.RobustnessWarning",  # what they say is what is checked here
+    "always:.*Not so here:robustcheck.RobustnessWarning",  # a check's own
+)
 def test_trust_evaluation(
     check: str,
     attack: str,
@@ -64,7 +69,10 @@ def test_trust_evaluation(
     result = CHECKS[check].run(subject_of(attack))
     name = check if attack == "Adv" else f"{check} [{attack}]"
     record_property(Check.PROPERTY, Check(name, result.state, result.text).to_json())
+    text = printable_lines(f"{CHECKS[check].statement} Not so here: {result.text}")
+    if result.state == "warned":
+        warnings.warn(text, RobustnessWarning, stacklevel=1)
     if result.state == "skipped":
-        pytest.skip(result.text)
+        pytest.skip(printable_lines(result.text))
     if not result.passed:
-        pytest.fail(f"{CHECKS[check].statement} Not here: {result.text}", pytrace=False)
+        pytest.fail(text, pytrace=False)

@@ -26,4 +26,4 @@ def _qualities(call: TransformCall) -> Tensor | int:
     if not isinstance(view.amount, Span):
         return int(view.number)
     low, high = int(view.amount.low), int(view.amount.high)
-    return torch.tensor([low + seed % (high - low + 1) for seed in call.seeds])
+    return torch.tensor([low + seed % (high - low + 1) for seed in call.seeds], device="cpu")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from robustcheck.models import send
+from robustcheck.attacks.philox import permutations
 from robustcheck.transforms.transform import TransformCall
 
 
@@ -24,7 +24,5 @@ def permuted_noise(images: Tensor, changed: Tensor, *, seeds: Sequence[int]) -> 
     channel; it is clipped to 0..255.
     """
     change = (changed.to(torch.int16) - images.to(torch.int16)).flatten(1)
-    for row, seed in zip(change, seeds, strict=True):
-        order = torch.randperm(len(row), generator=torch.Generator().manual_seed(seed % 2**63))
-        row.copy_(row[send(order, row.device)])
+    change = change.gather(1, permutations(seeds, change.shape[1], change.device))
     return (images + change.view_as(images)).clamp_(0, 255).to(torch.uint8)

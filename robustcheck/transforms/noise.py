@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from robustcheck.attacks.pixel_levels import whole_levels
-from robustcheck.models import send
+from robustcheck.attacks.arguments import whole_levels
+from robustcheck.attacks.philox import signs
 from robustcheck.transforms.transform import TransformCall
 
 
@@ -29,11 +28,4 @@ def random_signs(images: Tensor, *, epsilon: float, seeds: Sequence[int]) -> Ten
 
 def _signs_like(images: Tensor, seeds: Sequence[int]) -> Tensor:
     """Return random signs (-1, 1) of the shape of `images` and on its device, each row from its own seed: int8."""
-    size = images[0].numel() if len(images) else 0
-    bits = [np.unpackbits(_bytes(seed, -(-size // 8)), count=size) for seed in seeds]
-    signs = torch.from_numpy(np.array(bits, dtype=np.int8).reshape(images.shape)) * 2 - 1
-    return send(signs, images.device)
-
-
-def _bytes(seed: int, count: int) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
-    return np.frombuffer(np.random.Generator(np.random.Philox(seed)).bytes(count), dtype=np.uint8)
+    return signs(seeds, images[0].numel(), images.device).view(images.shape)

@@ -109,7 +109,7 @@ def test_library_that_is_not_installed_says_what_to_install(uninstall, text):
     library = re.match("[a-z]+", text).group()
     loaded = [name for name in sys.modules if name.split(".")[0] in {library, "pyautoattack"}]
     uninstall(library, "pyautoattack", *loaded)
-    with pytest.raises(RobustcheckError, match=r"pip install .*pytest-robustcheck\[attacks\]"):
+    with pytest.raises(RobustcheckError, match=r"pip install .*pytest-robustcheck\[attacks,torchattacks\]"):
         validate(view)
 
 

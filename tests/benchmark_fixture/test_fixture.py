@@ -359,22 +359,39 @@ def test_a_gate_on_a_ratio_is_red_where_ours_is_slow_and_says_why(timed):
     )
 
 
-def test_the_two_take_turns(timed):
+def test_both_sides_are_called_alike(timed):
+    """By the same caller, equally often, in pairs of either order, with no result of an earlier call alive."""
     timed.makepyfile(
         """
+        import sys
+        import weakref
+
         import pytest
         from clock import clock, takes
 
-        turns = []
+        turns, alive, callers = [], [], set()
+
+        class Result:
+            pass
+
+        def one(side):
+            def call():
+                turns.append(side)
+                callers.add(sys._getframe(1).f_code)
+                assert all(result() is None for result in alive)
+                takes(1)()
+                result = Result()
+                alive[:] = [weakref.ref(result)]
+                return result
+            return call
 
         @pytest.mark.benchmark(timer=clock)
         def test_it(robustcheck_benchmark):
-            def one(name):
-                turns.append(name)
-                takes(1)()
-            robustcheck_benchmark.ratio(lambda: one("A"), lambda: one("B"), rounds=6)
-            assert "".join(turns[-12:]) == "AB" * 6
-            assert len(turns) == 16  # a call to warm up, and one to see how long it takes
+            robustcheck_benchmark.ratio(one("A"), one("B"), rounds=60)
+            pairs = ["".join(turns[-120:][i : i + 2]) for i in range(0, 120, 2)]
+            assert set(pairs) == {"AB", "BA"}
+            assert turns.count("A") == turns.count("B") == 62  # one to warm up, one to see how long it takes
+            assert len({code.co_name for code in callers} - {"runner"}) == 2  # ratio's warm-up, and the loop
         """
     )
     timed.runpytest().assert_outcomes(passed=1)

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from robustcheck.attacks import Ball, gradient_ascent, loss_gradient
+from robustcheck.attacks import Ball, loss_gradient
+from robustcheck.attacks.gradient_ascent import FixedSteps, ascend
 from robustcheck.attacks.objective import Objective
 
 STEPS = 4
@@ -26,7 +27,7 @@ def test_pgd_against_its_gradient_calls(robustcheck_benchmark, robustness, pixel
 
     def climb():
         start = ball.random(range(rows))
-        gradient_ascent(ball, objective.gradient, steps=STEPS, step=size / 4, start=start)
+        ascend(ball, objective, FixedSteps(size / 4), steps=STEPS, start=start)
 
     def bare():
         for _ in range(STEPS * restarts):

@@ -6,7 +6,7 @@ import pytest
 from robustcheck.notation import parse
 from robustcheck.records import Records
 from robustcheck.records.provenance import Provenance
-from robustcheck.records.table import as_rows
+from robustcheck.records.rows import as_rows
 from robustcheck.report.formats import html
 from robustcheck.report.formats import json as data
 from robustcheck.report.run import FinishedRun

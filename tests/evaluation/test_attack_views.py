@@ -13,8 +13,9 @@ from robustcheck.models import registry as loading
 from robustcheck.notation import parse
 from tests.toys import classifier_of, pixels_of
 
-AGAIN = 1
-"""One image of the first batch is classified a second time, alone, to see whether that makes a difference."""
+AGAIN = 3
+"""One image of the first batch is classified a second time, alone, to see whether that makes a difference; two images of noise try the
+input's layout."""
 
 
 @pytest.fixture
@@ -32,7 +33,8 @@ def calls(monkeypatch, toy_classifier):
 
 def test_pgd_costs_one_gradient_a_step(toy_classifier, toy_images, calls):
     evaluate(toy_classifier, toy_images, ["PGD_8[steps=7]"])
-    assert calls == {"gradient": 7 * 13, "forward": 2 * 13 + AGAIN}
+    # One pass of the clean images, one of the result, and one that the last step is compared by.
+    assert calls == {"gradient": 7 * 13, "forward": 3 * 13 + AGAIN}
 
 
 def test_restarts_cost_one_more_pass_each_to_choose_by(toy_classifier, toy_images, calls):
@@ -41,7 +43,7 @@ def test_restarts_cost_one_more_pass_each_to_choose_by(toy_classifier, toy_image
 
 
 def test_pgd_from_the_image_itself_shares_its_first_gradient_with_fgs(toy_classifier, toy_images, calls):
-    evaluate(toy_classifier, toy_images, ["Adv_1", "Adv_5", "PGD_8[steps=4,start=zero]"])
+    evaluate(toy_classifier, toy_images, ["Adv_1", "Adv_5", "PGD_8[steps=4,start=zero,loss=log_odds]"])
     assert calls["gradient"] == (1 + 3) * 13
 
 
@@ -67,12 +69,27 @@ def test_views_that_climb_together_are_what_they_are_alone(toy_classifier, toy_i
             np.testing.assert_array_equal(together.column(column, view), alone.column(column, view))
 
 
-def test_pgd_view_is_the_function_of_that_name(toy_classifier, toy_images):
-    records = evaluate(toy_classifier, toy_images, ["PGD_6[steps=5,step=2,start=zero]"])
+@pytest.mark.parametrize(
+    "options", [{"start": "zero", "step": 2}, {"seed": 3}, {"restarts": 2, "momentum": 0.5, "seed": 1}]
+)
+def test_pgd_view_is_the_function_of_that_name(toy_classifier, toy_images, options):
     clean = pixels_of(toy_images)
-    found = pgd(toy_classifier, clean, epsilon=6, steps=5, step=2, start="zero")
+    found = pgd(toy_classifier, clean, epsilon=6, steps=5, **options)
     change = (found.double() - clean.double()).flatten(1)
-    np.testing.assert_allclose(records.column("l2", "PGD_6[steps=5,step=2,start=zero]"), change.norm(dim=1))
+    seed = options.pop("seed", 0)
+    view = f"PGD_6[{','.join(f'{name}={value}' for name, value in {'steps': 5, **options}.items())}]"
+    records = evaluate(toy_classifier, toy_images, [view], seed=seed)
+    np.testing.assert_allclose(records.column("l2", view), change.norm(dim=1))
+
+
+@pytest.mark.parametrize(
+    "view", ["Noise_5", "PGD_8[steps=2]", "JPG_noise", "PGD_300[norm=2,steps=2]", "JPG_50..90"]
+)
+def test_what_is_drawn_does_not_depend_on_the_batch(toy_classifier, toy_images, view):
+    runs = [evaluate(toy_classifier, toy_images, [view], batch_size=size) for size in (1, 5, 13)]
+    for column in ("linf", "l2", "prediction"):
+        for run in runs[1:]:
+            np.testing.assert_array_equal(run.column(column, view), runs[0].column(column, view))
 
 
 def test_restarts_are_not_the_weaker(toy_classifier, toy_images):
@@ -182,6 +199,9 @@ def another(classes=4):
     )
 
 
+TRANSFER = {"mine": "my.module:net", "seven": "my.module:seven"}
+
+
 @pytest.fixture
 def other_model(monkeypatch):
     loaded = []
@@ -197,17 +217,17 @@ def other_model(monkeypatch):
 def test_attack_made_on_another_model_is_weaker_than_on_the_examined_one(
     toy_classifier, toy_images, other_model
 ):
-    views = ["Adv_9[from=my.module:net]", "PGD_9[from=my.module:net,steps=3]", "Adv_9"]
-    records = evaluate(toy_classifier, toy_images, views, batch_size=4)
+    views = ["Adv_9[from=mine]", "PGD_9[from=mine,steps=3]", "Adv_9"]
+    records = evaluate(toy_classifier, toy_images, views, batch_size=4, transfer=TRANSFER)
     assert other_model == ["my.module:net"]  # once, for all batches and views
-    assert records.mean("p_top", "Adv_9") < records.mean("p_top", "Adv_9[from=my.module:net]")
-    assert records.column("linf", "Adv_9[from=my.module:net]").max() == 9
+    assert records.mean("p_top", "Adv_9") < records.mean("p_top", "Adv_9[from=mine]")
+    assert records.column("linf", "Adv_9[from=mine]").max() == 9
 
 
 @pytest.mark.parametrize(
     ("view", "message"),
     [
-        ("Adv_1[from=seven:net]", r"Adv_1\[from=seven:net\]: .* knows 7 classes, and the other 4"),
+        ("Adv_1[from=seven]", r"Adv_1\[from=seven\]: .* knows 7 classes, and the other 4"),
         ("Adv_1[target=4]", r"toy has no class 4: its classes go from 0 to 3"),
         ("JPG(PGD_1[target=9])", r"PGD_1\[target=9\]: toy has no class 9"),
     ],
@@ -216,7 +236,7 @@ def test_view_that_can_t_be_had_is_refused_before_the_first_image(
     toy_classifier, toy_images, other_model, calls, view, message
 ):
     with pytest.raises(RobustcheckError, match=message):
-        evaluate(toy_classifier, toy_images, ["x", view])
+        evaluate(toy_classifier, toy_images, ["x", view], transfer=TRANSFER)
     assert calls["gradient"] == 0
 
 

@@ -52,7 +52,8 @@ def test_clean_images_come_first_and_the_rest_in_the_order_asked():
         (["Adv_1[label=true]"], False),
         (["Adv_1[through=JPG]"], False),
         (["Adv_1(JPG)"], False),
-        (["PGD_1[start=zero]"], True),
+        (["PGD_1[start=zero,loss=log_odds]"], True),
+        (["PGD_1[start=zero]"], False),  # of another loss than Adv
         (["PGD_1"], False),
         (["PGD_1[start=zero,momentum=0.9]"], False),
         (["Adv_1[norm=2]"], False),

@@ -30,14 +30,14 @@ def images():
 def process(tmp_path, images):
     """What makes an evaluation as another process of the run would, that counts the images its model is given."""
 
-    def make(*, ahead=0, store="store", began=""):
+    def make(*, ahead=0, store="store", run=""):
         classifier = classifier_of(Linear())
         classifier.probe()
         made = Evaluation(
             classifier,
             images,
             RunConfig(batch_size=8, shard_size=16),
-            store=RecordStore(tmp_path / store, began=began),
+            store=RecordStore(tmp_path / store, run=run),
             executor=LockedExecutor(tmp_path / "locks", ahead=ahead),
         )
         made.seen = 0
@@ -116,9 +116,9 @@ def test_while_it_waits_it_computes_what_is_likely_to_be_asked_for(process, ahea
 
 
 def test_what_this_run_computed_is_not_said_to_come_from_the_store(process):
-    process().run(["Adv_5"])
-    for began, taken in (("2000-01-01T00:00:00", 0), ("9999-01-01T00:00:00", 2 * 44)):
-        evaluation = process(began=began)
+    process(run="first").run(["Adv_5"])
+    for run, taken in (("first", 0), ("second", 2 * 44)):
+        evaluation = process(run=run)
         evaluation.run(["Adv_5"])
         assert evaluation.stored.records == taken
         assert evaluation.seen == SPOT_CHECK

@@ -37,7 +37,7 @@ def messy(write_image, tmp_path):
 
 
 BAD = {
-    "bomb.png": "is 12000x12000, 144 million pixels: a decompression bomb",
+    "bomb.png": "is 12000x12000, a decompression bomb: 144,000,000 pixels, more than the limit of",
     "circle.png": "is a link to itself",
     "cut.png": "cannot be decoded (",
     "empty.jpg": "is empty (0 bytes)",
@@ -92,14 +92,14 @@ def test_a_set_of_none_but_bad_images_is_refused(tmp_path):
 @pytest.mark.skipif(sys.platform == "win32", reason="permissions are others there")
 def test_an_image_that_may_not_be_read_is_named(write_image, monkeypatch):
     path = write_image("a.png")
-    real_open = Image.open
+    real_open = os.open
 
-    def refuse(source):  # root may read everything, so the system's answer is put in its place
+    def refuse(source, *flags):  # root may read everything, so the system's answer is put in its place
         if source == path:
             raise PermissionError(13, "Permission denied", str(path))
-        return real_open(source)
+        return real_open(source, *flags)
 
-    monkeypatch.setattr(Image, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(BadImage, match=r"a.png' can't be read by this user"):
         list(open_images(path.parent, size=8))
 
@@ -147,11 +147,11 @@ def test_a_million_files_are_listed_without_opening_one(monkeypatch, tmp_path):
 
 def test_formats_that_are_not_read_are_said_to_be_left_out(write_image, tmp_path):
     write_image("cat/a.png")
-    for name in ("b.HEIC", "c.avif"):
+    for name in ("b.HEIC", "c.jxl"):
         (tmp_path / "cat" / name).write_bytes(b"")
     with pytest.warns(
         UserWarning,
-        match=r"2 file\(s\) of an unsupported format are skipped, such as 'b.HEIC' \(.avif .heic\)",
+        match=r"2 file\(s\) of an unsupported format are skipped, such as 'b.HEIC' \(.heic .jxl\)",
     ):
         assert len(open_images(tmp_path, size=8)) == 1
 

@@ -9,7 +9,8 @@ from torchvision.transforms import functional
 
 from robustcheck import RobustcheckError
 from robustcheck.images import open_images
-from robustcheck.images.decoding import decode
+from robustcheck.images.decoding import BadImage, decode
+from robustcheck.limits import use_limits
 from robustcheck.models import Preprocessing
 from robustcheck.models.sources.torchvision import preprocessing_of_weights
 
@@ -164,12 +165,29 @@ def test_a_link_that_leads_nowhere_is_named(tmp_path):
         list(open_images(tmp_path, size=8))
 
 
-def test_a_decompression_bomb_is_refused(write_image, monkeypatch):
+def test_an_image_above_the_limit_is_refused_and_the_option_lets_it_in(write_image, monkeypatch):
     path = write_image("bomb.png", (40, 40))
-    for limit in (1000, 500):  # above Pillow's limit it warns, above twice the limit it refuses
-        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
-        with pytest.raises(RobustcheckError, match=r"bomb.png' .*decompression bomb"):
+    for pillows in (10**6, 1000, 500):  # above its own limit Pillow warns, above twice the limit it refuses
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", pillows)
+        with (
+            use_limits({"pixels": 1599}),
+            pytest.raises(RobustcheckError, match=r"bomb: .*pixels:1600\. Repair"),
+        ):
             decode(path, RULE)
+        with use_limits({"pixels": 1600}):
+            decode(path, RULE)
+        assert pillows == Image.MAX_IMAGE_PIXELS
+
+
+def test_the_limit_holds_for_what_an_image_is_resized_to(write_image):
+    path = write_image("thin.png", (2, 40))
+    with use_limits({"pixels": 8 * 160}):
+        decode(path, RULE)
+    with (
+        use_limits({"pixels": 8 * 160 - 1}),
+        pytest.raises(BadImage, match="would be resized to 8x160: 1,280 pixels"),
+    ):
+        decode(path, RULE)
 
 
 def test_a_bad_image_stops_a_pass_where_it_stands(write_image, tmp_path):

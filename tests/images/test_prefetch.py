@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -67,3 +70,24 @@ def test_an_error_comes_out_in_its_turn_and_ends_the_threads():
     with pytest.raises(ValueError, match="three"):
         next(stream)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("robustcheck-images")]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends a signal")
+def test_ctrl_c_ends_a_process_whose_calls_hang():
+    code = """
+import signal, threading
+from robustcheck.images.prefetch import map_ahead
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.alarm(100)  # or it hangs
+def hang(item):
+    print("hangs", flush=True)
+    threading.Event().wait()
+list(map_ahead(hang, range(9), workers=2, ahead=4))
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "hangs\n"
+    process.send_signal(signal.SIGINT)
+    assert process.communicate()[1].endswith("KeyboardInterrupt\n")
+    assert process.returncode == -signal.SIGINT

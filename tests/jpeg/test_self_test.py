@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
 import sys
 import warnings
 from dataclasses import replace
@@ -94,3 +95,29 @@ def test_torchvision_does_the_work_of_pillow_where_it_agrees(codec_of):
     codec_of(lambda *a: (worked.append(1), pillow.roundtrip(*a))[1], "faster")
     jpeg.roundtrip(IMAGES, codec="pillow")
     assert len(worked) == 4  # three subsamplings in the check, and the images
+
+
+def test_importing_jpeg_loads_all_that_a_round_trip_needs():
+    """So that Hypothesis' deadline does not meet the first call: by the function or by the fixture `jpeg`."""
+    script = """
+import sys, torch
+import robustcheck
+assert "torchvision" not in sys.modules
+from robustcheck import jpeg
+loaded = set(sys.modules)
+assert {"PIL.Image", "torchvision.io"} <= loaded
+for size in (16, 17):
+    jpeg.roundtrip(torch.zeros(1, 3, size, 16, dtype=torch.uint8))
+assert set(sys.modules) == loaded, set(sys.modules) - loaded
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@pytest.mark.parametrize("error", [ImportError, OSError, RuntimeError])
+def test_a_broken_library_does_not_stop_the_import(codec_of, error):
+    def broken(*_):
+        raise error("undefined symbol")
+
+    codec_of(broken)
+    self_test.warm_up()
+    assert jpeg.roundtrip(IMAGES, codec="tensor").equal(IMAGES)

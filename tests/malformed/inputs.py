@@ -31,9 +31,11 @@ from robustcheck import Classifier, ImageSet, Records, RobustcheckError, load_mo
 from robustcheck.claims import parse_claim, read_claims
 from robustcheck.images import image_set_of, open_images
 from robustcheck.models import Preprocessing
-from robustcheck.models.checkpoints.weights import load_weights, read_checkpoint
+from robustcheck.models.checkpoints.checkpoint import read_checkpoint
+from robustcheck.models.checkpoints.weights import load_weights
 from robustcheck.notation import X, parse
 from robustcheck.options.table import OPTIONS
+from robustcheck.records import as_rows
 from robustcheck.records.baseline import Baseline, path_of
 from robustcheck.records.csv import dumps, loads
 from robustcheck.records.provenance import Provenance
@@ -252,7 +254,7 @@ def weights(folder: Path) -> Iterator[Case]:
         "head.bias": {"a tensor missing": saved({key: value for key, value in state.items() if key != "head.bias"})},
         "tail.weight": {"a tensor more": saved({**state, "tail.weight": torch.zeros(1)})},
         "(5, 3, 3, 3), not (3, 3, 3, 3)": {"another width": saved(Net(width=5).state_dict())},
-        "x.stem.weight": {"other names": saved({f"x.{key}": value for key, value in state.items()})},
+        "x_stem.weight": {"other names": saved({f"x_{key}": value for key, value in state.items()})},
         "int8, not floats": {"quantised weights": saved({key: (value * 50).to(torch.int8) for key, value in state.items()})},
         "complex64, not floats": {"complex weights": saved({key: value.to(torch.complex64) for key, value in state.items()})},
         "mkdir": {"an object": saved({"state_dict": state, "hook": Payload(folder / "it-ran")})},
@@ -302,7 +304,7 @@ def weights(folder: Path) -> Iterator[Case]:
         classifier = Classifier(net.eval(), mean=(0,) * 3, std=(1,) * 3, input_size=8, device="cpu")
         return classifier.probe()
 
-    yield Case("weights", "NaN", nan, ("1 of 1 images", "weights and normalisation"))
+    yield Case("weights", "NaN", nan, ("2 of 2 images", "weights and normalisation"))
 
 
 def zipped(entries: dict[str, bytes]) -> bytes:
@@ -329,7 +331,7 @@ def programs(folder: Path) -> Iterator[Case]:
             **{f"cut at {share:.0%}": whole[: int(len(whole) * share)] for share in (0.05, 0.5)},
         },
         "--robustcheck-weights=": {"weights": saved(Net().state_dict()), "cut at 95%": whole[: int(len(whole) * 0.95)]},
-        "export it again": {
+        "Export the network": {
             "a graph that is no JSON": zipped({**entries, model: b"{"}), "a graph of nothing": zipped({**entries, model: b"{}"}),
             "no graph": zipped({name: content for name, content in entries.items() if name != model}),
             "TorchScript of nothing": zipped({"net/code/a.py": b"", "net/constants.pkl": b""}),
@@ -539,7 +541,7 @@ def image_specs(folder: Path) -> Iterator[Case]:
 
 def views(folder: Path) -> Iterator[Case]:
     texts: dict[str, tuple[int, str, str]] = {  # the column, what was got, what is allowed
-        "": (1, "the end", "JPG"), " ": (2, "the end", "JPG"), "y": (1, "'y'", "JPG"), "X": (1, "'X'", "x, Adv"), "adv_1": (1, "'adv'", "Adv"),
+        "": (1, "the end", "JPG"), " ": (2, "the end", "JPG"), "y": (1, "'y'", "JPG"), "X": (1, "'X'", "x, APGD, Adv"), "adv_1": (1, "'adv'", "Adv"),
         "Adv": (4, "epsilon", "Adv_1"), "Adv_": (5, "the end", "number"), "Adv_0": (5, "0", "1 to 255"), "Adv_256": (5, "256", "1 to 255"),
         "Adv_1.5": (5, "1.5", "1 to 255"), "Adv_-1": (5, "'-'", "number"), "Adv_1e3": (6, "'e'", "the end"), "Adv_1(x": (8, "the end", "')'"),
         "Adv_1)x": (6, "')'", "the end"), "Adv_1(x))": (9, "')'", "the end"), "Adv_1(x x)": (9, "'x'", "')'"), "Adv_1[": (7, "the end", "option"),
@@ -597,7 +599,7 @@ def claim_files(folder: Path) -> Iterator[Case]:
         yield Case("claim files", name, lambda path=path: read_claims(path), (f"{path}:{line}:", *says))
     nowhere = folder / "nowhere.toml"
     yield Case("claim files", "no file", lambda: read_claims(nowhere), (str(nowhere), "No such file"))
-    yield Case("claim files", "a folder", lambda: read_claims(folder), (str(folder), "directory"))
+    yield Case("claim files", "a folder", lambda: read_claims(folder), (str(folder), "folder"))
 
 
 # ---------------------------------------------------------------------------- records and baselines
@@ -615,34 +617,49 @@ def some_records() -> Records:
         ("a", "b", "c", "d"),
         names,
         np.array([0, 1, 0, 1]),
-        {X: columns, parse("Adv_1"): adv},
+        {X: as_rows(columns), parse("Adv_1"): as_rows(adv)},
         Provenance.from_header({"model": "toy"}),
     )
 
 
 def records(folder: Path) -> Iterator[Case]:
     whole = dumps(some_records())
-    row = "a,0.png,0,"
-    header = "# robustcheck records 1"
+    first, row = whole.splitlines()[0], "0,img:a,img:0.png,0,0,x,0,1.0,0.9,1.0,0.0,0.0,"
+    adv, cut = "0,img:a,img:0.png,0,0,Adv_1,0,1.0,0.9,1.0,1.0,2.0,", ",img:0.png,0,0,x,0,"
+    assert row in whole
+    assert adv in whole
+
+    def cell(old: str, new: str, where: str = row) -> str:
+        """The text with a cell of the first image changed."""
+        assert old in where, (old, where)
+        return whole.replace(where, where.replace(old, new, 1), 1)
+
     changes: dict[str, tuple[str, ...]] = {  # the text, and what its message names: the place, the value, what belongs there
-        "nothing": ("", header), "text": ("hello", header), "another version": (whole.replace("records 1", "records 9", 1), "records 9", header),
-        "a header that is no JSON": (whole.replace("# {", "# {{", 1), "header", "line 1 column 3"), "a header cut off": (whole[:60], "header", "lines 2 to 4"),
-        "no views": (whole.replace('"views"', '"vews"', 1), "header", "'views'"), "no clean images": (whole.replace('"x"', '"JPG"', 1), "clean images", "x"),
-        "a view that can't be read": (whole.replace('"Adv_1"', '"Adv_"', 1), "Adv_", "column 5", "number"),
-        "a column less": (whole.replace(",x:linf", "", 1), "line 12", "columns"), "columns in another order": (whole.replace("id,name", "name,id", 1), "line 12", "columns"),
-        "a cell less": (whole.replace(row, "a,0.png,", 1), "line 13", "10 cells", "11"), "a cell more": (whole.replace(row, f"{row}9,", 1), "line 13", "12 cells", "11"),
-        "a label in words": (whole.replace(row, "a,0.png,cat,", 1), "'label'", "'cat'"), "a label of -7": (whole.replace(row, "a,0.png,-7,", 1), "'label'", "'-7'", "class index"),
-        "a prediction in words": (whole.replace(f"{row}0,", f"{row}zero,", 1), "'x:prediction'", "'zero'"),
-        "a prediction of half": (whole.replace(f"{row}0,", f"{row}0.5,", 1), "'x:prediction'", "'0.5'", "class index"),
-        "a prediction of -4": (whole.replace(f"{row}0,", f"{row}-4,", 1), "'x:prediction'", "'-4'", "class index"),
-        "a probability of 7": (whole.replace("0,0.9,", "0,7,", 1), "'x:p_top'", "'7'", "0 to 1"), "a probability in words": (whole.replace("0,0.9,", "0,much,", 1), "'x:p_top'", "'much'"),
-        "a probability NaN": (whole.replace("0,0.9,", "0,nan,", 1), "'x:p_top'", "'nan'", "0 to 1"), "no probability": (whole.replace("0,0.9,", "0,,", 1), "x", "cells"),
-        "an infinite distance": (whole.replace(",1,2\n", ",1,inf\n", 1), "'Adv_1:l2'", "'inf'", "number"), "a distance of -1": (whole.replace(",1,2\n", ",-1,2\n", 1), "'Adv_1:linf'", "'-1'", "0 to 255"),
-        "an open quote": (whole.replace("a,0.png", '"a,0.png', 1), "line 12", "end of data"), "a name that is no JSON": (whole.replace("0.png", "\\q", 1), "'name'", "q'"),
-        "a line cut off": (whole[:-9], "line 16", "8 cells", "11"), "no rows": (whole[: whole.index(row)], "0 whole lines", "4 images"),
-        "headers alone": (f"{header}\n", "header"), "a header that is a list": (f"{header}\n# [1]\nid\n", "header", "list"),
-        "views that are numbers": (whole.replace('"Adv_1"', "3", 1), "int", "JPG(Adv_1)"), "a zero byte": (whole.replace("a,0.png", "a\0,0.png", 1), "zero byte"),
-        "a view twice": (whole.replace('"Adv_1"', '"x"', 1), "view", "twice"),
+        "nothing": ("", "line 1", "image,id,name"), "text": ("hello", "line 1", "image,id,name", "'hello'"),
+        "an earlier version": ("# robustcheck records 1\n# {}\nid\n", "earlier version", "version 2"),
+        "another version": (whole.replace('""format"": 2', '""format"": 9', 1), "version 9", "version 2"),
+        "a header that is no JSON": (whole.replace('"{""', '"{{""', 1), "line 2", "'run'", "column 2"), "no header": (re.sub(r'"\{.*\}"', "", whole), "line 2", "'run'"),
+        "a header that is a list": (whole.replace('"{""format', '"[{""format', 1).replace('}"', '}]"', 1), "'run'", "object"),
+        "no views": (whole.replace('""views""', '""vews""', 1), "header", "'views'", "list"), "no clean images": (whole.replace('""x""', '""JPG""', 1), "clean images", "x"),
+        "a view that can't be read": (whole.replace('""Adv_1""', '""Adv_""', 1), "Adv_", "column 5", "number"),
+        "views that are numbers": (whole.replace('""Adv_1""', "3", 1), "'views'", "list of texts"), "a view twice": (whole.replace('""Adv_1""', '""x""', 1), "view", "twice"),
+        "a view of none": (cell("Adv_1", "Adv_9", adv), "row 5", "'Adv_9'", "x, Adv_1"),
+        "no number of images": (whole.replace('""images"": 4', '""images"": ""4""', 1), "'images'", "integer >= 1", "'4'"), "no images": (whole.replace('""images"": 4', '""images"": 0', 1), "'images'", ">= 1", "0"),
+        "too many images": (whole.replace('""images"": 4', '""images"": 99999999999', 1), "99,999,999,999", "input-limits"),
+        "a column less": (whole.replace(",linf", "", 1), "line 1", "linf"), "columns in another order": (whole.replace("id,name", "name,id", 1), "line 1", "id,name"),
+        "a cell less": (cell(",0.0,0.0,", ",0.0,"), "line 2", "13 cells", "12"), "a cell more": (cell(",0.0,0.0,", ",0.0,0.0,0.0,"), "line 2", "13 cells", "14"),
+        "an image of words": (cell("0,img:a", "one,img:a"), "row 1", "'image'", "integer", "'one'"), "an image outside the set": (cell("0,img:a", "7,img:a"), "row 1", "'image'", "4 of the set", "7"),
+        "an image twice": (cell("0,img:a", "1,img:b").replace(",img:0.png,0,0,x", ",img:1.png,1,1,x", 1), "two rows"),
+        "a label in words": (cell(cut, ",img:0.png,cat,0,x,0,"), "'label'", "'cat'", "integer"), "a label of -7": (cell(cut, ",img:0.png,-7,0,x,0,"), "'label'", "-7", "index"),
+        "two labels": (cell(cut, ",img:0.png,1,0,x,0,"), "'label'", "same in all rows"), "two names": (cell("0.png", "7.png"), "'name'", "same in all rows"),
+        "a name without prefix": (cell("img:0.png", "0.png"), "'name'", "img:", "'0.png'"), "an id without prefix": (cell("img:a", "a"), "'id'", "img:", "'a'"),
+        "a prediction in words": (cell("x,0,", "x,zero,"), "'prediction'", "'zero'", "integer"), "a prediction of half": (cell("x,0,", "x,0.5,"), "'prediction'", "'0.5'", "integer"),
+        "a prediction of -4": (cell("x,0,", "x,-4,"), "'prediction'", "-4", "class index"), "no prediction": (cell("x,0,", "x,,"), "'prediction'", "integer", "''"),
+        "a probability of 7": (cell(",0.9,", ",7.0,"), "'p_top'", "7.0", "0 to 1"), "a probability in words": (cell(",0.9,", ",much,"), "'p_top'", "'much'", "number"),
+        "a probability NaN": (cell(",0.9,", ",nan,"), "'p_top'", "'nan'", "number"), "no probability": (cell(",0.9,", ",,"), "'p_top'", "0 to 1"),
+        "an infinite distance": (cell(",1.0,2.0,", ",1.0,inf,", adv), "'l2'", "'inf'", "number"), "a distance of -1": (cell(",1.0,2.0,", ",-1.0,2.0,", adv), "'linf'", "-1.0", "0 to 255"),
+        "correct by half of nothing": (cell("x,0,1.0", "x,0,"), "'correct'", "0 to 1"), "cut off": (whole[:-1], "cut off"), "cut off in a row": (whole[:-9] + "\n", "cells"), "cut off behind a row": ("".join(whole.splitlines(keepends=True)[:-2]), "cut off", "8 rows", "6"),
+        "the first line alone": (f"{first}\n", "no images"), "a zero byte": (cell("img:a", "img:\0a"), "records"),
     }  # fmt: skip
     for name, (text, *says) in changes.items():
         assert text != whole, name
@@ -679,7 +696,7 @@ def baselines(folder: Path) -> Iterator[Case]:
     (inner / "folder.csv").mkdir()
     reads = {
         "junk": ("junk.csv", "utf-8"),
-        "empty": ("empty.csv", "# robustcheck records 1"),
+        "empty": ("empty.csv", "line 1"),
         "failed": ("failed.csv", "chance"),
         "folder": ("folder", "good"),
         "godo": ("'godo'", "'good'"),

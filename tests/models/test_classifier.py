@@ -32,9 +32,13 @@ class Returns(nn.Module):
 
 
 class Sees(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 1)
+
     def forward(self, x):
         self.seen = x
-        return x.mean(dim=(2, 3))
+        return self.conv(x).mean(dim=(2, 3))
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -64,7 +68,7 @@ def test_logits_can_be_differentiated_by_the_pixels_and_by_nothing_else(classifi
     before = pixels.detach().clone()
     classifier.logits(pixels)[:, 0].sum().backward()
     assert pixels.detach().equal(before)
-    assert all(parameter.grad is None and not parameter.requires_grad for parameter in net.parameters())
+    assert all(parameter.grad is None and parameter.requires_grad for parameter in net.parameters())
 
     step = 0.5
     moved = before.clone()
@@ -74,27 +78,30 @@ def test_logits_can_be_differentiated_by_the_pixels_and_by_nothing_else(classifi
     assert not classifier(images).requires_grad
 
 
-def test_the_module_is_put_in_eval_mode_and_that_is_said(classifier_of, small_net, images):
+def test_a_network_in_train_mode_runs_in_eval_mode_and_that_is_said(classifier_of, small_net, images):
     net = small_net().train()
+    classifier = classifier_of(net, name="shy net")
     with pytest.warns(
-        RobustnessWarning, match="shy net was in train mode, which changes BatchNorm2d; .* eval mode"
+        RobustnessWarning, match="shy net is in train mode, which changes BatchNorm2d: .* eval mode"
     ):
-        classifier = classifier_of(net, name="shy net")
-    assert classifier(images).equal(classifier(images))
-    assert not net.training
+        found = classifier(images)
+    assert net.training
+    assert net.norm.training
+    assert found.equal(classifier_of(small_net())(images))
 
 
-def test_one_layer_left_in_train_mode_is_noticed(classifier_of):
+def test_one_layer_left_in_train_mode_is_noticed(classifier_of, images):
     net = nn.Sequential(nn.Dropout(0.5), nn.Flatten(), nn.Linear(360, 2)).eval()
     net[0].train()
     with pytest.warns(RobustnessWarning, match="which changes Dropout"):
-        classifier_of(net)
+        classifier_of(net)(images)
+    assert [layer.training for layer in net] == [True, False, False]
 
 
-def test_train_mode_that_changes_nothing_is_not_worth_a_word(classifier_of):
+def test_train_mode_that_changes_nothing_is_not_worth_a_word(classifier_of, images):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        classifier_of(nn.Sequential(nn.Flatten(), nn.Linear(360, 2)).train())
+        classifier_of(nn.Sequential(nn.Flatten(), nn.Linear(360, 2)).train())(images)
 
 
 @pytest.mark.parametrize(
@@ -152,6 +159,10 @@ class Object:
         lambda y, x: {"hidden": x, "logits": y, "features": y + 1},
         lambda y, x: {"hidden": x, "classes": y},
         lambda y, x: Object(y),
+        lambda y, x: (x, y),
+        lambda y, x: [x, (x, {"scores": y})],
+        lambda y, x: (y, y),
+        lambda y, x: (y + 1 > 0, y, y.argmax(1), y[:, :1]),
     ],
 )
 def test_logits_are_found_in_what_networks_return(classifier_of, images, wrap):
@@ -164,12 +175,47 @@ def test_logits_are_found_in_what_networks_return(classifier_of, images, wrap):
 
 
 @pytest.mark.parametrize(
+    ("make", "output"),
+    [
+        (lambda y: (y + 1, y), 1),
+        (lambda y: [y + 1, y, y + 2], 1),
+        (lambda y: {"a": y + 1, "b": y}, "b"),
+        (lambda y: {0: y + 1, 1: y}, 1),
+        (lambda y: Output(y + 1, y), "hidden"),
+        (lambda y: Parts(y + 1, y), "second"),
+        (lambda y: (y + 1, {"logits": y}), 1),
+    ],
+)
+def test_the_output_can_be_chosen_and_counts_in_the_fingerprint(classifier_of, images, make, output):
+    plain, module = classifier_of(Returns(lambda x: x.mean((2, 3)))), Returns(lambda x: make(x.mean((2, 3))))
+    chosen = classifier_of(module, output=output)
+    assert chosen(images).equal(plain(images))
+    assert chosen.to("cpu")(images).equal(plain(images))
+    assert chosen.fingerprint != classifier_of(module).fingerprint
+    with pytest.raises(RobustcheckError, match=r"must return logits as output='nothing', got "):
+        classifier_of(module, output="nothing")(images)
+
+
+@pytest.mark.parametrize(
     ("make", "message"),
     [
         (
             lambda x: {"a": x.mean((2, 3)), "b": x.mean((2, 3))},
-            r"must return logits, got dict with a: \(4, 3\), b: .*wrap it in",
+            r"must return logits, got dict with a: \(4, 3\), b: .*output=1.*wrap it in",
         ),
+        (
+            lambda x: (x.mean(3).flatten(1), x.mean((2, 3))),
+            r"must return logits, got tuple with 0: \(4, 36\), 1: \(4, 3\): choose the part, such as Classifier\(\.\.\., output=1",
+        ),
+        (
+            lambda x: [x.mean((2, 3)), x.mean((2, 3)) + 1],
+            r"must return logits, got list with 0: \(4, 3\), 1:",
+        ),
+        (
+            lambda x: {"pred": x.mean(3).flatten(1), "cls_score": x.mean((2, 3))},
+            r"got dict with pred: \(4, 36\), cls_score: \(4, 3\)",
+        ),
+        (lambda x: (x.mean((2, 3)), {"aux": x.mean((2, 3))}), r"must return logits, got tuple with 0: "),
         (lambda x: Parts(x, x), r"must return logits, got .*Parts with first: .* self.net\(x\).logits"),
         (lambda x: (), "must return logits, got tuple"),
         (lambda x: None, "must return logits, got NoneType"),
@@ -267,8 +313,8 @@ def test_auto_is_cuda_only_where_there_is_one(classifier_of, small_net, monkeypa
 def test_a_classifier_says_what_it_is(classifier_of, small_net):
     classifier = classifier_of(small_net(), name="net")
     assert repr(classifier) == (
-        "<Classifier net: shorter side to 14 (bicubic), centre crop 12x10, mean (0.485, 0.456, 0.406), "
-        "std (0.229, 0.224, 0.225), on cpu>"
+        "<Classifier net: 12x10 as it is, else shorter side to 10 or as much as covers 12x10 (bicubic), centre crop 12x10, "
+        "mean (0.485, 0.456, 0.406), std (0.229, 0.224, 0.225), on cpu>"
     )
     assert classifier_of(small_net()).name == "SmallNet"
 

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 
 from robustcheck import RobustcheckError, load_model
-from robustcheck.models.checkpoints.weights import read_checkpoint
+from robustcheck.models.checkpoints.checkpoint import read_checkpoint
 
 STATE = {"weight": torch.zeros(2, 2)}
 

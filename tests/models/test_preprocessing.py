@@ -20,12 +20,40 @@ def photograph(width: int, height: int) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-@pytest.mark.parametrize(("size", "resize"), [(224, 256), (299, 342), ((32, 64), 73), (np.int64(224), 256)])
-def test_a_bare_size_gets_the_usual_rule(size, resize):
+@pytest.mark.parametrize(("size", "resize"), [(224, 224), (299, 299), ((32, 64), 32), (np.int64(224), 224)])
+def test_a_bare_size_is_covered_and_no_more(size, resize):
     rule = Preprocessing.for_size(size)
     assert rule.resize == resize
     assert rule.interpolation == "bicubic"
     assert rule.input_size == ((size, size) if not isinstance(size, tuple) else size)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (128, 384), (384, 128), (31, 17)])
+def test_an_image_of_a_bare_size_is_taken_as_it_is(size):
+    image = photograph(size[1], size[0])
+    np.testing.assert_array_equal(
+        fit(image, Preprocessing.for_size(size)), np.asarray(image).transpose(2, 0, 1)
+    )
+
+
+@pytest.mark.parametrize("size", [(32, 32), (128, 384), (300, 17)])
+@pytest.mark.parametrize("given", [(640, 427), (427, 640), (33, 31), (5, 500), (1000, 3000)])
+def test_a_bare_size_keeps_one_side_of_the_image_whole(size, given):
+    height, width = Preprocessing.for_size(size).resized(*given)
+    assert height == size[0] or width == size[1]
+    assert height >= size[0]
+    assert width >= size[1]
+    assert height / width == pytest.approx(given[0] / given[1], rel=1 / min(height, width))
+
+
+def test_a_rule_that_is_given_holds_for_images_of_the_input_size_too():
+    image = photograph(32, 32)
+    rule = Preprocessing.for_size(32, resize=36)
+    functional = torchvision.transforms.functional
+    resized = functional.resize(image, 36, interpolation=functional.InterpolationMode.BICUBIC)
+    np.testing.assert_array_equal(
+        fit(image, rule), np.asarray(functional.center_crop(resized, 32)).transpose(2, 0, 1)
+    )
 
 
 def test_values_are_plain_whatever_sequence_they_came_in():
@@ -139,13 +167,15 @@ def test_every_torchvision_classifier_has_a_rule():
 
 def test_without_antialiasing_the_resizing_is_that_of_a_tensor():
     image = photograph(60, 50)
-    rule = Preprocessing.for_size(20, interpolation="bilinear", antialias=False)
+    rule = Preprocessing.for_size(20, resize=23, interpolation="bilinear", antialias=False)
     functional = torchvision.transforms.functional
     theirs = functional.center_crop(
         functional.resize(functional.pil_to_tensor(image), [23], antialias=False), [20]
     )
     np.testing.assert_array_equal(fit(image, rule), theirs.numpy())
-    assert (fit(image, rule) != fit(image, Preprocessing.for_size(20, interpolation="bilinear"))).any()
+    assert (
+        fit(image, rule) != fit(image, Preprocessing.for_size(20, resize=23, interpolation="bilinear"))
+    ).any()
 
 
 def _tensor(pixels):

@@ -19,7 +19,7 @@ AIM = {
     "label": st.just("true"),
     "through": st.lists(PASSED, min_size=1, max_size=3).map("+".join),
     "eot": st.integers(2, 9).map(str),
-    "from": st.sampled_from(["resnet50", "sample:lite1", "my.module:net"]),
+    "from": st.sampled_from(["resnet50", "sample:lite1", "timm:resnet18.a1_in1k"]),
     "norm": st.just("2"),
 }
 CLIMB = {
@@ -103,7 +103,7 @@ def test_one_spelling(text, canonical):
 @pytest.mark.parametrize(
     ("text", "column", "words"),
     [
-        ("", 0, ["expected a view", "x, Adv, JPG", "the end"]),
+        ("", 0, ["expected a view", "x, APGD, Adv, JPG", "the end"]),
         ("JPEG(Adv_1)", 0, ["unknown step 'JPEG'", "did you mean JPG?", "Adv"]),
         ("JPG(Foo_1)", 4, ["unknown step 'Foo'"]),
         ("Adv", 3, ["needs its epsilon", "Adv_1"]),
@@ -114,7 +114,7 @@ def test_one_spelling(text, canonical):
         ("JPG_0", 4, ["from 1 to 100"]),
         ("JPG(Adv_1", 9, ["expected ')'", "the end"]),
         ("JPG(Adv_1))", 10, ["expected the end"]),
-        ("Adv_1[steps=3]", 6, ["no option 'steps'", "label, norm, target, through"]),
+        ("Adv_1[steps=3]", 6, ["no option 'steps'", "label, loss, norm, target, through"]),
         ("PGD_1[restart=3]", 6, ["no option 'restart'", "did you mean restarts?"]),
         ("JPG[label=top]", 4, ["no option 'label'", "none"]),
         ("Adv_1[label=foo]", 12, ["top, true"]),

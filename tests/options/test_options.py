@@ -109,7 +109,7 @@ def test_what_cannot_be_had_is_said_once(pytester, arguments, message):
         """
     )
     result = pytester.runpytest(*arguments)
-    result.assert_outcomes(errors=1, skipped=1, passed=1)
+    result.assert_outcomes(errors=2, passed=1)
     result.stdout.fnmatch_lines([f"robustcheck: {message}"])
     assert "Traceback" not in result.stdout.str()
     assert "During handling" not in result.stdout.str()
@@ -147,7 +147,7 @@ def test_a_model_that_cannot_be_had_keeps_no_other_from_running(repository):
     (repository.path / "test_a.py").write_text(test)
     (repository.path / "test_b.py").write_text(test)
     repository.makeini("[pytest]\nrobustcheck_model = resnet5O")
-    repository.runpytest().assert_outcomes(passed=1, errors=1, skipped=1)
+    repository.runpytest().assert_outcomes(passed=1, errors=2)
 
 
 @pytest.mark.parametrize("option", ["model=resnet50", "weights=nowhere.pt", "images=nowhere"])
@@ -213,3 +213,57 @@ def test_path_in_the_ini_file_is_meant_from_there(repository, monkeypatch):
     (folder / "test_it.py").write_text("def test_it(robustness):\n    assert len(robustness.images) == 1\n")
     monkeypatch.chdir(folder)
     repository.runpytest().assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ('robustcheck_images = ["data"]', "robustcheck_images: must be a text or a number, got ['data']"),
+        ("robustcheck_limit = 0", "robustcheck_limit: must be an integer >= 1, got '0'"),
+        ("robustcheck_limit = true", "robustcheck_limit: must be a text or a number, got True"),
+        ("robustcheck_stratify = 1", "robustcheck_stratify: must be true or false, got 1"),
+        ("robustcheck_alpha = [0.1]", "robustcheck_alpha: must be a text or a number, got *"),
+        (
+            "robustcheck_input_limits = [1]",
+            "robustcheck_input_limits: must be a text or a list of texts, got *",
+        ),
+    ],
+)
+@pytest.mark.skipif(pytest.version_tuple < (9,), reason="this pytest reads no native table")
+def test_value_of_a_wrong_type_in_a_table_of_toml_is_a_usage_error(pytester, table, message):
+    pytester.makepyprojecttoml(f"[tool.pytest]\n{table}\n")
+    result = pytester.runpytest()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {message}"])
+
+
+@pytest.mark.skipif(pytest.version_tuple < (9,), reason="this pytest reads no native table")
+def test_numbers_and_lists_of_a_native_table_are_taken(pytester):
+    pytester.makepyprojecttoml(
+        """
+        [tool.pytest]
+        robustcheck_limit = 5
+        robustcheck_alpha = 0.5
+        robustcheck_stratify = true
+        robustcheck_input_limits = ["pixels:1000000"]
+        """
+    )
+    pytester.makepyfile(
+        """
+        from robustcheck.session import KEY
+
+        def test_it(pytestconfig):
+            settings = pytestconfig.stash[KEY].settings
+            assert (settings.limit, settings.alpha, settings.stratify) == (5, 0.5, True)
+            assert settings.input_limits == {"pixels": 1000000}
+        """
+    )
+    pytester.runpytest().assert_outcomes(passed=1)
+
+
+@pytest.mark.filterwarnings("ignore:Passing a value that is not a string:DeprecationWarning")
+def test_a_list_in_an_ini_table_is_a_usage_error(pytester):
+    pytester.makepyprojecttoml('[tool.pytest.ini_options]\nrobustcheck_images = ["data"]\n')
+    result = pytester.runpytest()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: robustcheck_images: must be a text or a number, got *"])

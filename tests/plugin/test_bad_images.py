@@ -34,15 +34,27 @@ def test_they_are_left_out_of_the_numbers_and_counted(pytester, folder, option):
     assert "images set, 6 images, 2 bad ones skipped (a_red/broken.png cannot be decoded" in text
 
 
+def test_relative_images_are_meant_from_where_the_run_started(pytester, red_and_green):
+    """A test that changes the directory is the first to need them."""
+    (pytester.path / "test_a.py").write_text(
+        "def test_one(tmp_path, monkeypatch, request):\n"
+        "    monkeypatch.chdir(tmp_path)\n"
+        "    robustness = request.getfixturevalue('robustness')\n"
+        "    assert len(robustness.images) == 6\n"
+    )
+    pytester.runpytest(red_and_green, "-Wdefault").assert_outcomes(passed=2)
+
+
 def test_a_baseline_of_the_others_is_saved_and_compared_with(pytester, folder):
     skip = "--robustcheck-bad-images=skip"
     pytester.runpytest(folder, skip, "--robustcheck-save=v1").assert_outcomes(passed=1)
     saved = (pytester.path / "robustcheck-baselines" / "v1.csv").read_text()
     assert "2 bad ones skipped" in saved
-    assert "broken.png," not in saved
+    assert "broken.png" not in saved
     (pytester.path / "set" / "a_red" / "0.png").write_bytes(b"now broken as well")
     result = pytester.runpytest(folder, skip, "--robustcheck-compare=v1")
-    assert "the baseline v1.csv is of another image set" in " ".join(" ".join(result.outlines).split())
+    said = " ".join(" ".join(result.outlines).split())
+    assert "1 of the baseline's 6 images missing here" in said
 
 
 def test_logits_that_are_not_finite_name_image_and_view_and_stop_the_claim(pytester, folder):

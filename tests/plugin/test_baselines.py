@@ -1,5 +1,8 @@
 """`--robustcheck-save`, `--robustcheck-compare` and `no_regression`."""
 
+import csv
+import re
+
 import pytest
 
 TESTS = """
@@ -31,11 +34,13 @@ def test_the_same_model_is_green_and_the_file_is_the_same_again(saved):
     result = saved.runpytest("--robustcheck-compare=v1.0", "test_gate.py")
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(
-        ["against the baseline v1.0.csv", "*x: 90.0 % -> 90.0 %: +0.0 points*0 lost, 0 won*"]
+        ["against the baseline v1.0.csv, 20*", "*x: 90.0 % -> 90.0 %: +0.0 points*0 lost, 0 won*"]
     )
     first = (saved.path / "robustcheck-baselines" / "v1.0.csv").read_text()
     saved.runpytest("--robustcheck-save=again", "test_save.py")
-    assert (saved.path / "robustcheck-baselines" / "again.csv").read_text() == first
+    again = (saved.path / "robustcheck-baselines" / "again.csv").read_text()
+    about = re.compile(r'""saved"": {.*?}')
+    assert about.sub("", again) == about.sub("", first)
 
 
 def test_a_worse_model_is_red_with_the_images_newly_lost(saved):
@@ -50,7 +55,7 @@ def test_a_worse_model_is_red_with_the_images_newly_lost(saved):
         "labels = np.array(LABELS)",
     )
     baseline = (saved.path / "robustcheck-baselines" / "v1.0.csv").read_text()
-    labels = [line.split(",")[2] for line in baseline.splitlines() if not line.startswith("#")][1:]
+    labels = [row["label"] for row in csv.DictReader(baseline.splitlines()) if row["view"] == "x"]
     spoil(saved, "import numpy", f"LABELS = [{', '.join(labels)}]\nimport numpy")
     spoil(saved, "labels[:4] = (labels[:4] + 1) % 4", "")
     spoil(saved, "generator=torch.Generator().manual_seed(0)", "generator=torch.Generator().manual_seed(1)")
@@ -64,7 +69,7 @@ def test_a_worse_model_is_red_with_the_images_newly_lost(saved):
             "REFUTED: accuracy(x) - accuracy(x) of the baseline >= -0.01",
             "since the baseline x: 90.0 % -> *",
             "  lost: toy-??.png (label ?)",
-            "against the baseline v1.0.csv",
+            "against the baseline v1.0.csv, 20*",
             "  x: 90.0 % -> *",
             "*McNemar p*",
             "    lost: toy-*, toy-*and*more",
@@ -124,10 +129,10 @@ def test_a_damaged_baseline_is_never_misread(saved, damage):
     path.write_text(
         {
             "cut": text[: len(text) - 40],
-            "version": text.replace("records 1", "records 2"),
-            "header": text.replace('"provenance"', "provenance"),
-            "cell": text.replace(",9,", ",nine,", 1),
-            "columns": text.replace("x:p_top", "x:top"),
+            "version": text.replace('""format"": 2', '""format"": 1'),
+            "header": text.replace('""provenance""', "provenance"),
+            "cell": text.replace(",x,1,", ",x,one,", 1),
+            "columns": text.replace("p_top", "top"),
         }[damage]
     )
     result = saved.runpytest("--robustcheck-compare=v1.0", "test_gate.py")
@@ -219,3 +224,104 @@ def test_equal_images_are_compared_one_with_one(repository):
     repository.makepyfile(test_save=SAVE, test_gate=TESTS)
     repository.runpytest("--robustcheck-save=v1", "test_save.py").assert_outcomes(passed=1)
     repository.runpytest("--robustcheck-compare=v1", "test_gate.py").assert_outcomes(passed=1)
+
+
+def baseline_of(repository, name="v1.0"):
+    return (repository.path / "robustcheck-baselines" / f"{name}.csv").read_text()
+
+
+def worse(repository):
+    spoil(
+        repository,
+        "labels[:4] = (labels[:4] + 1) % 4",
+        "robustcheck_model.module.weight.data.neg_()\n    labels[:4] = (labels[:4] + 1) % 4",
+    )
+
+
+def test_a_red_comparison_does_not_save_over_what_it_was_compared_with(saved):
+    before = baseline_of(saved)
+    worse(saved)
+    for _ in range(2):  # the rerun is as red as the run
+        result = saved.runpytest("test_gate.py", "--robustcheck-compare=v1.0", "--robustcheck-save=v1.0")
+        result.assert_outcomes(failed=1)
+        assert result.ret == pytest.ExitCode.TESTS_FAILED
+        result.stdout.fnmatch_lines(
+            ["ERROR: the baseline v1.0 was not saved: *was compared with it*--robustcheck-compare=v1.0"]
+        )
+        assert baseline_of(saved) == before
+    result = saved.runpytest("test_save.py", "--robustcheck-save=v1.0")  # accepted on purpose
+    result.stdout.fnmatch_lines(["saved as *v1.0.csv"])
+    assert baseline_of(saved) != before
+
+
+def test_a_green_comparison_saves(saved):
+    result = saved.runpytest("test_gate.py", "--robustcheck-compare=v1.0", "--robustcheck-save=v1.0")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["saved as *v1.0.csv"])
+
+
+def test_a_part_of_the_tests_does_not_replace_a_fuller_baseline(saved):
+    before = baseline_of(saved)
+    saved.makepyfile(test_less="def test_it(robustness):\n    robustness.evaluate('x')")
+    result = saved.runpytest("test_less.py", "--robustcheck-save=v1.0")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    said = " ".join(result.stdout.str().split())
+    assert "replace v1.0.csv by less: it has no records of JPG_50(Adv_9)" in said
+    assert baseline_of(saved) == before
+    result = saved.runpytest(
+        "test_less.py", "--robustcheck-save=v1.0", "--robustcheck-save-anyway=fewer views on purpose"
+    )
+    assert result.ret == 0
+    assert "fewer views on purpose" in baseline_of(saved)
+
+
+def test_missing_images_are_missed_whichever_way_they_went(saved):
+    spoil(
+        saved,
+        "from_arrays(pixels, labels, names=names",
+        "from_arrays(pixels[:30], labels[:30], names=names[:30]",
+    )
+    result = saved.runpytest("test_save.py", "--robustcheck-save=v1.0")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "10 of its 40 images are missing" in " ".join(result.stdout.str().split())
+
+
+def test_a_run_that_broke_off_or_evaluated_nothing_saves_nothing(saved):
+    saved.makepyfile(
+        test_stop=SAVE
+        + "def test_red(): assert False\ndef test_more(robustness): robustness.evaluate('Adv_9')"
+    )
+    result = saved.runpytest("-x", "test_stop.py", "--robustcheck-save=broken")
+    result.stdout.fnmatch_lines(["ERROR: the baseline broken was not saved: the run broke off*"])
+    saved.makepyfile(test_nothing="def test_it(): pass")
+    result = saved.runpytest("test_nothing.py", "--robustcheck-save=nothing")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stdout.fnmatch_lines(["ERROR: the baseline nothing was not saved: nothing was evaluated"])
+    assert [path.stem for path in (saved.path / "robustcheck-baselines").iterdir()] == ["v1.0"]
+
+
+def test_a_baseline_knows_its_run_and_the_claims_that_failed_in_it(saved):
+    saved.makepyfile(
+        test_red="def test_it(robustness):\n    robustness.evaluate('Adv_9')\n    assert robustness['x'].accuracy >= 0.99"
+    )
+    result = saved.runpytest("test_save.py", "test_red.py", "--robustcheck-save=red", "-k", "not nothing")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["saved as *red.csv, with 1 claim that does not hold"])
+    from robustcheck.records.csv import load
+
+    about = load(saved.path / "robustcheck-baselines" / "red.csv")[1]["saved"]
+    assert about["claims failed"] == "accuracy(x) >= 0.99"
+    assert "--robustcheck-save=red -k 'not nothing'" in about["command"]
+    assert re.match(r"20\d\d-", about["date"])
+    assert about["tests"] == "all that were collected"
+
+
+def test_a_comparison_names_what_has_no_counterpart(saved):
+    spoil(saved, 'name="toy"', 'name="other"')
+    saved.makepyfile(test_more="def test_it(robustness):\n    robustness.evaluate('x', 'Adv_3')")
+    result = saved.runpytest("--robustcheck-compare=v1.0", "test_more.py")
+    said = " ".join(result.stdout.str().split())
+    assert "against the baseline v1.0.csv, 20" in said
+    assert "model: toy then, other now" in said
+    assert "2 views without counterpart, in the baseline only: JPG_50(Adv_9), Adv_9" in said
+    assert "1 view without counterpart, in this run only: Adv_3" in said

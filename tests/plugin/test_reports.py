@@ -27,6 +27,7 @@ def test_refused(robustness):
 def test_other():
     assert 1 + 1 == 3
 """
+JUNIT = ("--junitxml=j.xml", "-o", "junit_family=xunit1")
 ALL = ("--robustcheck-report=out/r.html", "--robustcheck-json=out/r.json", "--robustcheck-records=out/r.csv")
 
 
@@ -48,7 +49,7 @@ def properties(path, element):
 def test_everything_that_is_asked_for_is_written(asked, workers, monkeypatch):
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(asked.path / "summary.md"))
-    result = asked.runpytest(*ALL, "--junitxml=j.xml", "--robustcheck-artifacts=evidence", *workers)
+    result = asked.runpytest(*ALL, *JUNIT, "--robustcheck-artifacts=evidence", *workers)
     result.assert_outcomes(passed=1, failed=3)
     result.stdout.fnmatch_lines(
         ["report written to *r.html (*)", "json written to *", "records written to *"]
@@ -92,6 +93,69 @@ def test_everything_that_is_asked_for_is_written(asked, workers, monkeypatch):
     told = (folder / "README.txt").read_text()
     assert "pytest 'test_" in told.splitlines()[-1]
     assert "[0.99]'" in told.splitlines()[-1]
+
+
+def test_junit_file_keeps_to_its_family(asked):
+    """The schema of xunit2, pytest's default, allows no properties of test cases: the suite has them."""
+    result = asked.runpytest("--junitxml=j.xml", "-k", "not other")
+    result.stdout.fnmatch_lines(["junit: the claims' numbers are properties of the suite *"])
+    for case in ET.parse(asked.path / "j.xml").iter("testcase"):
+        assert {child.tag for child in case} <= {"skipped", "error", "failure", "system-out", "system-err"}
+    (suite,) = properties(asked.path / "j.xml", "testsuite").values()
+    name = next(asked.path.glob("test_*.py")).name
+    assert suite[f"robustcheck[{name}::test_holds#2].claim"] == "recovery(JPG(Adv_20)) <= 1.5"
+    assert suite[f"robustcheck[{name}::test_fails[0.99]#1].verdict"] == "refuted"
+    assert suite["robustcheck.claims.refuted"] == "1"
+
+
+def test_paths_hold_for_a_test_that_changes_the_directory(asked):
+    asked.makepyfile(
+        """
+        def test_elsewhere(tmp_path, monkeypatch, robustness):
+            monkeypatch.chdir(tmp_path)
+            assert robustness["x"].accuracy <= 0.01
+
+        def test_gone(tmp_path, monkeypatch, robustness):
+            import os
+            (tmp_path / "gone").mkdir()
+            os.chdir(tmp_path / "gone")
+            os.rmdir(tmp_path / "gone")
+            try:
+                assert robustness["x"].accuracy <= 0.02
+            finally:
+                os.chdir(os.path.dirname(__file__))
+        """
+    )
+    written = ("out", "store", "evidence", "robustcheck-baselines")
+    options = (
+        "--robustcheck-store=store",
+        "--robustcheck-artifacts=evidence",
+        "--robustcheck-records=out/r.csv",
+    )
+    result = asked.runpytest(*options, "--robustcheck-save=base", "--basetemp=temporary")
+    result.assert_outcomes(failed=2)
+    assert {name for name in written if (asked.path / name).is_dir()} == set(written)
+    assert not [path for name in written for path in (asked.path / "temporary").rglob(name)]
+    result.stdout.fnmatch_lines(["evidence in */evidence/*", "records written to out?r.csv (*)"])
+
+
+def test_evidence_of_names_that_are_no_text(asked):
+    """A folder's name of bytes that the locale can't decode stands in the command as a shell reads it."""
+    from PIL import Image
+
+    try:
+        folder = asked.path / "caf\udce9" / "class"
+        folder.mkdir(parents=True)
+    except (OSError, UnicodeError):
+        pytest.skip("the file system takes no such name")
+    Image.new("RGB", (20, 20)).save(folder / "a.png")
+    conftest = asked.path / "conftest.py"
+    conftest.write_text(conftest.read_text().rpartition("@pytest.fixture")[0])
+    asked.makepyfile("def test_it(robustness):\n    assert robustness['Adv_1'].top_probability <= 0.0")
+    option = "--robustcheck-images=caf\udce9"
+    asked.runpytest(option, "--robustcheck-artifacts=evidence").assert_outcomes(failed=1)
+    (told,) = (asked.path / "evidence").rglob("README.txt")
+    assert told.read_text("utf-8").splitlines()[-1].endswith(r"$'--robustcheck-images=caf\xe9'")
 
 
 def test_evidence_is_what_the_records_say(asked):

@@ -1,12 +1,11 @@
+import re
+
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from robustcheck import Records, RobustcheckError
 from robustcheck.notation import X, parse
-from robustcheck.records import COLUMNS, as_rows
-from robustcheck.records.csv import dumps, load, loads, save
+from robustcheck.records import as_rows
 from robustcheck.records.provenance import Provenance
 
 ADV = parse("Adv_1")
@@ -27,18 +26,25 @@ def columns(prediction, p_top, labels, top):
     )
 
 
-def records(labels=(0, 1, 2), names=("a.png", "b.png", "c.png"), adv=(0, 2, -1), **rest):
+def records(
+    labels=(0, 1, 2),
+    names=("a.png", "b.png", "c.png"),
+    adv=(0, 2, -1),
+    ids=("ff", "ee", "dd"),
+    header=(),
+    **rest,
+):
     labels = np.array(labels)
     top = np.array([0, 1, 1])
     return Records(
-        ids=("ff", "ee", "dd"),
+        ids=tuple(ids),
         names=tuple(names),
         labels=labels,
         columns={
             X: columns(top, [0.9, 0.8, 0.7], labels, top),
             ADV: columns(adv, [0.5, 0.25, 0.1], labels, top),
         },
-        provenance=Provenance.from_header({"model": "toy"}),
+        provenance=Provenance.from_header({"model": "toy", "images": "made, 3 images"} | dict(header)),
         **rest,
     )
 
@@ -70,12 +76,50 @@ def test_accuracy_of_images_of_which_some_have_no_label_is_refused():
         records(labels=(0, -1, 2)).mean("accuracy", "x")
 
 
-def test_merge_takes_what_saw_more():
-    merged = records().merge(records(adv=(0, 2, 2)))
-    assert merged.seen("Adv_1").all()
+def test_merge_takes_what_either_has():
+    merged = records().merge(records(adv=(-1, -1, 2)))
+    assert merged.column("prediction", "Adv_1").tolist() == [0, 2, 2]
     assert records(adv=(0, 2, 2)).merge(records()).seen("Adv_1").all()
-    with pytest.raises(RobustcheckError, match="different image sets"):
-        records().merge(records(names=("a", "b", "d")))
+    assert records(names=("a.png", "", "c.png"), ids=("ff", "", "dd")).merge(records()).names[1] == "b.png"
+
+
+OTHERS = [
+    ({"names": ("a", "b", "d")}, "3 images with another name"),
+    ({"ids": ("ff", "ee", "00")}, "1 images with another hash of pixels"),
+    ({"labels": (0, 1, 0)}, "1 images with another label"),
+    ({"header": {"model": "other"}}, "model 'toy' and 'other'"),
+    ({"header": {"seed": "1"}}, "seed '' and '1'"),
+    ({"header": {"codec": "q75, by a"}}, "codec '' and 'q75'"),
+    ({"header": {"device": "cuda:0 H100"}}, "device '' and 'cuda H100'"),
+    ({"header": {"precision": "bf16"}}, "precision '' and 'bf16'"),
+    ({"header": {"versions": "torch 3"}}, "versions '' and 'torch 3'"),
+]
+
+
+@pytest.mark.parametrize(("other", "message"), OTHERS)
+def test_records_that_do_not_belong_together_are_not_merged(other, message):
+    with pytest.raises(RobustcheckError, match=re.escape(message)):
+        records().merge(records(**other))
+
+
+@pytest.mark.parametrize(
+    "header", [{"device": "cuda:0 H100"}, {"libraries": "foolbox 3"}, {"batch size": "8"}]
+)
+def test_what_no_number_depends_on_may_differ(header):
+    one = records(header={"device": "cuda:1 H100"})
+    assert len(one.merge(records(header={"device": "cuda:1 H100"} | header))) == 3
+
+
+def test_records_of_different_images_are_one_after_the_other():
+    other = records(ids=("cc", "bb", "aa"), adv=(2, 2, 2), header={"images": "more, 3 images"})
+    both = records().concat(other)
+    assert both.ids == ("ff", "ee", "dd", "cc", "bb", "aa")
+    assert both.column("prediction", "Adv_1").tolist() == [0, 2, -1, 2, 2, 2]
+    assert str(both.provenance.images) == "made and more, 6 images"
+    with pytest.raises(RobustcheckError, match="1 image is in both"):
+        records().concat(records(ids=("cc", "bb", "dd")))
+    with pytest.raises(RobustcheckError, match="model 'toy' and 'other'"):
+        records().concat(records(ids=("cc", "bb", "aa"), header={"model": "other"}))
 
 
 def test_pandas_has_a_row_per_image_and_view_seen():
@@ -85,75 +129,7 @@ def test_pandas_has_a_row_per_image_and_view_seen():
     assert table.correct.mean() == 3 / 5
 
 
-def same(one, other):
-    assert one.ids == other.ids
-    assert one.names == other.names
-    assert one.views == other.views
-    np.testing.assert_array_equal(one.labels, other.labels)
-    for view in one.views:
-        for name in COLUMNS:
-            np.testing.assert_allclose(
-                one.columns[view][name], other.columns[view][name], rtol=1e-8, err_msg=f"{name} of {view}"
-            )
-
-
-@given(st.lists(st.text(st.characters(), max_size=30), min_size=3, max_size=3))
-def test_text_and_back_is_the_same_whatever_files_are_called(names):
-    text = dumps(records(names=names), {"note": "ä"})
-    back, header = loads(text)
-    same(back, records(names=names))
-    assert header["note"] == "ä"
-    assert header["provenance"] == {"model": "toy"}
-    assert dumps(back, {"note": "ä"}) == text
-
-
-@given(st.text(max_size=200))
-def test_any_text_is_records_or_an_error(text):
-    for whole in (text, "# robustcheck records 1\n" + text, "# robustcheck records 1\n# " + text):
-        with pytest.raises(RobustcheckError):
-            loads(whole)
-
-
-@given(st.data())
-def test_damaged_text_is_an_error_or_reads_as_something_whole(data):
-    text = dumps(records())
-    at = data.draw(st.integers(0, len(text) - 1))
-    cut = data.draw(st.integers(at, min(len(text), at + 9)))
-    damaged = text[:at] + data.draw(st.text(max_size=3)) + text[cut:]
-    try:
-        back, _ = loads(damaged)
-    except RobustcheckError:
-        return
-    assert len(back.names) == len(back.labels) == len(back.columns[X]["p_top"])
-
-
-def test_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
-    path = tmp_path / "deep" / "records.csv"
-    save(records(), path)
-    same(load(path)[0], records())
-    before = path.read_text()
-    monkeypatch.setattr("robustcheck.records.csv.dumps", lambda *_: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        save(records(), path)
-    assert path.read_text() == before
-    assert [file.name for file in path.parent.iterdir()] == ["records.csv"]
-
-
-def test_file_takes_names_that_are_no_text(tmp_path):
-    names = ("\udcff.png", "a\nb.png", "é.png")
-    save(records(names=names), tmp_path / "records.csv")
-    assert load(tmp_path / "records.csv")[0].names == names
-
-
-def test_pandas_reads_the_file_by_itself(tmp_path):
-    import pandas as pd
-
-    save(records(), tmp_path / "records.csv")
-    table = pd.read_csv(tmp_path / "records.csv", comment="#")
-    assert list(table["x:prediction"]) == [0, 1, 1]
-    assert table["Adv_1:p_top"].isna().sum() == 1
-
-
-def test_file_that_is_not_there_is_an_error(tmp_path):
-    with pytest.raises(RobustcheckError, match=r"nothing\.csv can't be read"):
-        load(tmp_path / "nothing.csv")
+def test_data_frame_of_nothing_is_empty():
+    table = Records((), (), np.array([], np.int64), {}).to_pandas()
+    assert len(table) == 0
+    assert {"view", "prediction", "name"} <= set(table.columns)

@@ -101,10 +101,15 @@ def softmax_on_top(sound, images):
 
 @broken("model_is_in_eval_mode")
 def put_back_into_train_mode(sound, images):
-    net = nn.Sequential(nn.Dropout(0.0), sound.module)  # a layer that matters, and none of the sound model's
-    classifier = Classifier.from_preprocessing(net, sound.preprocessing, name="broken", device=sound.device)
-    net[0].train()
-    return Setup(classifier, images)
+    class PutBack(nn.Sequential):
+        def forward(self, images):
+            self[0].train()
+            return super().forward(images)
+
+    net = PutBack(nn.Dropout(0.0), sound.module).eval()  # a layer that matters, and none of the sound model's
+    return Setup(
+        Classifier.from_preprocessing(net, sound.preprocessing, name="broken", device=sound.device), images
+    )
 
 
 @broken("same_images_give_the_same_logits")

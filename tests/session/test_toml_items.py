@@ -103,3 +103,25 @@ def test_it_is_found_at_the_rootdir_where_the_tests_are_below(repository):
     repository.makeini("[pytest]\ntestpaths = tests")
     repository.runpytest().assert_outcomes(passed=3, failed=1)
     repository.runpytest("tests").assert_outcomes(passed=1)
+
+
+def test_claims_run_for_each_parameter_of_the_fixtures_that_they_use(repository):
+    conftest = repository.path / "conftest.py"
+    text = conftest.read_text().replace('scope="session")', 'scope="session", params=["one", "two"])', 1)
+    text = text.replace("def robustcheck_model():", "def robustcheck_model(request):").replace(
+        'name="toy"', "name=request.param"
+    )
+    conftest.write_text(text)
+    write(repository, 'family = "holm"\n' + CLAIMS)
+    result = repository.runpytest("-v", "-k", "clean or attack")
+    result.assert_outcomes(passed=4, deselected=2)
+    result.stdout.fnmatch_lines_random(
+        [f"robustcheck.toml::clean[[]{name}] PASSED*" for name in ("one", "two")]
+    )
+    repository.runpytest("robustcheck.toml::clean[two]").assert_outcomes(passed=1)
+
+
+def test_a_claim_may_have_the_name_of_anything(repository):
+    names = ("test", "obj", "class", "a b", "Klasse", "x[1]")
+    write(repository, "[claims]\n" + "".join(f'"{name}" = "accuracy(x) >= 80%"\n' for name in names))
+    repository.runpytest().assert_outcomes(passed=6)

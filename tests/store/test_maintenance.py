@@ -1,5 +1,6 @@
 """What is in a store, whether it is whole, and how it is kept small: in Python and on the command line."""
 
+import json
 import os
 
 import numpy as np
@@ -45,8 +46,9 @@ def test_list_names_what_the_records_are_of(folder, capsys):
     )
 
 
-def test_list_says_which_records_are_of_another_version(folder, capsys, monkeypatch):
-    monkeypatch.setattr(store_care, "FORMAT", 2)
+def test_list_says_which_records_are_of_another_version(folder, capsys):
+    for about in folder.glob("*/study.json"):
+        about.write_text(json.dumps(json.loads(about.read_text()) | {"records": "1"}))
     _, out = told(capsys, "list", folder)
     assert out.count("of record version 1, which this robustcheck does not read") == 2
 
@@ -55,15 +57,15 @@ def test_verify_names_a_damaged_block_and_one_of_another_version(folder, capsys,
     assert told(capsys, "verify", folder) == (0, "2 of 2 blocks are whole\n")
     one, other = store_care.blocks_in(folder)
     data = bytearray(one.read_bytes())
-    data[len(data) // 3] ^= 0x10
+    data[len(data) // 10] ^= 0x10
     one.write_bytes(data)
     status, out = told(capsys, "verify", folder)
     assert status == 1
     assert f"{one} is damaged" in out
     assert "1 of 2 blocks are whole" in out
-    monkeypatch.setattr(block, "FORMAT", 2)
+    monkeypatch.setattr(block, "FORMAT", 9)
     assert (
-        f"{other} holds records of version 1, and this robustcheck reads 2"
+        f"{other} holds records of version 2, and this robustcheck reads 9"
         in told(capsys, "verify", folder)[1]
     )
 
@@ -113,8 +115,13 @@ def test_a_store_of_one_who_may_only_read_is_read(folder, toy_classifier, toy_im
     def refuse(*_, **__):
         raise PermissionError("read-only")
 
+    open_file = os.open
+
+    def refuse_to_write(path, flags, *rest, **named):
+        return refuse() if flags & (os.O_WRONLY | os.O_CREAT) else open_file(path, flags, *rest, **named)
+
     monkeypatch.setattr(os, "utime", refuse)
-    monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse_to_write)
     said = []
     from robustcheck.evaluation import Evaluation
 

@@ -1,7 +1,11 @@
 """Records that are kept: what a second run computes, what it takes, and what it must not take."""
 
+import time
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 
 from robustcheck import ImageSet, RobustcheckError, RobustnessWarning, evaluate
 from robustcheck.evaluation import Evaluation, RunConfig
@@ -14,8 +18,12 @@ from robustcheck.store.store import RecordStore
 from tests.toys import Linear, assert_same_records, classifier_of, images_for
 
 VIEWS = ["x", "Adv_5", "JPG(Adv_5)", "Noise_3"]
-SPOT_CHECK = 1
-"""One clean image is classified again before anything is taken."""
+SHARDS = 3
+COPIES = 2
+"""One clean image of each shard is classified again, beside a copy of itself, before its records are taken."""
+PASSES = 2 + 2 + 2
+"""The network runs on two images to find its precision, and twice to find what its forward pass writes."""
+SEEN: list[int] = []
 
 
 class Net(Linear):
@@ -29,17 +37,17 @@ class Net(Linear):
         return self.scale * super().forward(images)
 
 
+def count(_module, _given, output):
+    SEEN.append(len(output))
+
+
 @pytest.fixture
 def classifier():
     """A toy that counts the images that it is given."""
     made = classifier_of(Net())
-    made.seen = 0
-
-    def count(module, args, output):
-        made.seen += len(output)
-
     made.probe()
     made.module.register_forward_hook(count)
+    SEEN.clear()
     return made
 
 
@@ -71,9 +79,9 @@ def files(store):
 def test_a_second_run_takes_all_and_computes_nothing(classifier, images, store):
     cold = run(classifier, images, store)
     assert len(files(store)) == 3
-    classifier.seen = 0
+    SEEN.clear()
     warm = run(classifier, images, store)
-    assert classifier.seen == SPOT_CHECK
+    assert sum(SEEN) == SHARDS * COPIES + PASSES
     assert_same_records(warm.records, cold.records)
     assert_same_records(warm.records, run(classifier, images).records)
     assert warm.records.provenance == cold.records.provenance
@@ -83,25 +91,32 @@ def test_a_second_run_takes_all_and_computes_nothing(classifier, images, store):
 
 def test_a_new_view_costs_that_view_alone(classifier, images, store):
     run(classifier, images, store)
-    classifier.seen = 0
+    SEEN.clear()
     evaluation = run(classifier, images, store, [*VIEWS, "JPG_50"])
-    assert classifier.seen == 44 + SPOT_CHECK
+    assert sum(SEEN) == 44 + SHARDS * COPIES + PASSES
     assert evaluation.stored.records == 4 * 44
 
 
-def test_an_exception_in_the_middle_keeps_what_was_done(images, store):
-    left = iter(range(3))
+LEFT = [99]
 
-    class Breaks(Net):
-        def forward(self, batch):
-            if batch.requires_grad and next(left, None) is None:
+
+class Breaks(Net):
+    """Breaks after as many gradients as are left."""
+
+    def forward(self, batch):
+        if batch.requires_grad:
+            LEFT[0] -= 1
+            if LEFT[0] < 0:
                 raise RuntimeError("the model broke")
-            return super().forward(batch)
+        return super().forward(batch)
 
+
+def test_an_exception_in_the_middle_keeps_what_was_done(images, store):
     classifier = classifier_of(Breaks())
-    with pytest.raises(RuntimeError, match="the model broke"):
+    LEFT[0] = 3
+    with pytest.raises(RobustcheckError, match="RuntimeError: the model broke"):
         run(classifier, images, store)
-    left = iter(range(99))
+    LEFT[0] = 99
     resumed = run(classifier, images, store)
     assert resumed.stored.records == 4 * 24  # one whole shard and the first batch of the second
     assert_same_records(resumed.records, run(classifier, images).records)
@@ -121,7 +136,7 @@ def test_early_stopping_keeps_and_goes_on(classifier, images, store):
     for count in (8, 16, 20):
         first.run(VIEWS, count=count)
     assert len(files(store)) == 2  # what had fewer images of the first shard was replaced
-    classifier.seen = 0
+    SEEN.clear()
     assert_same_records(run(classifier, images, store).records, run(classifier, images).records)
 
 
@@ -188,25 +203,118 @@ def test_nothing_is_taken_of_another(images, store, change):
     assert run(classifier_of(Net()), images, store).stored.records == 4 * 44
 
 
-def test_a_model_that_changed_unseen_is_found_out_and_said(images, tmp_path):
-    class Remembers(Net):
-        def __init__(self, factor):
-            super().__init__()
-            self.memory = [factor]
+OUTSIDE = {"factor": 1.0}
+"""What a network reads that is no part of it."""
 
-        def forward(self, batch):
-            return super().forward(batch) * self.memory[0]
 
+class ReadsOutside(Net):
+    def forward(self, batch):
+        return super().forward(batch) * OUTSIDE["factor"]
+
+
+@pytest.mark.parametrize("factor", [2.0, 1.0001])
+def test_a_model_that_changed_unseen_is_found_out_and_said(images, tmp_path, monkeypatch, factor):
     said = []
     store = RecordStore(tmp_path / "store", warn=said.append)
-    run(classifier_of(Remembers(1.0)), images, store)
+    run(classifier_of(ReadsOutside()), images, store)
+    monkeypatch.setitem(OUTSIDE, "factor", factor)
     for taken in (0, 4 * 44):
-        evaluation = run(classifier_of(Remembers(2.0)), images, store)
+        evaluation = run(classifier_of(ReadsOutside()), images, store)
         assert evaluation.stored.records == taken
-        assert_same_records(evaluation.records, run(classifier_of(Remembers(2.0)), images).records)
+        assert_same_records(evaluation.records, run(classifier_of(ReadsOutside()), images).records)
     assert len(said) == 1
-    assert "toy gives p(top)" in said[0]
+    assert "toy gives for image 0 logits that differ by" in said[0]
     assert "recomputing everything" in said[0]
+
+
+class ReadsSettings(Net):
+    """What is sure of an image either way gives p(top) 1.000; its logits tell."""
+
+    def __init__(self, settings):
+        super().__init__()
+        self.settings = settings
+
+    def forward(self, batch):
+        return super().forward(batch) * 40 / self.settings["temperature"]
+
+
+@pytest.mark.parametrize(
+    "wrap", [float, torch.tensor, np.float64, lambda value: [value], lambda value: {"in": value}]
+)
+def test_what_a_network_holds_counts(images, store, wrap):
+    def made(value):
+        net = ReadsSettings({"temperature": 1.0})
+        net.settings["of"] = wrap(value)
+        return classifier_of(net)
+
+    run(made(1.0), images, store)
+    assert run(made(0.5), images, store).stored.records == 0
+    assert run(made(1.0), images, store).stored.records == 4 * 44
+    net = ReadsSettings({"temperature": 0.5})
+    assert run(classifier_of(net), images, store).stored.records == 0
+
+
+def test_of_a_network_that_can_not_be_compared_nothing_is_kept_and_that_is_said(images, tmp_path):
+    said = []
+    store = RecordStore(tmp_path / "store", warn=said.append)
+    net = Net()
+    net.helper = {"generator": np.random.default_rng(0)}
+    for _ in range(2):
+        evaluation = run(classifier_of(net), images, store)
+        assert evaluation.stored.records == 0
+    assert not files(store)
+    assert len(said) == 2  # an evaluation each
+    assert "nothing is kept in the record store: Net.helper['generator'] is a numpy.random" in said[0]
+
+
+def test_a_step_that_can_not_be_compared_is_named_and_not_kept(classifier, images, tmp_path):
+    said = []
+    store, generator = RecordStore(tmp_path / "store", warn=said.append), np.random.default_rng(0)
+    with temporary_steps():
+
+        @register_defence("Drawn")
+        def drawn(images):
+            return images + generator.integers(0, 1)
+
+        assert run(classifier, images, store, ["Drawn"]).stored.records == 0
+        assert run(classifier, images, store, ["Drawn"]).stored.records == 44  # the clean images alone
+    assert "records of Drawn are not kept" in said[0]
+    assert "closes over generator is a numpy.random" in said[0]
+
+
+def test_weights_that_changed_get_their_own_fingerprint_and_records(images, store):
+    net = Net()
+    classifier = classifier_of(net)
+    first = run(classifier, images, store)
+    with torch.no_grad():
+        net.weight.mul_(3)
+    second = run(classifier, images, store)
+    assert second.stored.records == 0
+    assert second.provenance.model.weights == classifier.fingerprint != first.provenance.model.weights
+    assert_same_records(second.records, run(classifier_of(net), images).records)
+
+
+def test_weights_that_change_within_one_evaluation_end_it(classifier, images):
+    evaluation = evaluation_of(classifier, images)
+    evaluation.run(["x"])
+    before = evaluation.provenance.model.weights
+    with torch.no_grad():
+        classifier.module.weight.mul_(3)
+    with pytest.raises(
+        RobustcheckError, match=rf"the weights of toy changed .*then {before}, now .*evaluate it anew"
+    ):
+        evaluation.run(["Adv_1"])
+    assert evaluation.provenance.model.weights == before
+
+
+def test_torch_s_flags_are_part_of_the_key(classifier, images, store):
+    run(classifier, images, store)
+    torch.use_deterministic_algorithms(True)
+    try:
+        assert run(classifier, images, store).stored.records == 0
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert run(classifier, images, store).stored.records == 4 * 44
 
 
 def test_a_step_that_was_edited_is_computed_anew(classifier, images, store):
@@ -224,15 +332,25 @@ def test_a_step_that_was_edited_is_computed_anew(classifier, images, store):
 
 
 def test_refresh_computes_anew_and_replaces(classifier, images, store):
-    from robustcheck.store.stats import now
-
     run(classifier, images, store)
     old = [path.read_bytes() for path in files(store)]
-    refreshed = RecordStore(store.folder, since=now())
+    refreshed = RecordStore(store.folder, run="second", refresh=True)
     assert run(classifier, images, refreshed).stored.records == 0
     assert len(files(store)) == 3
     assert all(path.read_bytes() != data for path, data in zip(files(store), old, strict=True))
-    assert run(classifier, images, refreshed).stored.records == 4 * 44
+    new = [path.read_bytes() for path in files(store)]
+    assert run(classifier, images, refreshed).stored.records == 0, "its own"
+    assert [path.read_bytes() for path in files(store)] == new
+    assert run(classifier, images, store).stored.records == 4 * 44
+
+
+def test_blocks_of_a_machine_whose_clock_is_ahead_are_refreshed_too(classifier, images, store, monkeypatch):
+    monkeypatch.setattr(time, "time", lambda: 4e9)
+    run(classifier, images, store)
+    monkeypatch.undo()
+    assert run(classifier, images, replace(store, run="second")).stored.records == 4 * 44
+    refreshed = run(classifier, images, replace(store, run="third", refresh=True))
+    assert refreshed.stored.records == 0
 
 
 @pytest.mark.parametrize("at", [0, 0.1, 0.5, 0.9, 1])
@@ -279,7 +397,7 @@ def test_a_block_of_another_version_is_refused_by_name(classifier, images, tmp_p
         evaluation.commit(made)
     evaluation.run(VIEWS)
     assert evaluation.stored.records == 0
-    assert "version 0, and this robustcheck reads 1" in said[0]
+    assert "version 0, and this robustcheck reads 2" in said[0]
 
 
 def test_warnings_of_the_first_batch_are_given_again(images, store):
@@ -316,9 +434,9 @@ def test_computed_elsewhere_and_committed_twice(classifier, images, store):
     assert there.records.views == ()
     assert list(here.missing(VIEWS)) == []
     assert len(files(store)) == 3
-    classifier.seen = 0
+    SEEN.clear()
     here.run(VIEWS)
-    assert classifier.seen == SPOT_CHECK
+    assert sum(SEEN) == SHARDS * COPIES + 2  # to find its precision
     assert_same_records(here.records, run(classifier, images).records)
 
 
@@ -338,7 +456,7 @@ def test_what_is_kept_by_an_earlier_version_is_found_by_its_words(classifier):
         libraries=("foolbox 3.3.4",),
     )
     facts = config_facts(classifier, provenance, batch_size=8, replicate=1)
-    here = {name: facts.pop(name) for name in ("model", "weights", "code", "device", "source")}
+    here = {name: facts.pop(name) for name in ("model", "weights", "state", "torch", "device", "source")}
     assert all(isinstance(text, str) for text in here.values())
     assert facts == {
         "pixels": "squash to 16x16 (bilinear)",
@@ -350,6 +468,6 @@ def test_what_is_kept_by_an_earlier_version_is_found_by_its_words(classifier):
         "versions": "robustcheck 0.1.0, torch 2.6.0",
         "batch size": "8",
         "take": "1",
-        "records": "1",
+        "records": "2",
     }
-    assert config_digest(facts) == "a7fc1fadf3a8e234df04469eef5d3605"
+    assert config_digest(facts) == "e160e6a67d2b9be10f42f6476b08e4d2"

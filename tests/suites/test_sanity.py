@@ -28,7 +28,7 @@ def test_failing_check_says_what_it_means_and_what_to_look_at(repository):
     result.assert_outcomes(failed=1, passed=1)
     text = " ".join(result.stdout.str().split())
     assert (
-        "The model returns logits, and not probabilities. Not here: every row of the output lies in 0..1"
+        "The model returns logits, and not probabilities. Not so here: every row of the output lies in 0..1"
         in text
     )
     assert "Leave out the model's own softmax." in text
@@ -53,6 +53,21 @@ def brighten(classifier, images, labels, *, epsilon):
     names = [line for line in result.outlines if line.startswith("FAILED")]
     assert any("epsilon_zero_changes_nothing-Brighten" in line for line in names)
     assert any("perturbation_stays_within_epsilon_when_saved-Brighten" in line for line in names)
+
+
+def test_warning_passes_and_names_what_may_be_wrong(repository):
+    conftest = repository.path / "conftest.py"
+    conftest.write_text(
+        conftest.read_text().replace("labels[:4] =", "labels[:30] =").replace("labels[:4] +", "labels[:30] +")
+    )
+    conftest.write_text(
+        conftest.read_text().replace("self.weight.T / 28", "self.weight.T")
+    )  # and it is very sure
+    result = repository.runpytest(SUITE, "-k", "confidence")
+    result.assert_outcomes(passed=1, warnings=1)
+    text = " ".join(result.stdout.str().split())
+    assert "warned errors_are_as_many_as_confidence_allows: 30 of 40 images are wrong" in text
+    assert "Far more: labels are wrong, or the inputs are not" in text
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])

@@ -17,6 +17,7 @@ from robustcheck.attacks.external.protocol import AttackRequest, AttackResult, U
 from robustcheck.attacks.gradient_ascent import Ball
 from robustcheck.errors import RobustcheckError
 from robustcheck.models import Classifier
+from robustcheck.models.device import is_out_of_memory
 from robustcheck.notation import View
 
 SLACK = 1e-3
@@ -64,9 +65,11 @@ class ExternalAttack:
             warnings.simplefilter("ignore", FutureWarning)
             try:
                 result = self.run(request, UnitRangeModel(classifier), images.float() / 255, labels)
-            except (RobustcheckError, torch.OutOfMemoryError):
+            except RobustcheckError:
                 raise
             except Exception as error:
+                if is_out_of_memory(error):
+                    raise  # the batch is halved
                 raise RobustcheckError(f"{request.step} failed: {type(error).__name__}: {error}") from error
         return _checked(request, result, images)
 

@@ -17,6 +17,8 @@ from robustcheck.attacks.gradient_ascent import Norm
 from robustcheck.errors import RobustcheckError, unknown
 from robustcheck.models import Classifier
 
+_WRITE_FILES = frozenset({"log_path", "summary_writer", "tensorboard"})
+"""Options of libraries' attacks that name files to write: a view is text, perhaps of a file that anyone wrote."""
 _WORDS = {"true": True, "false": False, "none": None}
 
 
@@ -32,8 +34,11 @@ class UnitRangeModel(nn.Module):
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the logits of images (N, 3, H, W) in 0..1."""
-        return self.logits(images * 255)
+        """Return the logits of images (N, 3, H, W) in 0..1; their gradient is in contiguous memory, as libraries expect."""
+        pixels = images * 255
+        if pixels.requires_grad:
+            pixels.register_hook(Tensor.contiguous)  # type: ignore[no-untyped-call]
+        return self.logits(pixels)
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,7 @@ def library(name: str, package: str) -> ModuleType:
     except ImportError as error:
         raise RobustcheckError(
             f"an attack of {name} needs it installed: pip install {package} ({error}); all of them: "
-            "pip install 'pytest-robustcheck[attacks]'"
+            "pip install 'pytest-robustcheck[attacks,torchattacks]'"
         ) from None
 
 
@@ -120,6 +125,10 @@ def check_options(
         if option in ours:
             raise RobustcheckError(
                 f"{who} gets {option} from the view: it is written behind the name, as in {who}_8"
+            )
+        if option in _WRITE_FILES:
+            raise RobustcheckError(
+                f"{who} would write files by its option {option}, which no view may: leave it out"
             )
         if option not in allowed:
             raise unknown(f"option of {who}", option, allowed)

@@ -16,7 +16,7 @@ import torch
 from robustcheck.errors import RobustcheckError
 from robustcheck.evaluation.cache_keys import place_facts
 from robustcheck.evaluation.engine import Evaluation
-from robustcheck.evaluation.provenance import describe
+from robustcheck.evaluation.provenance import ModelState, describe
 from robustcheck.evaluation.runner import RunConfig
 from robustcheck.evaluation.shards import Place, Shard, ShardRecords
 from robustcheck.executors.ray.payload import Load, SentPixels, load_classifier, load_evaluation
@@ -49,10 +49,11 @@ class ChunkResult:
 def identity(classifier: Classifier, images: ImageSet, config: RunConfig) -> dict[str, str]:
     """Return what records depend on that a process and its machine bring along."""
     facts = place_facts(classifier)
-    lines = describe(classifier, images, config, complete=False).header()
+    state = ModelState.of(classifier)
+    lines = describe(classifier, images, config, state=state, complete=False).header()
     return {
         **{name: lines[name] for name in ("pixels", "codec", "network", "versions", "device", "precision")},
-        "weights": classifier.fingerprint,
+        "weights": state.fingerprint,
         "source": facts["source"],
         "kind": facts["device"],
         "host": socket.gethostname(),

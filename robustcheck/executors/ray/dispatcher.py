@@ -30,7 +30,7 @@ class SentEvaluation:
     data: Any
     """The reference from which workers make it."""
     sends_pixels: bool
-    store_since: str | None
+    store_run: str | None
     """The `since` of the record store to which they write; None if they send records."""
     identity: Mapping[str, str] | None = None
     """That of the first worker that was ready."""
@@ -100,7 +100,7 @@ class Dispatcher:
         sent, checkpoint = self.sent[work], work.checkpoint
         pixels = pixels_of(work.images, work.order[chunk.start : chunk.stop]) if sent.sends_pixels else None
         views = [str(view) for view in scheduler.views_of(chunk)]
-        is_shared = checkpoint.store is not None and checkpoint.store.since == sent.store_since
+        is_shared = checkpoint.store is not None and checkpoint.store.run == sent.store_run
         digest = checkpoint.config_digest if is_shared else None
         ref = handle.actor.compute.remote(views, chunk.start, chunk.stop, pixels, digest)
         handle.pending[ref] = chunk

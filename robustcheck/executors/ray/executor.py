@@ -127,7 +127,7 @@ class RayExecutor:
             data, sends_pixels = serialize_evaluation(work, self.options, ray.cloudpickle)
             store = work.checkpoint.store if self.options.records == "store" else None
             dispatcher.sent[work] = SentEvaluation(
-                ray.put(data), sends_pixels, None if store is None else store.since
+                ray.put(data), sends_pixels, None if store is None else store.run
             )
         return dispatcher
 

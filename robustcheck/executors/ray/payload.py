@@ -16,8 +16,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from io import BytesIO
-from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,13 +28,13 @@ from robustcheck.evaluation.executor import Workload
 from robustcheck.images import ImageSet
 from robustcheck.images.decoding import Pixels
 from robustcheck.models import Classifier
+from robustcheck.models.own_code import is_own_module
 from robustcheck.notation import STEPS
 
 if TYPE_CHECKING:
     from robustcheck.options.workers import WorkerOptions
 
 Load = Callable[[], Classifier]
-_INSTALLED = {"site-packages", "dist-packages", f"python{sys.version_info[0]}.{sys.version_info[1]}"}
 
 
 class SentPixels:
@@ -76,7 +74,9 @@ def serialize_evaluation(work: Workload, options: WorkerOptions, pickler: Any) -
     """
     images, sent = _images(work.images, options)
     steps = {name: step for name, step in STEPS.items() if step.function is not None}
-    config = replace(work.runner.config, shard_size=work.shards.size)
+    config = replace(
+        work.runner.config, shard_size=work.shards.size, is_folded=work.runner.model.attacked.is_folded
+    )
     store = work.checkpoint.store
     shared = None if store is None or options.records == "sent" else store.absolute()
     try:
@@ -133,14 +133,7 @@ def _by_value(pickler: Any) -> Iterator[None]:
     with ExitStack() as after:
         for module in [*sys.modules.values()]:
             name = getattr(module, "__name__", "__main__")
-            if _is_local(module) and name != "__main__" and sys.modules.get(name) is module:
+            if is_own_module(module) and name != "__main__" and sys.modules.get(name) is module:
                 pickler.register_pickle_by_value(module)
                 after.callback(partial(pickler.unregister_pickle_by_value, module))
         yield
-
-
-def _is_local(module: ModuleType) -> bool:
-    path = getattr(module, "__file__", None)
-    if not path or not path.endswith(".py") or module.__name__.partition(".")[0] == "robustcheck":
-        return False
-    return _INSTALLED.isdisjoint(Path(path).parts)

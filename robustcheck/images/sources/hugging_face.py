@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from typing import Any
 from robustcheck.errors import RobustcheckError, unknown
 from robustcheck.images.decoding import BadImage, Pixels, decode
 from robustcheck.images.image_set import ImageSet
+from robustcheck.images.source import Source
 from robustcheck.images.sources.columns import LABELS, TableSpec, as_labels, column
 from robustcheck.images.subset import Draw, draw_uniform
 from robustcheck.models.checkpoints.download_errors import unreachable
@@ -61,7 +63,13 @@ def open_dataset(argument: str, preprocessing: Preprocessing, draw: Draw | None 
     if not len(examples):
         raise RobustcheckError(f"images {name!r} must hold examples, got none: name another split")
     made = _image_set(
-        examples, image_in, preprocessing, labels=labels, feature=features.get(label_in or ""), name=name
+        examples,
+        image_in,
+        preprocessing,
+        labels=labels,
+        feature=features.get(label_in or ""),
+        name=name,
+        roots=_roots(library, place),
     )
     return made.with_note(note)
 
@@ -74,12 +82,13 @@ def _image_set(
     labels: Sequence[Any] | None,
     feature: Any,
     name: str,
+    roots: Sequence[str],
 ) -> ImageSet:
     where = [f"{name}, example {index}" for index in range(len(examples))]
     indices, names = (None, None) if labels is None else as_labels(labels, where)
     if names is None and getattr(feature, "names", None):
         names = list(feature.names)
-    read = _Examples(examples, image_in, preprocessing, where)
+    read = Source(_Examples(examples, image_in, preprocessing, where, roots), is_resized=True)
     return ImageSet(read, names=where, name=name, labels=indices, class_names=names)
 
 
@@ -91,6 +100,8 @@ class _Examples:
     column: str
     preprocessing: Preprocessing
     names: Sequence[str]
+    roots: Sequence[str]
+    """The folders in which files of the dataset may lie."""
     lock: Lock = field(default_factory=Lock)
 
     def __call__(self, position: int) -> Pixels:
@@ -98,6 +109,12 @@ class _Examples:
             image = self.examples[position][self.column]
         if image is None or not (image.get("bytes") or image.get("path")):
             raise BadImage(self.names[position], "is missing: the dataset has no image there")
+        if not image["bytes"] and not _is_below(image["path"], self.roots):
+            raise BadImage(
+                self.names[position],
+                f"is {image['path']!r}, a file outside the dataset's folder and the cache of the library datasets: copy it into the "
+                "dataset",
+            )
         return decode(image["bytes"] or Path(image["path"]), self.preprocessing, self.names[position])
 
 
@@ -121,7 +138,37 @@ def _loaded(
         return loaded[chosen].to_iterable_dataset() if streaming else loaded[chosen], chosen
     source = str(folder) if folder.is_dir() else place
     chosen = _split(library.get_dataset_split_names(source, config), split, place)
+    _check_data_files(library.load_dataset_builder(source, config), source, folder)
     return library.load_dataset(source, config, split=chosen, streaming=streaming), chosen
+
+
+def _check_data_files(builder: Any, source: str, folder: Path) -> None:
+    """Raise RobustcheckError for a dataset whose YAML names files that are not its own."""
+    for files in (builder.config.data_files or {}).values():
+        for file in map(str, files):
+            if folder.is_dir():
+                is_own = _is_below(file, [str(folder)])
+            else:
+                is_own = file.startswith((f"hf://datasets/{source}@", f"hf://datasets/{source}/"))
+            if not is_own:
+                raise RobustcheckError(
+                    f"images 'hf:{source}' name the file {file!r} outside the dataset: copy it into the dataset, and "
+                    "correct the data_files in its README.md"
+                )
+
+
+def _roots(library: Any, place: str) -> list[str]:
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    folder, settings = Path(place).expanduser(), library.config
+    caches = (settings.HF_DATASETS_CACHE, settings.DOWNLOADED_DATASETS_PATH, HF_HUB_CACHE)
+    return [*map(str, caches), *([str(folder)] if folder.is_dir() else [])]
+
+
+def _is_below(path: str, folders: Sequence[str]) -> bool:
+    """Return whether a path leads into one of the folders; links in them are followed, as in folders of images."""
+    whole = os.path.abspath(path)  # noqa: PTH100 - without following links
+    return any(whole.startswith(os.path.join(os.path.abspath(folder), "")) for folder in folders)  # noqa: PTH100, PTH118
 
 
 def _split(there: list[str], wanted: str | None, place: str) -> str:

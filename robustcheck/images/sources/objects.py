@@ -14,10 +14,12 @@ import torch
 from PIL import Image
 
 from robustcheck.errors import RobustcheckError
-from robustcheck.images.decoding import BadImage, Pixels, fit
+from robustcheck.images.decoding import BadImage, Pixels, fit_image
 from robustcheck.images.image_set import ImageSet
+from robustcheck.images.source import Source
 from robustcheck.images.sources.columns import LABELS, as_labels
 from robustcheck.models.preprocessing import Preprocessing
+from robustcheck.text import first_line
 
 _IMAGES = ("image", "img", "pixel_values", "pixels", "picture", "x")
 _TOLERANCE = 1e-3  # of a level, for the rounding of x / 255 * 255
@@ -29,8 +31,9 @@ def image_set_of(images: Any, preprocessing: Preprocessing, *, name: str) -> Ima
     `images` is indexable and has a length, as a torch Dataset or a list, and is read when an image is needed;
     or it is a finite iterable, and is read once into memory. Its items are images, pairs of image and label,
     or dictionaries. An image is a PIL image, or an array or tensor of uint8 in 0..255 (or floats in 0..1 that
-    are n/255) of shape (3, H, W), (H, W, 3) or (H, W); one of exactly the classifier's size is used as it is.
-    Labels are class indices or names; class names are those in `images.classes`.
+    are n/255) of shape (3, H, W), (H, W, 3) or (H, W); an array or tensor of exactly the classifier's size is used as
+    it is. PIL images are treated as files are: resized, rotated by their EXIF, 16-bit PNG scaled, others with more than
+    8 bits a sample refused. Labels are class indices or names; class names are those in `images.classes`.
 
     RobustcheckError for anything else, with the item.
     """
@@ -57,19 +60,23 @@ def _from_indexable(images: Any, preprocessing: Preprocessing, name: str) -> Ima
         raise RobustcheckError(f"{name} must return at least one image, got an empty {type(images).__name__}")
     lock, where = Lock(), [f"{name}[{index}]" for index in range(len(images))]
     labels = _targets(images)
-    if labels is None:  # only the items have them
-        items = (_item(images, index, lock, place) for index, place in enumerate(where))
-        labels = [_image_and_label(item, place)[1] for item, place in zip(items, where, strict=True)]
+    if labels is not None:
+        labels = [_plain_label(label, place) for label, place in zip(labels, where, strict=True)]
+    else:  # only the items have them
+        labels = [_label_of(images, index, lock, place) for index, place in enumerate(where)]
     read = partial(_read, images, lock, preprocessing, where)
+    first = None
     with suppress(BadImage):  # is for the policy on bad images; an item of the wrong type raises here
         read(0)
-    return _labelled(read, labels, where, images, name)
+        first = _image_and_label(_item(images, 0, lock, where[0]), where[0])[0]
+    source = Source(read, is_resized=not _is_array_of_size(first, preprocessing))
+    return _labelled(source, labels, where, images, name)
 
 
 def _from_iterable(images: Iterable[Any], preprocessing: Preprocessing, name: str) -> ImageSet:
-    kept: list[Pixels] = []
+    kept: list[Pixels | BadImage] = []
     labels, where = [], []
-    iterator = iter(images)
+    iterator, is_resized = iter(images), False
     for index in count():
         place = f"{name}, item {index}"
         try:
@@ -81,29 +88,43 @@ def _from_iterable(images: Iterable[Any], preprocessing: Preprocessing, name: st
                 f"{place}: the iterable failed with {type(error).__name__}: {error}; repair it, or give a list"
             ) from error
         image, label = _image_and_label(item, place)
-        kept.append(_pixels(image, preprocessing, place))
+        is_resized = is_resized or not _is_array_of_size(image, preprocessing)
+        try:
+            kept.append(_pixels(image, preprocessing, place))
+        except BadImage as bad:  # is for the policy on bad images, as one of a list is
+            kept.append(bad)
         labels.append(label)
         where.append(place)
     if not kept:
         raise RobustcheckError(
             f"{name} must return at least one image, got an exhausted {type(images).__name__}: give a list, or create it anew"
         )
-    return _labelled(kept.__getitem__, labels, where, images, name)
+    source = Source(partial(_kept, kept), is_resized=is_resized)
+    return _labelled(source, labels, where, images, name)
 
 
-def _labelled(read: Any, labels: Sequence[Any], where: Sequence[str], images: Any, name: str) -> ImageSet:
+def _kept(kept: Sequence[Pixels | BadImage], index: int) -> Pixels:
+    image = kept[index]
+    if isinstance(image, BadImage):
+        raise BadImage(image.name, image.reason)
+    return image
+
+
+def _labelled(
+    source: Source, labels: Sequence[Any], where: Sequence[str], images: Any, name: str
+) -> ImageSet:
     indices, names = as_labels(labels, where)
     classes = getattr(images, "classes", None)
     if isinstance(classes, (list, tuple)) and all(isinstance(each, str) for each in classes):
         names = names or list(classes)
     shown = f"{name} ({type(images).__name__})"
-    return ImageSet(read, names=where, name=shown, labels=indices, class_names=names)
+    return ImageSet(source, names=where, name=shown, labels=indices, class_names=names)
 
 
 def _targets(images: Any) -> Sequence[Any] | None:
     """Return the labels that torchvision's datasets keep in a list, so that no image is decoded for them."""
     targets = getattr(images, "targets", None)
-    if isinstance(targets, torch.Tensor):
+    if isinstance(targets, (torch.Tensor, np.ndarray)):
         targets = targets.tolist()
     is_whole = isinstance(targets, (list, tuple)) and len(targets) == len(images)
     return targets if is_whole and getattr(images, "target_transform", None) is None else None
@@ -117,8 +138,15 @@ def _item(images: Any, index: int, lock: Lock, where: str) -> Any:
         raise
     except Exception as error:
         raise BadImage(
-            where, f"could not be read from its dataset ({type(error).__name__}: {error})"
+            where, f"could not be read from its dataset ({type(error).__name__}: {first_line(error)})"
         ) from error
+
+
+def _label_of(images: Any, index: int, lock: Lock, where: str) -> Any:
+    try:
+        return _image_and_label(_item(images, index, lock, where), where)[1]
+    except BadImage:  # is read again where its pixels are needed, and handled by the policy on bad images
+        return None
 
 
 def _read(images: Any, lock: Lock, preprocessing: Preprocessing, where: Sequence[str], index: int) -> Pixels:
@@ -151,7 +179,7 @@ def _plain_label(label: Any, where: str) -> Any:
                 f"{where}: the label must be one class index, got shape {tuple(label.shape)}"
             )
         label = label.item()
-    if label is None or isinstance(label, (int, float, str)):
+    if label is None or (isinstance(label, (int, float, str)) and not isinstance(label, bool)):
         return label
     raise RobustcheckError(
         f"{where}: the label must be a class index or a class name, got {type(label).__name__}"
@@ -160,8 +188,8 @@ def _plain_label(label: Any, where: str) -> Any:
 
 def _pixels(image: Any, preprocessing: Preprocessing, where: str) -> Pixels:
     if isinstance(image, Image.Image):
-        return fit(image.convert("RGB"), preprocessing)
-    array = image.detach().cpu().numpy() if isinstance(image, torch.Tensor) else image
+        return fit_image(image, preprocessing, where)
+    array = _as_array(image, where) if isinstance(image, torch.Tensor) else image
     if not isinstance(array, np.ndarray):
         raise RobustcheckError(
             f"{where} must be a PIL image, an array or a tensor, got {type(image).__name__}"
@@ -169,7 +197,27 @@ def _pixels(image: Any, preprocessing: Preprocessing, where: str) -> Pixels:
     levels = _levels(array, where)
     if levels.shape == (3, *preprocessing.input_size):
         return np.ascontiguousarray(levels)
-    return fit(Image.fromarray(np.ascontiguousarray(levels.transpose(1, 2, 0))), preprocessing)
+    return fit_image(Image.fromarray(np.ascontiguousarray(levels.transpose(1, 2, 0))), preprocessing, where)
+
+
+def _is_array_of_size(image: Any, preprocessing: Preprocessing) -> bool:
+    """Return whether an image is an array or a tensor of the input size, which is taken as it is."""
+    height, width = preprocessing.input_size
+    shapes = {(3, height, width), (1, height, width), (height, width, 3), (height, width)}
+    return not isinstance(image, Image.Image) and tuple(getattr(image, "shape", ())) in shapes
+
+
+def _as_array(image: torch.Tensor, where: str) -> np.ndarray[Any, Any]:
+    """Return a tensor as an array, which has no bfloat16 and no 8-bit floats."""
+    try:
+        plain = image.detach().to("cpu", torch.float32 if image.is_floating_point() else image.dtype)
+        array: np.ndarray[Any, Any] = plain.numpy()
+    except (TypeError, RuntimeError, NotImplementedError) as error:
+        raise RobustcheckError(
+            f"{where} must be a dense tensor of uint8, or of floats that are n/255, got {image.dtype} on {image.device} "
+            f"({first_line(error)}): give images.cpu()"
+        ) from None
+    return array
 
 
 def _levels(array: np.ndarray[Any, Any], where: str) -> Pixels:

@@ -1,52 +1,33 @@
-"""The user's own weights: read without running code, and loaded into a network or refused with the reason."""
+"""Weights of a checkpoint put into a network as its own loader would, or refused with the reason."""
 
 from __future__ import annotations
 
-import argparse
-import pathlib
+import copy
 import re
 import warnings
-import zipfile
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from pickle import UnpicklingError
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-import numpy as np
 import torch
 from torch import nn
 
 from robustcheck.errors import RobustcheckError, RobustnessWarning
-from robustcheck.models.checkpoints.state_dicts import SAVE, Tensors, select
-from robustcheck.text import listed
+from robustcheck.limits import check
+from robustcheck.models.checkpoints.checkpoint import Checkpoint
+from robustcheck.models.checkpoints.state_dicts import StateDict, Tensors, is_averaged, shown
+from robustcheck.text import first_line, listed
 
 Renaming: TypeAlias = Callable[[Tensors, nn.Module], Tensors]
 
-# Of DataParallel, of torch.compile, of a training module around the network (Lightning and others).
+# Of a training module around the network (Lightning and others).
 _WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.", "student.")
+# Parts of names, wherever they stand: of torch.compile, FSDP, activation checkpointing; and of DataParallel.
+_INNER_WRAPPERS = re.compile(r"(?<![^.])(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
+_INNER_MODULE = re.compile(rf"{_INNER_WRAPPERS.pattern}|(?<![^.])module\.")
 _AVERAGING_COUNTER = "n_averaged"  # of torch.optim.swa_utils.AveragedModel
-# What training scripts save beside the tensors: data, which only calls its own constructor when it is read.
-_NUMPY_SCALAR = np.float64(0).__reduce__()[0]
-_HARMLESS: list[Any] = [
-    argparse.Namespace,
-    pathlib.PosixPath,
-    np.dtype,
-    *{type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "u1", "?")},
-    *((_NUMPY_SCALAR, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
-]
-# Entries of TorchScript, and of torch.export.
-_CODE = ("constants.pkl", "archive_format", "serialized_exported_program.json")
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """The tensors of a file of weights, by name."""
-
-    path: Path
-    tensors: Tensors
-    note: str = ""
-    """Which of the file's tensors they are, if there was a choice."""
+_BATCH_COUNTER = "num_batches_tracked"  # old checkpoints lack it, and evaluation does not use it
 
 
 @dataclass(frozen=True)
@@ -63,29 +44,16 @@ class Differences:
         return bool(self.missing or self.unexpected or self.reshaped or self.retyped)
 
 
-def read_checkpoint(path: str | Path) -> Checkpoint:
-    """Read the state dict in a safetensors file or a torch checkpoint, on the CPU.
+@dataclass(frozen=True)
+class Fit:
+    """A checkpoint's state dict under the names that fit a network best."""
 
-    In a checkpoint that holds more, `state_dicts.select` finds the network's tensors; `PATH#KEY` names them.
-    A RobustnessWarning says so if the choice is a guess. None of the file's code is run. RobustcheckError for
-    a file that needs its code run, is missing, or is not a checkpoint.
-    """
-    path, key = _path_and_key(path)
-    if not path.is_file():
-        raise RobustcheckError(
-            f"no weights at {path}: the file does not exist; check the path"
-            if not path.exists()
-            else f"weights must be a file, got {path}: give the file of weights in that folder"
-        )
-    with path.open("rb") as file:
-        start = file.read(16)
-    if not start:
-        raise RobustcheckError(f"{path} is empty: no weights to read; download or copy it again")
-    loaded = _read_safetensors(path) if start[8:9] == b"{" else _read_torch(path, start)
-    choice = select(loaded, key, str(path))
-    if choice.is_guess:
-        warnings.warn(f"weights: {choice.note}; {path}#KEY chooses another", RobustnessWarning, stacklevel=2)
-    return Checkpoint(path, choice.tensors, choice.note)
+    state: StateDict
+    differences: Differences
+    part: str = ""
+    """The prefix of its names in the checkpoint, where others are left out."""
+    rivals: tuple[str, ...] = ()
+    """Other prefixes under which the network stands in the checkpoint."""
 
 
 def build_with(
@@ -101,8 +69,9 @@ def build_with(
     `renamings` is tried on weights whose names do not fit as they are. RobustcheckError for other weights.
     """
     module = build(None)
-    classes = _other_class_count(_best_fit(module, checkpoint, renamings)[1])
+    classes = _other_class_count(_best_fit(module, checkpoint, renamings).differences)
     if classes is not None:
+        check("classes", classes, f"{checkpoint.path} has weights for")
         module = build(classes)
     load_weights(module, checkpoint, name=name, renamings=renamings)
     return module, classes is None
@@ -111,12 +80,27 @@ def build_with(
 def load_weights(
     module: nn.Module, checkpoint: Checkpoint, *, name: str, renamings: tuple[Renaming, ...] = ()
 ) -> None:
-    """Load the checkpoint's weights into a network, or raise RobustcheckError with what does not fit."""
-    tensors, differences = _best_fit(module, checkpoint, renamings)
-    if differences:
+    """Load the checkpoint's weights into a network, or raise RobustcheckError with what does not fit.
+
+    The network's own load hooks run, with the versions and the extra state of its layers.
+    """
+    fit = _best_fit(module, checkpoint, renamings)
+    if fit.differences:
+        hooked = _fit_of_hooks(module, checkpoint)
+        if hooked is None:
+            raise _other_network(fit.differences, checkpoint, name)
+        fit = hooked
+    _report_choice(fit, checkpoint, name)
+    try:
+        left = module.load_state_dict(_for_torch(fit.state), strict=False)
+    except Exception as error:  # a network's own load hooks may raise anything
+        raise RobustcheckError(
+            f"{checkpoint.path} can't be loaded into {name}: {type(error).__name__}: {first_line(error)}"
+        ) from error
+    missing = _excused(module, left.missing_keys, fit.state.tensors)
+    if missing or left.unexpected_keys:
+        differences = replace(fit.differences, missing=tuple(missing), unexpected=tuple(left.unexpected_keys))
         raise _other_network(differences, checkpoint, name)
-    # strict would require the batch counters, which old checkpoints lack and evaluation does not use
-    module.load_state_dict(dict(tensors), strict=False)
 
 
 def load_in_order(module: nn.Module, checkpoint: Checkpoint, *, name: str) -> None:
@@ -128,97 +112,108 @@ def load_in_order(module: nn.Module, checkpoint: Checkpoint, *, name: str) -> No
     module.load_state_dict(dict(zip(wanted, checkpoint.tensors.values(), strict=True)))
 
 
-def _path_and_key(given: str | Path) -> tuple[Path, str | None]:
-    if "#" in str(given) and not Path(given).exists():
-        path, _, key = str(given).rpartition("#")
-        return Path(path), key
-    return Path(given), None
-
-
-def _read_safetensors(path: Path) -> Any:
-    try:
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-    except ModuleNotFoundError:
-        raise RobustcheckError(f"{path} is a safetensors file: pip install safetensors to read it") from None
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
+def _report_choice(fit: Fit, checkpoint: Checkpoint, name: str) -> None:
+    """Say which part of a checkpoint is used, if several fit; RobustcheckError if none is an averaged copy."""
+    if not fit.rivals:
+        return
+    keys = [".".join(filter(None, (checkpoint.key, part.rstrip(".")))) for part in (fit.part, *fit.rivals)]
+    keys = list(map(shown, keys))
+    if not is_averaged(fit.part) or is_averaged(fit.rivals[0]):
         raise RobustcheckError(
-            f"{path} cannot be read as safetensors: {error}. It is truncated or damaged: download or copy it again"
-        ) from error
-
-
-def _read_torch(path: Path, start: bytes) -> Any:
-    if start.startswith(b"PK") and _is_archive_of_code(path):
-        raise RobustcheckError(
-            f"{path} is a TorchScript or exported program, not weights: it contains code, and none of it was run. To "
-            f"evaluate the program itself: --robustcheck-model=program:{path}@resnet50 (with the name of a model with "
-            f"the same preprocessing); else save the weights of the network it was made from: {SAVE}"
+            f"{checkpoint.path} holds {name} {len(keys)} times: under {listed(keys, 6)}; choose one with "
+            f"--robustcheck-weights={checkpoint.path}#{keys[0]}"
         )
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of pickle protocols and old storage classes
-            with torch.serialization.safe_globals(_HARMLESS):
-                return torch.load(path, map_location="cpu", weights_only=True)
-    except UnpicklingError as error:
-        needed = re.search(r"GLOBAL ([\w.]+)", str(error))
-        if needed is None:
-            raise _no_checkpoint(path, start) from error
-        raise RobustcheckError(
-            f"{path} holds more than weights: reading it would run {needed[1]}, and code in a checkpoint is never "
-            f"run. If you trust the file, load it with torch.load(..., weights_only=False) yourself and save its "
-            f"weights alone: {SAVE}, or as safetensors: safetensors.torch.save_file(net.state_dict(), PATH)"
-        ) from error
-    except Exception as error:  # junk makes the unpickler raise KeyError, EOFError, struct.error and others
-        raise _no_checkpoint(path, start) from error
-
-
-def _is_archive_of_code(path: Path) -> bool:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return any("/code/" in name or name.endswith(_CODE) for name in archive.namelist())
-    except zipfile.BadZipFile:
-        return False
-
-
-def _no_checkpoint(path: Path, start: bytes) -> RobustcheckError:
-    if start.startswith(b"version https://"):
-        return RobustcheckError(f"{path} is a pointer of Git LFS, not the weights: run git lfs pull")
-    whole = "is truncated or damaged" if start.startswith((b"PK", b"\x80")) else f"starts with {start[:8]!r}"
-    return RobustcheckError(
-        f"{path} is not a checkpoint: it can be read neither as safetensors nor as a file of torch.save (it {whole})"
+    warnings.warn(
+        f"weights: the averaged copy {keys[0]!r} of {checkpoint.path}, not {listed(map(repr, keys[1:]), 6, ' and ')}; "
+        f"{checkpoint.path}#KEY chooses another",
+        RobustnessWarning,
+        stacklevel=3,
     )
 
 
-def _best_fit(
-    module: nn.Module, checkpoint: Checkpoint, renamings: tuple[Renaming, ...]
-) -> tuple[Tensors, Differences]:
-    best: tuple[Tensors, Differences] | None = None
-    for tensors in _namings(module, checkpoint.tensors, renamings):
-        differences = _differences(module, tensors)
-        if not differences:
-            return tensors, differences
-        if best is None or differences.fitting > best[1].fitting:
-            best = tensors, differences
+def _for_torch(state: StateDict) -> dict[str, Any]:
+    made: OrderedDict[str, Any] = OrderedDict({**state.tensors, **state.extra})
+    made._metadata = OrderedDict(state.metadata)  # type: ignore[attr-defined] # noqa: SLF001 - where torch reads it
+    return made if state.metadata else dict(made)
+
+
+def _best_fit(module: nn.Module, checkpoint: Checkpoint, renamings: tuple[Renaming, ...]) -> Fit:
+    best: Fit | None = None
+    for state in _namings(module, checkpoint.state, renamings):
+        fit = Fit(state, _differences(module, state))
+        if not fit.differences:
+            return fit
+        if best is None or fit.differences.fitting > best.differences.fitting:
+            best = fit
     assert best is not None  # noqa: S101 - the names as they are come first
-    return best
+    parts = list(_parts(module, checkpoint.state))
+    whole = sorted((fit for fit in parts if not fit.differences), key=lambda fit: not is_averaged(fit.part))
+    if whole:
+        return replace(whole[0], rivals=tuple(fit.part for fit in whole[1:]))
+    return max([best, *parts], key=lambda fit: fit.differences.fitting)
 
 
-def _namings(module: nn.Module, tensors: Tensors, renamings: tuple[Renaming, ...]) -> Iterator[Tensors]:
-    yield tensors
-    if _AVERAGING_COUNTER in tensors:
-        tensors = {key: value for key, value in tensors.items() if key != _AVERAGING_COUNTER}
-        yield tensors
-    while wrapper := next((w for w in _WRAPPERS if all(key.startswith(w) for key in tensors)), None):
-        tensors = {key.removeprefix(wrapper): value for key, value in tensors.items()}
-        yield tensors
-    for renaming in renamings:
-        yield renaming(tensors, module)
+def _namings(module: nn.Module, state: StateDict, renamings: tuple[Renaming, ...]) -> Iterator[StateDict]:
+    yield state
+    for unwrapped in _unwrapped(state):
+        inner = unwrapped
+        yield inner
+        while wrapper := next(
+            (w for w in _WRAPPERS if all(key.startswith(w) for key in inner.tensors)), None
+        ):
+            inner = inner.below(wrapper)
+            yield inner
+        for renaming in renamings:
+            yield replace(inner, tensors=renaming(inner.tensors, module))
 
 
-def _differences(module: nn.Module, tensors: Tensors) -> Differences:
-    wanted = {key: value for key, value in module.state_dict().items() if isinstance(value, torch.Tensor)}
+def _unwrapped(state: StateDict) -> Iterator[StateDict]:
+    """Yield a state dict without the counter of averaging, then without wrappers inside its names."""
+    state = state.renamed(lambda key: None if key == _AVERAGING_COUNTER else key)
+    yield state
+    for wrapper in (_INNER_WRAPPERS, _INNER_MODULE):
+        if any(map(wrapper.search, state.tensors)):
+            yield state.renamed(lambda key, wrapper=wrapper: wrapper.sub("", key))  # type: ignore[misc]
+
+
+def _parts(module: nn.Module, state: StateDict) -> Iterator[Fit]:
+    """Yield the parts of a state dict that hold what the network wants, beside metrics and the like."""
+    first = next((key for key, value in module.state_dict().items() if isinstance(value, torch.Tensor)), "")
+    for plain in _unwrapped(state) if first else ():
+        prefixes = [key.removesuffix(first) for key in plain.tensors if key.endswith(f".{first}")]
+        for prefix in prefixes[:_MOST_COPIES]:
+            part = plain.below(prefix)
+            yield Fit(part, _differences(module, part), prefix)
+        if prefixes:
+            return
+
+
+_MOST_COPIES = 20
+
+
+def _fit_of_hooks(module: nn.Module, checkpoint: Checkpoint) -> Fit | None:
+    """Return the state dict that the network's own loader takes, if it has load hooks; tried on a copy of it."""
+    if not any(map(_has_hooks, module.modules())):
+        return None
+    for state in _namings(module, checkpoint.state, ()):
+        try:
+            copy.deepcopy(module).load_state_dict(_for_torch(state))
+        except Exception:  # noqa: BLE001, S112 - of hooks that expect other names, or of a network that can't be copied
+            continue
+        return Fit(state, replace(_differences(module, state), missing=(), unexpected=()))
+    return None
+
+
+def _has_hooks(layer: nn.Module) -> bool:
+    own = type(layer)._load_from_state_dict  # noqa: SLF001 - torch's documented place to override
+    return bool(layer._load_state_dict_pre_hooks) or not own.__module__.startswith("torch.nn.")  # noqa: SLF001
+
+
+def _differences(module: nn.Module, state: StateDict) -> Differences:
+    own, tensors = module.state_dict(), state.tensors
+    wanted = {
+        key: value for key, value in own.items() if isinstance(value, torch.Tensor) and key not in state.extra
+    }
     shared = wanted.keys() & tensors.keys()
     reshaped = {
         key: (tuple(wanted[key].shape), tuple(tensors[key].shape))
@@ -230,13 +225,29 @@ def _differences(module: nn.Module, tensors: Tensors) -> Differences:
         for key in wanted
         if key in shared and not _fits(wanted[key], tensors[key])
     }
+    got = {**tensors, **state.extra}
     return Differences(
-        missing=tuple(k for k in wanted if k not in shared and not k.endswith("num_batches_tracked")),
-        unexpected=tuple(key for key in tensors if key not in shared),
+        missing=tuple(_excused(module, (key for key in own if key not in got), tensors)),
+        unexpected=tuple(key for key in got if key not in own),
         reshaped=reshaped,
         retyped=retyped,
         fitting=len(shared) - len(reshaped.keys() | retyped.keys()),
     )
+
+
+def _excused(module: nn.Module, missing: Iterable[str], tensors: Tensors) -> list[str]:
+    """Return the missing names without batch counters, and without those of tensors that came under another name."""
+    left = [key for key in missing if not key.endswith(_BATCH_COUNTER)]
+    if not left:
+        return left
+    own = {key: value for key, value in module.state_dict().items() if isinstance(value, torch.Tensor)}
+    came = {_place(own[key]) for key in tensors if key in own and own[key].numel()}
+    return [key for key in left if key not in own or _place(own[key]) not in came]
+
+
+def _place(tensor: torch.Tensor) -> tuple[Any, ...]:
+    """Return what two tensors have in common if they are tied."""
+    return tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()
 
 
 def _fits(wanted: torch.Tensor, got: torch.Tensor) -> bool:
@@ -256,11 +267,13 @@ def _other_class_count(differences: Differences) -> int | None:
 
 
 def _other_network(differences: Differences, checkpoint: Checkpoint, name: str) -> RobustcheckError:
-    shapes = [f"{key} has shape {got}, not {wanted}" for key, (wanted, got) in differences.reshaped.items()]
-    types = [f"{key} is {dtype}, not floats: quantised?" for key, dtype in differences.retyped.items()]
+    shapes = [
+        f"{shown(key)} has shape {got}, not {wanted}" for key, (wanted, got) in differences.reshaped.items()
+    ]
+    types = [f"{shown(key)} is {dtype}, not floats: quantised?" for key, dtype in differences.retyped.items()]
     parts = [
-        f"missing: {listed(differences.missing, 3)}" if differences.missing else "",
-        f"not in {name}: {listed(differences.unexpected, 3)}" if differences.unexpected else "",
+        f"missing: {listed(map(shown, differences.missing), 3)}" if differences.missing else "",
+        f"not in {name}: {listed(map(shown, differences.unexpected), 3)}" if differences.unexpected else "",
         listed(shapes, 3),
         listed(types, 3),
     ]

@@ -1,33 +1,40 @@
 """Programs: TorchScript and torch.export archives, which hold a network with its code.
 
-A program runs in torch's own interpreters. No Python is loaded from the file: pickled objects in an exported
-archive are refused before torch would load them.
+A torch.export archive is data once every entry and operator in it is checked; torch loads a clean copy. TorchScript is code,
+and so is what can't be checked: both are loaded only where a person said so.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import warnings
-import zipfile
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+from zipfile import ZipFile
 
 import torch
 from torch import nn
 
 from robustcheck.errors import RobustcheckError
+from robustcheck.models.checkpoints.stored_tensor import BadCheckpoint
+from robustcheck.models.checkpoints.torch_file import unpacked_errors
 from robustcheck.models.classifier import Classifier
-from robustcheck.models.logits import logits_in
+from robustcheck.models.logits import described, logits_in
 from robustcheck.models.preprocessing import Preprocessing
+from robustcheck.models.programs.archive import clean_archive
+from robustcheck.models.programs.graph import NotData
 from robustcheck.models.sources import sample, timm, torchvision
+from robustcheck.regular_file import NotRegularFile, open_regular
 from robustcheck.text import first_line
 
 _COMPILED = "/data/aotinductor/"
+_TRUST = "--robustcheck-trust-programs, or load_program(path, trust=True)"
 
 
-def load(argument: str, *, weights: Path | None, device: str | torch.device) -> Classifier:
+def load(
+    argument: str, *, weights: Path | None, device: str | torch.device, trust_programs: bool = False
+) -> Classifier:
     """Load the program in `PATH@NAME`, with the preprocessing of the model NAME.
 
     NAME is torchvision's, `timm:NAME` or `sample`; only its size, crop and normalisation are used.
@@ -46,42 +53,76 @@ def load(argument: str, *, weights: Path | None, device: str | torch.device) -> 
         )
     preprocessing = _preprocessing_of(like)
     classifier = Classifier.from_preprocessing(
-        load_program(text),
+        load_program(text, trust=trust_programs),
         preprocessing,
         name=f"program:{Path(text).name}",
         device=device,
         origin=f"pixels as {like}",
+        is_ours=True,
     )
     _check_gradient(classifier)
     return classifier
 
 
-def load_program(path: str | Path) -> nn.Module:
+def load_program(path: str | Path, *, trust: bool = False) -> nn.Module:
     """Load the network in a TorchScript or torch.export archive, as a module that takes batches of any size.
 
-    This runs the archive's code in torch's interpreter; torch.jit.load runs a part of it on loading.
-    RobustcheckError for another file, for one with pickled Python objects or compiled code, and for one that
-    this version of torch can't read.
+    A torch.export archive is checked entry by entry, and may use tensors and operators without side effects. With
+    `trust` it is loaded as it is, and TorchScript is loaded, too: both run code of the file. RobustcheckError for
+    another file, for one that would run code without `trust`, for compiled code, and for one that this version of
+    torch can't read.
     """
     path = Path(path).expanduser()
-    if not path.is_file():
-        raise RobustcheckError(f"no program at {path}: {'not a file' if path.exists() else 'no such file'}")
-    kind = _kind(path)
+    with _opened(path) as file:
+        size = file.seek(0, 2)
+        kind, digest = _kind(file, path), _digest(file)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # TorchScript is deprecated; its users know
+                return _loaded(file, size, path, kind, digest, trust=trust)
+        except RobustcheckError:
+            raise
+        except NotData as error:
+            raise RobustcheckError(
+                f"{path} can't be checked, so it may run code of its author: it holds {error}. Export the network again "
+                f"with torch.export.save; or if you trust the file: {_TRUST}"
+            ) from error
+        except BadCheckpoint as error:
+            raise RobustcheckError(f"{path} can't be loaded: it {error}") from error
+        except Exception as error:
+            raise RobustcheckError(
+                f"{path} can't be loaded by torch {torch.__version__}: {type(error).__name__}: {first_line(error)}; export "
+                "it again with this version, or give weights for a model by name"
+            ) from error
+
+
+def _opened(path: Path) -> BinaryIO:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # TorchScript is deprecated; its users know
-            if kind == "script":
-                script: Any = torch.jit.load(path, map_location="cpu")  # type: ignore[no-untyped-call]
-                return Program(script, _digest(path))
-            exported = torch.export.load(path)
-            return Program(exported.module(), _digest(path), batch=_fixed_batch(exported))
-    except RobustcheckError:
-        raise
-    except Exception as error:
-        raise RobustcheckError(
-            f"{path} can't be loaded by torch {torch.__version__}: {type(error).__name__}: {first_line(error)}; export it again with this "
-            "version, or give weights for a model by name"
-        ) from error
+        return open_regular(path)
+    except FileNotFoundError:
+        raise RobustcheckError(f"no program at {path}: no such file") from None
+    except NotRegularFile as error:
+        raise RobustcheckError(f"no program at {path}: it {error.strerror}") from None
+    except (OSError, ValueError) as error:
+        raise RobustcheckError(f"no program at {path}: {first_line(error)}") from None
+
+
+def _loaded(file: BinaryIO, size: int, path: Path, kind: str, digest: bytes, *, trust: bool) -> Program:
+    if kind == "script":
+        if not trust:
+            raise RobustcheckError(
+                f"{path} is TorchScript, which runs code of its author when it is loaded. Export the network with "
+                f"torch.export.save instead; or if you trust the file: {_TRUST}"
+            )
+        script: Any = torch.jit.load(file, map_location="cpu")  # type: ignore[no-untyped-call]
+        return Program(script, digest)
+    exported = torch.export.load(_whole(file) if trust else clean_archive(file, size))
+    return Program(exported.module(), digest, batch=_fixed_batch(exported))
+
+
+def _whole(file: BinaryIO) -> BytesIO:
+    file.seek(0)
+    return BytesIO(file.read())
 
 
 class Program(nn.Module):
@@ -114,73 +155,33 @@ class Program(nn.Module):
         logits = logits_in(output, len(images))
         if logits is None or logits.ndim != 2:
             raise RobustcheckError(
-                f"the program must return logits of shape (N, classes), got {type(output).__name__}"
+                f"the program must return logits of shape (N, classes), got {described(output)}: export the network so "
+                "that it returns the logits alone"
             )
         return logits[:count]
 
 
-def _kind(path: Path) -> str:
+def _kind(file: BinaryIO, path: Path) -> str:
+    """Return whether an open file is "script" or "export"; RobustcheckError for neither."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            kind = _kind_of_archive(archive, path)
-    except RobustcheckError:
-        raise
-    except (zipfile.BadZipFile, OSError, ValueError, KeyError, AttributeError) as error:
+        with unpacked_errors():
+            names = ZipFile(file).namelist()
+    except BadCheckpoint as error:
         raise RobustcheckError(
-            f"{path} is not a program, or is truncated ({error}): give a file of torch.export.save or torch.jit.save"
+            f"{path} is not a program: it {error}. Give a file of torch.export.save or torch.jit.save"
         ) from None
-    return kind
-
-
-def _kind_of_archive(archive: zipfile.ZipFile, path: Path) -> str:
-    names = archive.namelist()
-    if len(set(names)) != len(names):
+    if any(_COMPILED in f"/{name}" for name in names):
         raise RobustcheckError(
-            f"{path} holds two entries of one name, so it was tampered with: export it again"
+            f"{path} holds compiled code (torch.export's AOTInductor), which has no gradient and is never run: "
+            "save the exported program itself: torch.export.save(program, 'net.pt2')"
         )
     if any("/code/" in name or name.endswith("constants.pkl") for name in names):
         return "script"
     if any(name.endswith(("archive_format", "serialized_exported_program.json")) for name in names):
-        _refuse_objects(archive, path)
         return "export"
     raise RobustcheckError(
         f"{path} holds weights, not a program: use --robustcheck-model=NAME --robustcheck-weights={path}"
     )
-
-
-def _refuse_objects(archive: zipfile.ZipFile, path: Path) -> None:
-    """RobustcheckError for an exported archive from which torch would load Python objects or native code."""
-    for name in archive.namelist():
-        if _COMPILED in f"/{name}":
-            raise RobustcheckError(
-                f"{path} holds compiled code (torch.export's AOTInductor), which has no gradient and is never run: "
-                "save the exported program itself: torch.export.save(program, 'net.pt2')"
-            )
-        leaf = name.rpartition("/")[2]
-        pickled = leaf.startswith(("opaque_obj", "custom_obj")) or leaf in _pickled_leaves(archive, name)
-        if (pickled or leaf.endswith((".pt", ".pkl"))) and (content := archive.read(name)):
-            _refuse_unless_tensors(content, leaf, path)
-
-
-def _pickled_leaves(archive: zipfile.ZipFile, name: str) -> set[str]:
-    """Return the entries beside `name` that the archive's own tables declare as pickled."""
-    folder = name.rpartition("/")[0]
-    leaves: set[str] = set()
-    for table in archive.namelist():
-        if table.rpartition("/")[0] == folder and table.endswith("_config.json"):
-            config = json.loads(archive.read(table)).get("config", {})
-            leaves |= {entry["path_name"] for entry in config.values() if entry.get("use_pickle")}
-    return leaves
-
-
-def _refuse_unless_tensors(content: bytes, leaf: str, path: Path) -> None:
-    try:
-        torch.load(BytesIO(content), map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001 - whatever torch says of it, it is not loaded
-        raise RobustcheckError(
-            f"{path} holds Python objects ({leaf}), and code in a file is never run: {type(error).__name__}: {first_line(error)}. Export the "
-            "network again without custom objects"
-        ) from None
 
 
 def _fixed_batch(exported: Any) -> int | None:
@@ -208,11 +209,12 @@ def _check_gradient(classifier: Classifier) -> None:
     try:
         logits = classifier.logits(pixels)
         gradient = torch.autograd.grad(logits.logsumexp(1).sum(), pixels)[0] if logits.requires_grad else None
-    except RobustcheckError:
-        raise
     except Exception as error:
+        failure = error.__cause__ if isinstance(error, RobustcheckError) else error
+        if failure is None:  # not the program's own: it returned no logits
+            raise
         raise RobustcheckError(
-            f"{classifier.name} fails on images of {height}x{width} ({classifier.origin}): {type(error).__name__}: {first_line(error)}; name a "
+            f"{classifier.name} fails on images of {height}x{width} ({classifier.origin}): {type(failure).__name__}: {first_line(failure)}; name a "
             "model after @ that has its preprocessing, and export it for float32 images (N, 3, H, W)"
         ) from error
     if gradient is None or not bool(gradient.any()):
@@ -223,9 +225,10 @@ def _check_gradient(classifier: Classifier) -> None:
         )
 
 
-def _digest(path: Path) -> bytes:
+def _digest(file: BinaryIO) -> bytes:
+    file.seek(0)
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
+    while block := file.read(1 << 20):
+        digest.update(block)
+    file.seek(0)
     return digest.digest()

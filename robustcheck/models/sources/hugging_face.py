@@ -12,13 +12,20 @@ import torch
 from torch import nn
 
 from robustcheck.errors import RobustcheckError
+from robustcheck.models.checkpoints.checkpoint import read_checkpoint
 from robustcheck.models.checkpoints.download_errors import unreachable
-from robustcheck.models.checkpoints.weights import build_with, read_checkpoint
+from robustcheck.models.checkpoints.weights import build_with
 from robustcheck.models.classifier import Classifier
+from robustcheck.models.sources.hf_folder import (
+    check_config,
+    check_files,
+    check_size,
+    load_pickled,
+    pickled_weights,
+    weights_size,
+)
 from robustcheck.models.sources.hf_processor import preprocessing_of
 from robustcheck.text import first_line, listed
-
-_PICKLES = ("*.bin", "*.pt", "*.pth")
 
 
 def load(name: str, *, weights: Path | None, device: str | torch.device) -> Classifier:
@@ -33,22 +40,29 @@ def load(name: str, *, weights: Path | None, device: str | torch.device) -> Clas
     source = str(folder) if folder.is_dir() else name
     origin = ""
     with _user_errors(name, source), _quiet(transformers):
+        if folder.is_dir():
+            check_files(folder, name)
+        check_config(transformers.PretrainedConfig.get_config_dict(source)[0], name)
         config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False)
         processor = transformers.AutoImageProcessor.from_pretrained(source, trust_remote_code=False)
         if weights is None:
-            module = _pretrained(transformers, source, name)
+            check_size(transformers, config, name, weights_size(folder) if folder.is_dir() else None)
+            module = _pretrained(transformers, config, source, name)
         else:
             checkpoint = read_checkpoint(weights)
+            stored = sum(tensor.nbytes for tensor in checkpoint.tensors.values())
+            check_size(transformers, config, name, stored)
             origin = checkpoint.note
             module, _ = build_with(_builder(transformers, config), checkpoint, name=f"hf:{name}")
     preprocessing, flips_channels = preprocessing_of(processor, config, name=f"hf:{name}")
     return Classifier.from_preprocessing(
-        nn.Sequential(_FlipChannels(), module).eval() if flips_channels else module.eval(),
+        nn.Sequential(_FlipChannels(), module).eval() if flips_channels else module,
         preprocessing,
         name=f"hf:{name}",
         device=device,
         class_names=class_names(module.config),
         origin=origin,
+        is_ours=True,
     )
 
 
@@ -65,13 +79,14 @@ class _FlipChannels(nn.Module):
         return images.flip(1)
 
 
-def _pretrained(transformers: Any, source: str, name: str) -> nn.Module:
-    if Path(source).is_dir() and not any(Path(source).glob("*.safetensors")):
-        for file in sorted(path for pattern in _PICKLES for path in Path(source).glob(pattern)):
-            read_checkpoint(file)  # its errors are clearer than the library's
-    module, info = transformers.AutoModelForImageClassification.from_pretrained(
-        source, trust_remote_code=False, output_loading_info=True, weights_only=True
-    )
+def _pretrained(transformers: Any, config: Any, source: str, name: str) -> nn.Module:
+    tensors = pickled_weights(Path(source), name) if Path(source).is_dir() else None
+    if tensors is not None:
+        module, info = load_pickled(transformers, config, tensors)
+    else:
+        module, info = transformers.AutoModelForImageClassification.from_pretrained(
+            source, trust_remote_code=False, output_loading_info=True, weights_only=True
+        )
     untrained = sorted({*info["missing_keys"], *(str(key[0]) for key in info["mismatched_keys"])})
     if untrained:
         raise RobustcheckError(
@@ -79,7 +94,7 @@ def _pretrained(transformers: Any, source: str, name: str) -> nn.Module:
             "would initialise them at random, and predictions would mean nothing. Name a repository that was trained as "
             "an image classifier, or pass a file of weights: --robustcheck-weights=PATH"
         )
-    return module  # type: ignore[no-any-return] # the library has no types here
+    return module
 
 
 def _builder(transformers: Any, config: Any) -> Any:

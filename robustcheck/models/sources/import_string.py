@@ -15,7 +15,8 @@ import torch
 from torch import nn
 
 from robustcheck.errors import RobustcheckError, unknown
-from robustcheck.models.checkpoints.weights import load_weights, read_checkpoint
+from robustcheck.models.checkpoints.checkpoint import read_checkpoint
+from robustcheck.models.checkpoints.weights import load_weights
 from robustcheck.models.classifier import Classifier
 from robustcheck.models.preprocessing import Preprocessing
 
@@ -39,12 +40,8 @@ def load(spec: str, *, weights: Path | None, device: str | torch.device) -> Clas
         if isinstance(network, nn.Module):  # as_classifier raises for anything else
             load_weights(network, checkpoint, name=spec)
     classifier = as_classifier(made, name=spec, device=device)
-    if weights is None:
-        return classifier
-    # Anew, since the fingerprint may have been asked for before these weights came.
-    fresh = classifier.to(classifier.device)
-    fresh.origin = origin or fresh.origin
-    return fresh
+    classifier.origin = origin or classifier.origin
+    return classifier
 
 
 def as_classifier(made: Any, *, name: str, device: str | torch.device = "auto") -> Classifier:

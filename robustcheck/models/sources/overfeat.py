@@ -19,6 +19,7 @@ from torch import nn
 
 from robustcheck.errors import RobustcheckError
 from robustcheck.models.classifier import Classifier
+from robustcheck.models.device import resolve_device
 from robustcheck.models.imagenet_classes import class_names, sorted_place_of_challenge_order
 
 MEAN, STD = 118.380948, 61.896913
@@ -97,7 +98,7 @@ def load(name: str, *, weights: Path | None, device: str | torch.device) -> Clas
             f"--robustcheck-weights=PATH/{architecture.file}"
         )
     return Classifier(
-        OverFeat(architecture, read_weights(weights, architecture, name)).eval(),
+        OverFeat(architecture, read_weights(weights, architecture, name)).eval().to(resolve_device(device)),
         mean=(MEAN / 255,) * 3,
         std=(STD / 255,) * 3,
         input_size=architecture.input_size,

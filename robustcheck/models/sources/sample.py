@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from robustcheck.errors import RobustcheckError, unknown
-from robustcheck.models.checkpoints.weights import load_in_order, read_checkpoint
+from robustcheck.models.checkpoints.checkpoint import read_checkpoint
+from robustcheck.models.checkpoints.weights import load_in_order
 from robustcheck.models.classifier import Classifier
 from robustcheck.models.imagenet_classes import class_names
 from robustcheck.models.preprocessing import Preprocessing
@@ -31,12 +32,13 @@ def load(variant: str, *, weights: Path | None, device: str | torch.device) -> C
         origin = checkpoint.note
     config: Any = module.pretrained_cfg
     return Classifier.from_preprocessing(
-        module.eval(),
+        module,
         Preprocessing.from_timm(config, name=name),
         name=name,
         device=device,
         class_names=class_names() if has_own_classes else None,
         origin=origin,
+        is_ours=True,
     )
 
 

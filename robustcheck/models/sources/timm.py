@@ -11,9 +11,10 @@ import torch
 from torch import nn
 
 from robustcheck.errors import RobustcheckError, unknown
+from robustcheck.models.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from robustcheck.models.checkpoints.download_errors import weights_from
 from robustcheck.models.checkpoints.state_dicts import Tensors
-from robustcheck.models.checkpoints.weights import Checkpoint, Renaming, build_with, read_checkpoint
+from robustcheck.models.checkpoints.weights import Renaming, build_with
 from robustcheck.models.classifier import Classifier
 from robustcheck.models.imagenet_classes import CLASSES, class_names
 from robustcheck.models.preprocessing import Preprocessing
@@ -34,12 +35,13 @@ def load(name: str, *, weights: Path | None, device: str | torch.device) -> Clas
         origin = checkpoint.note
         names = names if has_own_classes else None
     return Classifier.from_preprocessing(
-        module.eval(),
+        module,
         Preprocessing.from_timm(config, name=f"timm:{name}"),
         name=f"timm:{name}",
         device=device,
         class_names=names,
         origin=origin,
+        is_ours=True,
     )
 
 

@@ -12,9 +12,10 @@ from torch import nn
 from torchvision.models import WeightsEnum, get_model, get_model_weights, list_models
 
 from robustcheck.errors import RobustcheckError, unknown
+from robustcheck.models.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from robustcheck.models.checkpoints.download_errors import weights_from
 from robustcheck.models.checkpoints.state_dicts import Tensors
-from robustcheck.models.checkpoints.weights import Checkpoint, build_with, read_checkpoint
+from robustcheck.models.checkpoints.weights import build_with
 from robustcheck.models.classifier import Classifier
 from robustcheck.models.preprocessing import Preprocessing
 from robustcheck.specs import MODEL_SOURCES, forms
@@ -41,12 +42,13 @@ def load(name: str, *, weights: Path | None, device: str | torch.device) -> Clas
         origin = checkpoint.note
         class_names = class_names if has_default_classes else None
     return Classifier.from_preprocessing(
-        module.eval(),
+        module,
         preprocessing_of_weights(default),
         name=name,
         device=device,
         class_names=class_names,
         origin=origin,
+        is_ours=True,
     )
 
 

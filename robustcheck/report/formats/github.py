@@ -8,10 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from robustcheck.records.measures import MEASURES
-from robustcheck.report.redaction import plain
 from robustcheck.report.run import ReportedClaim
 from robustcheck.report.summary import StudySummary, Summary
-from robustcheck.text import interval, percent
+from robustcheck.text import interval, percent, printable
 
 SUFFIX = ".md"
 LARGEST = 1024 * 1024
@@ -118,7 +117,7 @@ def code(text: str, *, cell: bool = False) -> str:
     >>> print(code("a`b"), code("a|b", cell=True))
     `` a`b `` `a\|b`
     """
-    text = plain(text)
+    text = printable(text)
     if cell:
         text = text.replace("|", r"\|")
     fence = "`" * (max(map(len, re.findall("`+", text)), default=0) + 1)
@@ -132,7 +131,7 @@ def prose(text: str) -> str:
     >>> prose("JPG(Adv_1) <b>")
     'JPG\\(Adv\\_1\\) \\<b\\>'
     """
-    return _MARKS.sub(r"\\\1", plain(" ".join(text.split())))
+    return _MARKS.sub(r"\\\1", printable(" ".join(text.split())))
 
 
 def append_summary(summary: Summary, environment: Mapping[str, str] = os.environ) -> None:
@@ -165,7 +164,7 @@ def error_commands(
 
 
 def _data(text: str) -> str:
-    shown = "\n".join(plain(line) for line in text.split("\n"))
+    shown = "\n".join(printable(line) for line in text.split("\n"))
     return shown.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 

@@ -13,10 +13,9 @@ from robustcheck.atomic_io import atomic_write
 from robustcheck.errors import RobustcheckError
 from robustcheck.options.table import Settings
 from robustcheck.report.formats import html_plots as plots
-from robustcheck.report.redaction import plain
 from robustcheck.report.run import FinishedRun
 from robustcheck.report.summary import StudySummary, Summary
-from robustcheck.text import percent
+from robustcheck.text import percent, printable
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -108,7 +107,7 @@ def _environment() -> Environment:
 
 def _shown(value: Any) -> Any:
     """Return what a template prints: texts of others without what can't be seen."""
-    return plain(value) if type(value) is str else value
+    return printable(value) if type(value) is str else value
 
 
 def _ours(text: str) -> Any:
@@ -121,7 +120,7 @@ def _breakable(view: str) -> Any:
     """Return a long view, escaped, that breaks behind its brackets and commas before it breaks in a word."""
     from markupsafe import Markup, escape
 
-    return Markup("<wbr>").join(escape(part) for part in re.split(r"(?<=[(;,\[])", plain(view)))
+    return Markup("<wbr>").join(escape(part) for part in re.split(r"(?<=[(;,\[])", printable(view)))
 
 
 def _percent(value: float | None, decimals: int = 1) -> str:

@@ -1,4 +1,8 @@
-"""What JUnit files hold of a run: properties of each claim's test case, and facts of the session on the suite."""
+"""What JUnit files hold of a run: properties of each claim, and facts of the session on the suite.
+
+A claim's properties are its test case's in files of the family xunit1. The schema of xunit2, pytest's default, allows
+none there: they are the suite's.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +36,13 @@ def readable(properties: Iterable[Property]) -> list[Property]:
         elif name != TestError.PROPERTY:  # the failure itself says as much
             result.append((name, text))
     return result
+
+
+def of_claims(claims: Iterable[ReportedClaim]) -> Iterator[Property]:
+    """Yield the properties of claims by their ids, as a suite has them: `robustcheck[test_a.py::test_b#1].verdict`."""
+    for claim in claims:
+        for key, value in _claim(claim):
+            yield f"{PREFIX}[{claim.id}].{key}", value
 
 
 def _claim(claim: ReportedClaim) -> Iterator[tuple[str, str]]:

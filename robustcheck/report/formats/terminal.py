@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from robustcheck.records.measures import MEASURES
 from robustcheck.report.run import Check, Finding, ReportedClaim
 from robustcheck.report.summary import BaselineComparison, Row, StudySummary, Summary
-from robustcheck.text import interval, percent
+from robustcheck.text import interval, percent, printable
 
 WIDTH = 80
 MOST_NAMES = 5
@@ -124,7 +124,7 @@ def _printable(lines: Iterable[str], encoding: str) -> list[str]:
     """Return the lines without what the terminal can't show, or would obey."""
     shown = []
     for line in lines:
-        text = "".join(char if char.isprintable() else "?" for char in line)
+        text = printable(line)
         try:
             text.encode(encoding)
         except (UnicodeEncodeError, LookupError):

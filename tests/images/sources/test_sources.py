@@ -328,6 +328,47 @@ def test_without_the_library_it_says_what_to_install(monkeypatch):
         open_images("hf:cifar10", size=8)
 
 
+def test_what_a_dataset_names_outside_its_folder_is_refused(library, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(library.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    (tmp_path / "set").mkdir()
+    PICTURES[0].save(tmp_path / "secret.png")
+    PICTURES[1].save(tmp_path / "set" / "own.png")
+    readme = tmp_path / "set" / "README.md"
+    for path in ("../secret.png", str(tmp_path / "secret.png"), "own/../../*.png"):
+        readme.write_text(
+            f"---\nconfigs:\n- config_name: default\n  data_files:\n  - split: test\n    path: {path}\n---\n"
+        )
+        with pytest.raises(
+            RobustcheckError,
+            match=r"name the file '.*secret.png' outside the dataset|can't be loaded|no such",
+        ):
+            open_images(f"hf:{tmp_path}/set", size=8)
+    readme.unlink()
+    assert len(open_images(f"hf:{tmp_path}/set", size=8)) == 1
+
+
+def test_a_picture_of_a_dataset_outside_its_folder_is_a_bad_image(library, tmp_path, monkeypatch):
+    monkeypatch.setattr(library.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    PICTURES[0].save(tmp_path / "secret.png")
+    given = [
+        {"bytes": None, "path": str(tmp_path / "secret.png")},
+        {"bytes": None, "path": f"{tmp_path}/set/../secret.png"},
+    ]
+    features = library.Features(
+        {"image": {"bytes": library.Value("binary"), "path": library.Value("string")}}
+    )
+    (tmp_path / "set").mkdir()
+    library.Dataset.from_dict({"image": given}, features=features).cast_column(
+        "image", library.Image(decode=False)
+    ).to_parquet(
+        tmp_path / "set" / "test-00000-of-00001.parquet",
+    )
+    images = open_images(f"hf:{tmp_path}/set:test", size=8)
+    with pytest.raises(RobustcheckError, match=r"2 of 2 images .* outside the dataset's folder"):
+        pixels_of(images)
+
+
 # Objects of the user's own
 
 PICTURES = [
@@ -398,6 +439,27 @@ def test_torchvisions_datasets_give_class_names_and_their_labels_without_decodin
     assert images.labels.tolist() == [0, 1, 2, 3]
     assert images.class_names == ("astronaut", "cat", "coffee", "rocket")
     assert len(image_set_of(FakeData(3, (3, 20, 20)), RULE, name="theirs").ids) == 3
+
+
+def test_what_was_done_to_the_pixels_is_said(photographs, tmp_path):
+    as_given = r"as given (8x8), mean"
+    level = torch.zeros(3, 8, 8, dtype=torch.uint8)
+    for given in ([level], [level.permute(1, 2, 0).numpy()], ((each, 0) for each in [level])):
+        assert image_set_of(given, RULE, name="theirs").source.preparation(RULE).startswith(as_given)
+    assert ImageSet.from_arrays(level[None]).subset([0]).source.preparation(RULE).startswith(as_given)
+    for given in ([PICTURES[0]], [torch.zeros(3, 9, 9, dtype=torch.uint8)]):
+        assert image_set_of(given, RULE, name="theirs").source.preparation(RULE) == RULE.describe()
+    assert open_images(photographs, size=RULE).subset([0]).source.preparation(RULE) == RULE.describe()
+    assert RULE.describe().startswith("8x8 as it is, else shorter side to 8")
+    assert not Preprocessing.for_size(8, resize=9).describe().startswith("8x8 as it is")
+
+
+def test_relative_folders_are_meant_from_where_they_were_opened(photographs, tmp_path, monkeypatch):
+    monkeypatch.chdir(photographs.parent)
+    images = open_images(photographs.name, size=8)
+    monkeypatch.chdir(tmp_path)
+    assert len(pixels_of(images)) == 4
+    assert images.name == photographs.name
 
 
 def test_names_serve_as_labels():

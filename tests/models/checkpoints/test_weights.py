@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from safetensors.torch import save_file
+from safetensors.torch import save_file, save_model
 from torch import nn
 from torchvision.transforms import functional
 
 from robustcheck import RobustcheckError, RobustnessWarning
 from robustcheck.models import load_model
-from robustcheck.models.checkpoints.weights import build_with, load_weights, read_checkpoint
+from robustcheck.models.checkpoints.checkpoint import read_checkpoint
+from robustcheck.models.checkpoints.weights import build_with, load_weights
 
 
 @pytest.fixture
@@ -429,3 +430,220 @@ def test_timm_reads_names_that_timm_itself_would_convert(saved):
     flat["patch_embed.proj.weight"] = flat["patch_embed.proj.weight"].flatten(1)
     classifier = load_model("timm:vit_tiny_patch16_224", weights=saved(flat), device="cpu")
     assert same(theirs, classifier.module)
+
+
+# As the network's own loader would load them
+
+
+class Versioned(nn.Module):
+    """Version 2 keeps its classes in another order than version 1."""
+
+    _version = 2
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(2, 3)
+
+    def _load_from_state_dict(self, state, prefix, metadata, *rest):
+        if metadata.get("version", 1) < 2:
+            state[f"{prefix}head.weight"] = state[f"{prefix}head.weight"].flip(0)
+        super()._load_from_state_dict(state, prefix, metadata, *rest)
+
+
+class Scaled(nn.Module):
+    """Extra state that matters."""
+
+    def __init__(self, scale=1.0):
+        super().__init__()
+        self.head, self.scale, self.table = nn.Linear(2, 3), scale, torch.zeros(2)
+
+    def get_extra_state(self):
+        return {"scale": self.scale, "table": self.table}
+
+    def set_extra_state(self, state):
+        self.scale, self.table = state["scale"], state["table"]
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda net: net.state_dict(),
+        lambda net: {"model": nn.DataParallel(net).state_dict()},
+        lambda net: nn.ModuleDict({"model": net, "loss": nn.Linear(1, 1)}).state_dict(),
+    ],
+    ids=["plain", "data parallel", "beside a criterion"],
+)
+@pytest.mark.parametrize("archive", [True, False])
+def test_versions_of_layers_are_kept(saved, wrap, archive):
+    theirs, ours = Versioned(), Versioned()
+    load_weights(
+        ours, read_checkpoint(saved(wrap(theirs), _use_new_zipfile_serialization=archive)), name="net"
+    )
+    assert same(theirs, ours)
+    load_weights(ours, read_checkpoint(saved(dict(theirs.state_dict()))), name="net")
+    assert ours.head.weight.equal(theirs.head.weight.flip(0)), "without versions they are of version 1"
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "net.inner."])
+def test_extra_state_is_kept(saved, prefix):
+    theirs, ours = Scaled(7.0), Scaled()
+    theirs.table = torch.arange(2.0)
+    load_weights(ours, read_checkpoint(saved(prefixed(prefix, theirs.state_dict()))), name="net")
+    assert (ours.scale, ours.table.tolist()) == (7.0, [0.0, 1.0])
+
+
+def test_extra_state_must_be_there_if_the_network_has_any_and_only_then(saved):
+    plain = nn.ModuleDict({"head": nn.Linear(2, 3)})
+    with pytest.raises(RobustcheckError, match="missing: _extra_state"):
+        load_weights(Scaled(), read_checkpoint(saved(plain.state_dict())), name="net")
+    with pytest.raises(RobustcheckError, match="not in net: _extra_state"):
+        load_weights(plain, read_checkpoint(saved(Scaled().state_dict())), name="net")
+
+
+def test_torchvisions_mnasnet_loads_its_own_weights(saved):
+    theirs = torchvision.models.mnasnet0_5(weights=None)
+    assert same(load_model("mnasnet0_5", weights=saved(theirs.state_dict()), device="cpu").module, theirs)
+
+
+class Tied(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Linear(2, 2)
+        self.head = self.tail = nn.Linear(2, 3)
+
+
+def test_tied_weights_of_safetensors_are_loaded(tmp_path):
+    theirs, ours = Tied(), Tied()
+    save_model(theirs, str(tmp_path / "net.safetensors"))
+    load_weights(ours, read_checkpoint(tmp_path / "net.safetensors"), name="net")
+    assert same(theirs, ours)
+    untied = nn.ModuleDict({"stem": nn.Linear(2, 2), "head": nn.Linear(2, 3), "tail": nn.Linear(2, 3)})
+    with pytest.raises(RobustcheckError, match=r"missing: (head|tail)\."):
+        load_weights(untied, read_checkpoint(tmp_path / "net.safetensors"), name="net")
+
+
+def test_old_names_of_weight_norm_are_loaded(saved):
+    nets = [nn.ModuleDict({"head": nn.utils.parametrizations.weight_norm(nn.Linear(2, 3))}) for _ in range(2)]
+    state = nets[0].state_dict()
+    for old, new in (("weight_g", "original0"), ("weight_v", "original1")):
+        state[f"head.{old}"] = state.pop(f"head.parametrizations.weight.{new}")
+    load_weights(nets[1], read_checkpoint(saved(state)), name="net")
+    assert same(*nets)
+
+
+class Renaming(nn.Module):
+    """A load hook of the user's, for names of before."""
+
+    def __init__(self, fails=False):
+        super().__init__()
+        self.head = nn.Linear(2, 3)
+        self.register_load_state_dict_pre_hook(self._rename)
+        self.fails = fails
+
+    def _rename(self, _module, state, prefix, *_):
+        if self.fails:
+            raise KeyError("fc")
+        for key in [key for key in state if key.startswith(f"{prefix}fc.")]:
+            state[key.replace("fc.", "head.")] = state.pop(key)
+
+
+def test_load_hooks_of_the_network_are_used(saved):
+    theirs, ours = Renaming(), Renaming()
+    state = {key.replace("head.", "fc."): value for key, value in theirs.state_dict().items()}
+    load_weights(ours, read_checkpoint(saved(prefixed("module.", state))), name="net")
+    assert same(theirs, ours)
+    with pytest.raises(RobustcheckError, match=r"missing: head.weight.*not in net: fx\.weight"):
+        load_weights(
+            Renaming(), read_checkpoint(saved(prefixed("fx.", nn.Linear(2, 3).state_dict()))), name="net"
+        )
+    with pytest.raises(RobustcheckError, match="can't be loaded into net: KeyError: 'fc'"):
+        load_weights(Renaming(fails=True), read_checkpoint(saved(theirs.state_dict())), name="net")
+
+
+@pytest.mark.parametrize(
+    "inside", ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "module"]
+)
+def test_wrappers_inside_names_are_taken_off(small_net, saved, inside):
+    theirs, ours = small_net(seed=1), small_net(seed=2)
+    state = {key.replace(".", f".{inside}.", 1): value for key, value in theirs.state_dict().items()}
+    load_weights(ours, read_checkpoint(saved(prefixed(f"{inside}.", state))), name="net")
+    assert same(theirs, ours)
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"criterion.weight": torch.ones(10)},
+        {"val_acc.tp": torch.zeros(1)},
+        {"teacher.stem.weight": torch.ones(1), "ema_decay": torch.tensor(0.9)},
+    ],
+)
+def test_a_lightning_modules_network_is_found_beside_metrics_and_criteria(small_net, saved, others):
+    theirs, ours = small_net(seed=1), small_net(seed=2)
+    path = saved({"state_dict": {**prefixed("model.", theirs.state_dict()), **others}})
+    load_weights(ours, read_checkpoint(path), name="net")
+    assert same(theirs, ours)
+    fewer = build_with(lambda classes: small_net(classes=classes or 7), read_checkpoint(path), name="net")
+    assert same(theirs, fewer[0])
+
+
+def test_a_network_that_stands_several_times_in_a_state_dict_is_not_guessed(small_net, saved):
+    one, other, more = (small_net(seed=seed).state_dict() for seed in (1, 2, 3))
+    both = {**prefixed("student.", one), **prefixed("teacher.", other), "step": torch.zeros(1)}
+    path = saved({"state_dict": both})
+    with pytest.raises(
+        RobustcheckError,
+        match=rf"holds net 2 times: under state_dict.student, state_dict.teacher; .*={path}#state_dict.student",
+    ):
+        load_weights(small_net(), read_checkpoint(path), name="net")
+    ours = small_net()
+    load_weights(ours, read_checkpoint(f"{path}#state_dict.teacher"), name="net")
+    assert ours.head.bias.equal(other["head.bias"])
+    path = saved({"state_dict": {**both, **prefixed("net_ema.", more)}})
+    with pytest.warns(
+        RobustnessWarning, match=r"averaged copy 'state_dict.net_ema' of .*, not 'state_dict.student' and"
+    ):
+        load_weights(ours, read_checkpoint(path), name="net")
+    assert ours.head.bias.equal(more["head.bias"])
+
+
+@pytest.mark.parametrize(
+    ("path", "key"),
+    [
+        (("ema", "module"), "ema.module"),
+        (("callbacks", "EMACallback", "weights"), "callbacks.EMACallback.weights"),
+        (("a", "b", "c", "d", "e", "swa_state"), "a.b.c.d.e.swa_state"),
+    ],
+)
+def test_an_averaged_copy_is_found_wherever_it_stands(small_net, saved, path, key):
+    state = small_net(seed=1).state_dict()
+    inner = ema(state)
+    for part in reversed(path):
+        inner = {part: inner, "decay": 0.999}
+    file = saved({"model": state, **inner})
+    with pytest.warns(RobustnessWarning, match=rf"the averaged copy '{key}' of .*, not 'model'"):
+        assert read_checkpoint(file).tensors["head.bias"].equal(state["head.bias"] + 1)
+
+
+@pytest.mark.parametrize("other", ["discriminator", "best.weights_of_epoch_3", "net"])
+def test_a_usual_name_beside_another_network_is_said(small_net, saved, other):
+    state = small_net(seed=1).state_dict()
+    *path, last = other.split(".")
+    inner = {last: ema(state)}
+    for part in reversed(path):
+        inner = {part: inner}
+    file = saved({"model": state, **inner})
+    with pytest.warns(RobustnessWarning, match=rf"'model' of .*, not '{other}'; .*#KEY chooses another"):
+        read_checkpoint(file)
+
+
+def test_state_dicts_in_a_list_and_of_optimisers(small_net, saved):
+    net = small_net(seed=1)
+    optimiser = torch.optim.Adam(net.parameters())
+    net(torch.rand(2, 3, 8, 8)).sum().backward()
+    optimiser.step()
+    for content in (
+        [net.state_dict(), optimiser.state_dict()],
+        {"net": net.state_dict(), "optim": optimiser.state_dict()},
+    ):
+        assert list(read_checkpoint(saved(content)).tensors) == list(net.state_dict())

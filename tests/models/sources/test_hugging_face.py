@@ -4,6 +4,7 @@ import json
 import os
 import sys
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -12,6 +13,7 @@ from torch import nn
 from robustcheck import RobustcheckError
 from robustcheck.images.decoding import fit
 from robustcheck.models import load_model
+from robustcheck.models.sources.hf_processor import preprocessing_of
 
 transformers = pytest.importorskip("transformers")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -94,6 +96,71 @@ def test_a_local_folder_gives_the_logits_that_its_own_processor_gives(
     with torch.no_grad():
         expected = model(**theirs(photograph, return_tensors="pt")).logits
     assert torch.allclose(ours, expected, atol=2e-3 * float(expected.abs().max()))
+
+
+PROCESSORS = {
+    "CLIPImageProcessor": {},
+    "ViTImageProcessor": {},
+    "DeiTImageProcessor": {},
+    "ConvNextImageProcessor": {"size": {"shortest_edge": 224}, "crop_pct": 0.95},
+    "BitImageProcessor": {"size": {"shortest_edge": 256}, "crop_size": {"height": 224, "width": 224}},
+    "MobileViTImageProcessor": {"size": {"shortest_edge": 288}, "crop_size": {"height": 256, "width": 256}},
+    "MobileNetV2ImageProcessor": {},
+    "PoolFormerImageProcessor": {"crop_pct": 0.95},
+    "LevitImageProcessor": {},
+}
+
+
+class Config:
+    model_type, image_size = "resnet", 224
+
+
+@pytest.mark.parametrize("name", PROCESSORS)
+def test_pixels_are_the_processors_own_for_any_shape_of_picture(name):
+    theirs = getattr(transformers, name)(**PROCESSORS[name])
+    preprocessing, flips = preprocessing_of(theirs, Config, name=name)
+    mean, std = (torch.tensor(each).view(3, 1, 1) for each in (preprocessing.mean, preprocessing.std))
+    grid = np.random.default_rng(7).integers(0, 256, (60, 90, 3), dtype=np.uint8)
+    for size in [(500, 375), (375, 500), (333, 251), (64, 48), (259, 256), (900, 256)]:
+        picture = Image.fromarray(grid).resize(size, Image.Resampling.BICUBIC)
+        ours = torch.from_numpy(fit(picture, preprocessing)).float()
+        wanted = theirs(picture, return_tensors="pt")["pixel_values"][0]
+        levels = 255 * ((wanted.flip(0) if flips else wanted) * std + mean)
+        assert (ours - levels).abs().mean() < 0.5, size
+        assert (ours - levels).abs().max() < 5, size
+
+
+class Padded:
+    """A processor that does nearly what its settings say."""
+
+    def __init__(self, change):
+        self._theirs, self._change = transformers.CLIPImageProcessor(), change
+
+    def to_dict(self):
+        return self._theirs.to_dict()
+
+    def __call__(self, picture, **options):
+        made = self._theirs(picture, **options)
+        made["pixel_values"] = self._change(made["pixel_values"], picture)
+        return made
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda pixels, _: pixels.roll(1, dims=-1),
+        lambda pixels, _: pixels.flip(-1),
+        lambda pixels, picture: pixels.roll(1, dims=-2) if picture.height > picture.width else pixels,
+        lambda pixels, picture: pixels[..., :200] if picture.width < 100 else pixels,
+        lambda pixels, picture: pixels * 1.1 if picture.width == 1000 else pixels,
+    ],
+    ids=["shifted", "mirrored", "portrait shifted", "small ones narrower", "panorama brighter"],
+)
+def test_a_processor_whose_pixels_cannot_be_had_is_refused(change):
+    with pytest.raises(
+        RobustcheckError, match=r"of net can't be reproduced to the pixel: .*input_size=\(224, 224\)"
+    ):
+        preprocessing_of(Padded(change), Config, name="net")
 
 
 def test_a_network_of_timm_in_a_folder_keeps_timms_rule(tmp_path, photographs):
@@ -207,7 +274,7 @@ def test_a_hub_that_cannot_be_reached_says_how_to_bring_the_model(monkeypatch):
     def refuse(*_args, **_options):
         raise Unreached("We couldn't connect to the hub") from ConnectionError("no route to host")
 
-    monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", refuse)
+    monkeypatch.setattr(transformers.PretrainedConfig, "get_config_dict", refuse)
     with pytest.raises(
         RobustcheckError, match=r"hf:org/net could not be .*\(no route to host\).* hf download org/net"
     ):

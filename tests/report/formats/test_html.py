@@ -13,10 +13,10 @@ from robustcheck.records import empty_rows
 from robustcheck.records.baseline import Baseline
 from robustcheck.report.formats.html import render
 from robustcheck.report.pictures import amplified
-from robustcheck.report.redaction import plain
 from robustcheck.report.run import FinishedRun, TestError
 from robustcheck.report.study import Study
 from robustcheck.report.summary import PAPER, summary_of
+from robustcheck.text import printable
 
 VOID = {"meta", "link", "input", "img", "br"}
 
@@ -143,7 +143,7 @@ def assert_shown_as_text(made, hostile, calm):
         [(tag, *attrs) for tag, attrs in parsed.elements if tag != "p"] for parsed in (shown, calm)
     )  # a trouble is told in as many paragraphs as it has lines
     assert elements == expected
-    assert re.sub(r"\s+", " ", plain(hostile)) in shown.text
+    assert re.sub(r"\s+", " ", printable(hostile)) in shown.text
     assert not [char for char in text if not char.isprintable() and char not in "\n\u00a0\u200d"]
     assert text.encode("utf-8")
 

@@ -1,0 +1,1 @@
+"""Exported programs as data: what in an archive of torch.export is checked, and how."""

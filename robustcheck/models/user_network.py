@@ -1,0 +1,110 @@
+"""The network that a user gives: what can be evaluated, where it is, in which numbers it computes, why it failed."""
+
+from __future__ import annotations
+
+import copy
+import traceback
+from collections import Counter
+from itertools import chain
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from robustcheck.errors import RobustcheckError
+from robustcheck.models.device import resolve_device
+from robustcheck.text import first_line
+
+_TORCH = Path(torch.__file__).parent
+
+
+class NetworkError(RobustcheckError, RuntimeError):
+    """A network that raised an error of its own, the cause; a RuntimeError, too, as torch's own mostly are."""
+
+
+def check_network(module: nn.Module, name: str) -> None:
+    """Raise RobustcheckError, with what to do, for a network of a kind that can't be evaluated."""
+    if isinstance(module, (torch.jit.ScriptModule, torch.fx.GraphModule)) and _is_program(module):
+        raise RobustcheckError(
+            f"{name} must be a network in Python, got a program of {_is_program(module)}: save it, and give "
+            "robustcheck.Classifier(robustcheck.load_program(PATH), mean=..., std=..., input_size=...), or the spec "
+            "program:PATH@NAME"
+        )
+    tensors = [*chain(module.parameters(), module.buffers())]
+    if any(map(is_lazy, tensors)):
+        lazy = sorted({type(layer).__name__ for layer in module.modules() if _has_lazy(layer)})
+        raise RobustcheckError(
+            f"{name} must have weights, got layers whose size is not known yet ({', '.join(lazy)}): run it once on a "
+            "batch of its size, and then load its weights"
+        )
+    if any(tensor.is_meta for tensor in tensors):
+        raise RobustcheckError(f"{name} must have weights, got tensors on the meta device: load them first")
+
+
+def placed(module: nn.Module, device: str | torch.device, name: str) -> tuple[nn.Module, torch.device]:
+    """Return a network on a device, and the device: the network itself if it is there, else a copy.
+
+    "auto" is the accelerator that it is on, else CUDA where there is one. Raises RobustcheckError for a network that
+    can't be copied.
+    """
+    own = {tensor.device for tensor in chain(module.parameters(), module.buffers())}
+    accelerators = [place for place in own if place.type != "cpu"]
+    if device == "auto" and accelerators:
+        return module, min(accelerators, key=str)
+    target = resolve_device(device)
+    if own <= {target}:
+        return module, target
+    try:
+        return copy.deepcopy(module).to(target), target
+    except Exception as error:
+        raise RobustcheckError(
+            f"{name} is not on {target}, and no copy of it can be moved there ({type(error).__name__}: "
+            f'{first_line(error)}): move it yourself, net.to("{target}"), before you make the classifier'
+        ) from error
+
+
+def weights_dtype(module: nn.Module) -> torch.dtype:
+    """Return the dtype of most of a network's floating-point weights; float32 if it has none."""
+    sizes: Counter[torch.dtype] = Counter()
+    for parameter in chain(module.parameters(), module.buffers()):
+        if parameter.is_floating_point():
+            sizes[parameter.dtype] += parameter.numel()
+    return sizes.most_common(1)[0][0] if sizes else torch.float32
+
+
+def network_error(name: str, module: nn.Module, doing: str, images: Tensor, error: Exception) -> NetworkError:
+    """Return the error for a network that raised one: what it was given, where it failed, and what to do."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)]
+    where = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+    shape = tuple(images.shape)
+    first = next((layer for layer in module.modules() if isinstance(layer, nn.Conv2d)), None)
+    advice = f"run it by itself on torch.zeros{shape} to see where it fails"
+    if first is not None and first.in_channels == 1:
+        advice = (
+            "its first convolution takes images of one channel, and a classifier gets RGB: wrap it in an nn.Module "
+            "whose forward is self.net(x.mean(1, keepdim=True))"
+        )
+    return NetworkError(
+        f"{name} failed {doing} images {shape} of {images.dtype} on {images.device}{where}: "
+        f"{type(error).__name__}: {first_line(error)}; {advice}"
+    )
+
+
+def _is_program(module: nn.Module) -> str:
+    if isinstance(module, torch.jit.ScriptModule):
+        return "TorchScript"
+    return (
+        "torch.export"
+        if any(kind.__module__.startswith("torch.export") for kind in type(module).__mro__)
+        else ""
+    )
+
+
+def _has_lazy(layer: nn.Module) -> bool:
+    return any(map(is_lazy, chain(layer.parameters(recurse=False), layer.buffers(recurse=False))))
+
+
+def _is_users(filename: str) -> bool:
+    path = Path(filename)
+    return _TORCH not in path.parents and Path(__file__).parents[1] not in path.parents
