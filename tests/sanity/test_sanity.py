@@ -198,3 +198,45 @@ def test_every_check_says_what_holds_and_what_to_look_at():
     for check in CHECKS.values():
         assert check.statement.endswith("."), check.name
         assert len(check.advice) > 60, check.name
+
+
+def test_one_image_fails_only_for_being_one(toy_classifier, toy_images):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        results = examine(toy_classifier, toy_images.subset([5]))
+    assert [result.name for result in results if result.state == "failed"] == [
+        "images_are_enough_to_show_anything"
+    ]
+
+
+class Reads(torch.nn.Module):
+    """Says what the first pixel does: 0, 1, 2 or 3."""
+
+    def forward(self, images):
+        first = ((images[:, 0, 0, 0] + 1) / 2 * 255).round()
+        return -(first[:, None] - torch.arange(4)).abs() * 9 + images.mean((1, 2, 3))[:, None]
+
+
+@pytest.mark.parametrize(
+    ("called", "state"),
+    [
+        ({0: [1] * 5, 1: [0] * 5}, "failed"),
+        ({0: [1] * 22 + [0], 1: [0] * 23}, "failed"),  # 45 of 46
+        ({0: [1] * 8, 1: [2] * 8, 2: [0] * 8}, "failed"),  # in a circle
+        ({0: [1] * 4, 1: [0] * 4}, "passed"),  # too few of each
+        ({0: [1] * 7 + [0] * 3, 1: [0] * 7 + [1] * 3}, "passed"),  # a bad model
+        ({0: [1] * 9, 1: [1] * 9}, "passed"),  # a class that is never seen
+        ({0: [1] * 9, 1: [2] * 9, 2: [2] * 9}, "passed"),
+    ],
+)
+def test_classes_that_are_called_each_other_are_told(called, state):
+    labels, answers = zip(
+        *((label, answer) for label, given in called.items() for answer in given), strict=True
+    )
+    pixels = toys.random_pixels(len(labels))
+    pixels[:, 0, 0, 0] = answers
+    images = ImageSet.from_arrays(pixels, np.array(labels))
+    net = Reads()
+    net.weight = torch.nn.Parameter(torch.zeros(1))
+    (result,) = examine(toys.classifier_of(net), images, only=["no_classes_are_exchanged"])
+    assert result.state == state, result.text
