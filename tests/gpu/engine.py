@@ -17,7 +17,8 @@ from tests.gpu.images import noise
 ON_THE_HOST = {
     "jpeg/validation.py": "qualities, which are made on the host",
     "jpeg/tables.py": "the same qualities",
-    "jpeg/torchvision.py": "the CPU's codec, which a defence's forward pass takes",
+    "jpeg/pillow.py": "the CPU's codec, which a defence's forward pass takes",
+    "jpeg/torchvision.py": "the same, by another library",
     "evaluation/runner.py": "what was measured of an earlier batch, once its copy to the host has arrived",
 }
 """Where values are read that are not the device's: on the CPU that can't be told. On CUDA none of these waits."""
