@@ -16,7 +16,9 @@ ROWS = (*MODEL_SOURCES, *IMAGE_SOURCES)
 def test_every_row_can_be_loaded_and_has_its_own_example(row):
     parameters = inspect.signature(resolve_name(row.implementation)).parameters.values()
     kinds = [parameter.kind is parameter.KEYWORD_ONLY for parameter in parameters]
-    assert kinds == ([False, True, True] if row in MODEL_SOURCES else [False, False, False])
+    assert kinds == (
+        [False, True, True, *[True] * row.takes_trust] if row in MODEL_SOURCES else [False, False, False]
+    )
     sources = MODEL_SOURCES if row in MODEL_SOURCES else IMAGE_SOURCES
     assert next(each for each in sources if each.argument(row.example) is not None) == row
     assert row.description

@@ -41,8 +41,8 @@ class SpotCheck:
         if row not in self._logits:
             precision = Precision(self._precision, self._classifier.device)
             (batch,) = self._images.batches(1, np.array([row]))
-            # Twice, for networks that fail on a single image.
-            pixels = torch.cat([batch.pixels] * 2).float()
+            # Twice where there is room, for networks that fail on a single image.
+            pixels = torch.cat([batch.pixels] * self._classifier.trial_images).float()
             with (
                 torch.inference_mode(),
                 self._classifier.evaluating(),
@@ -270,6 +270,8 @@ class RecordCheckpoint:
     def note_computed(self, views: Iterable[View], shard: Shard) -> None:
         """Note that the table has records of a shard that the store lacks."""
         if self.store is not None:
+            # Now, since they are part of what is saved: later the model may fail.
+            self.check.logits(int(self._table.order[shard.start]))
             self._unsaved[shard].update(dict.fromkeys(views))
 
     @property

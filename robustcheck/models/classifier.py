@@ -25,8 +25,6 @@ from robustcheck.models.preprocessing import Preprocessing, Size
 from robustcheck.models.user_network import check_network, network_error, placed, weights_dtype
 from robustcheck.text import listed, printable
 
-_TRIAL_IMAGES = 2
-
 
 class Classifier:
     """A network with the normalisation of its pixels.
@@ -80,6 +78,8 @@ class Classifier:
         check_network(module, self.name)
         self.module, self.device = placed(module, device, self.name)
         self._eval_mode = EvalMode(self.module, self.name)
+        self.trial_images = 2
+        """How many images the network is tried on: one where it has no room for two."""
         self._channels_last: bool | None = None
         """Whether images reach the network in channels_last memory; None where that is not known yet."""
         self._is_folded = False
@@ -281,7 +281,12 @@ class Classifier:
     def probe(self) -> int:
         """Return the number of classes, from one pass over two grey images if no batch was seen yet."""
         if self.class_count is None:
-            self(torch.full((2, 3, *self.input_size), 127, dtype=torch.uint8))
+            grey = torch.full((self.trial_images, 3, *self.input_size), 127, dtype=torch.uint8)
+            try:
+                self(grey)
+            except torch.OutOfMemoryError:
+                self.trial_images = 1
+                self(grey[:1])
         assert self.class_count is not None  # noqa: S101 - a pass either sets it or raises
         return self.class_count
 
@@ -309,7 +314,7 @@ class Classifier:
 
     def _noise(self, seed: int) -> torch.Tensor:
         generator = torch.Generator().manual_seed(seed)
-        shape = (_TRIAL_IMAGES, 3, *self.input_size)
+        shape = (self.trial_images, 3, *self.input_size)
         return torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
 
     @contextmanager

@@ -14,7 +14,7 @@ def view_of_call(name: str, amount: Amount | None, options: Mapping[str, object]
     """Return the view `name_amount[options]` of the clean images; an option that is None has its default.
 
     >>> view_of_call("PGD", 8, {"steps": 40, "restarts": 1, "step": None})
-    <view PGD_8[steps=40]>
+    parse("PGD_8[steps=40]")
 
     Raises `RobustcheckError` that says what is allowed.
     """

@@ -14,10 +14,10 @@ from robustcheck.report.study import Study
 _IN_A_NAME = r"""[^\s'",;:()<>|/\\]+"""
 _START = r"(?:file:(?://[^\s/\\]*)?)?(?:/|~\w*/|[A-Za-z]:[\\/])|\\\\(?:[?.]\\(?:[A-Za-z]:\\)?)?|(?<!:)//"
 _PATH = re.compile(
-    rf"(?<![\w.~/<\\-])(?:{_START})(?:{_IN_A_NAME}(?: {_IN_A_NAME}){{0,4}}[/\\])+(?:{_IN_A_NAME})?"
+    rf"(?<![\w.~/<\\-])(?:{_START})(?:{_IN_A_NAME}(?: (?![~-]){_IN_A_NAME}){{0,4}}[/\\])+(?:{_IN_A_NAME})?"
 )
-"""A path in a text: from the root, a home, a drive, a server (UNC) or as a URI. A folder's name may have blanks; of the
-last part only a quotation mark would tell where it ends."""
+"""A path in a text: from the root, a home, a drive, a server (UNC) or as a URI. A folder's name may have blanks, but
+no word that begins like a home or an option; of the last part only a quotation mark would tell where it ends."""
 ELSEWHERE = "…/"
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from robustcheck.errors import RobustcheckError, unknown
 from robustcheck.options.types import probability
+from robustcheck.text import printable
 
 if TYPE_CHECKING:
     from robustcheck.notation import View
@@ -41,7 +42,9 @@ def check(items: Iterable[pytest.Item]) -> None:
                 _check(mark)
                 views_of(item)
             except (RobustcheckError, ValueError) as error:
-                raise pytest.UsageError(f"{item.nodeid}: @pytest.mark.{NAME}: {error}") from None
+                raise pytest.UsageError(
+                    f"{printable(item.nodeid)}: @pytest.mark.robustness: {error}"
+                ) from None
 
 
 def _check(mark: pytest.Mark) -> None:

@@ -69,10 +69,10 @@ def test_trust_evaluation(
     result = CHECKS[check].run(subject_of(attack))
     name = check if attack == "Adv" else f"{check} [{attack}]"
     record_property(Check.PROPERTY, Check(name, result.state, result.text).to_json())
-    text = printable_lines(f"{CHECKS[check].statement} Not so here: {result.text}")
+    text = f"{CHECKS[check].statement} Not so here: {result.text}"
     if result.state == "warned":
         warnings.warn(text, RobustnessWarning, stacklevel=1)
     if result.state == "skipped":
         pytest.skip(printable_lines(result.text))
     if not result.passed:
-        pytest.fail(text, pytrace=False)
+        pytest.fail(printable_lines(text), pytrace=False)

@@ -165,7 +165,7 @@ def test_a_link_to_itself_that_is_no_image_is_passed_over(write_image, tmp_path)
 
 @pytest.mark.parametrize("location", ["x" * 5000, "a\0b"])
 def test_names_that_can_be_no_path_are_refused(location):
-    with pytest.raises(RobustcheckError, match=r"must be a path|no such folder"):
+    with pytest.raises(RobustcheckError, match=r"no such folder|too long for a name or a path"):
         open_images(location, size=8)
 
 

@@ -81,7 +81,7 @@ def test_a_worse_model_is_red_with_the_images_newly_lost(saved):
     ("old", "new", "message"),
     [
         ("default_rng(0)", "default_rng(1)", "*of another image set*"),
-        ("input_size=16", "input_size=16, resize=20", "*of another pixels*"),
+        ("mean=(0.5,)", "mean=(0.6,)", "*of another pixels*"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(saved, old, new, message):

@@ -156,9 +156,13 @@ def test_views_of_all_tests_are_evaluated_in_one_pass(repository):
         @pytest.fixture(autouse=True)
         def count(robustness, monkeypatch):
             batches = type(robustness.images).batches
-            monkeypatch.setattr(
-                type(robustness.images), "batches", lambda *args: passes.append(1) or batches(*args)
-            )
+
+            def counted(images, size, order=None):
+                if order is None or len(order) == len(images):  # no trial of a few
+                    passes.append(1)
+                return batches(images, size, order)
+
+            monkeypatch.setattr(type(robustness.images), "batches", counted)
 
         def test_one(robustness):
             assert robustness["Adv_20"].accuracy < 0.5

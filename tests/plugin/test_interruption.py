@@ -20,11 +20,14 @@ VIEWS = ("x", "Adv_20", "JPG_5(Adv_20)")
 
 @pytest.fixture(autouse=True, scope="module")
 def stop(robustcheck_classifier):
-    left = iter(range(int(os.environ.get("CALLS", "999"))))
+    calls = []
 
     def count(module, args):
-        if next(left, None) is None:
+        if len(args[0]) <= 2:  # what is tried of the model before it begins
+            return
+        if len(calls) >= int(os.environ.get("CALLS", "999")):
             WHAT
+        calls.append(1)
 
     handle = robustcheck_classifier.module.register_forward_pre_hook(count)
     yield

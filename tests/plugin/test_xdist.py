@@ -18,6 +18,8 @@ def count(robustcheck_model, robustcheck_images):
     robustcheck_model.probe()
 
     def note(module, args, output):
+        if len(output) <= 2:  # what each process tries of the model before it begins
+            return
         with open(os.environ["CALLS"], "a") as file:
             file.write(f"{os.environ.get('PYTEST_XDIST_WORKER', 'serial')} {len(output)}\\n")
 
@@ -49,7 +51,6 @@ def test_three(robustness):
 def test_four(robustness):
     assert robustness.recovery("JPG_5(Adv_20)") <= 0.9
 """
-SPOT_CHECK = 1
 
 
 @pytest.fixture
@@ -151,7 +152,7 @@ def test_it_is_the_serial_run_with_the_work_done_once(counted, one_thread, worke
 
     assert len(done["parallel"]) == int(workers)
     (alone,) = done["serial"].values()
-    assert sum(done["parallel"].values()) == alone + int(workers) * SPOT_CHECK
+    assert sum(done["parallel"].values()) == alone
 
 
 def test_a_worker_that_is_killed_takes_nothing_with_it(counted):
@@ -176,7 +177,7 @@ def die(count, robustcheck_model):
     result.stdout.fnmatch_lines(["*worker 'gw1' crashed while running*"])
     seen = calls(counted)
     again = counted.runpytest("--robustcheck-store=kept", "--robustcheck-records=again.csv", "-p", "no:xdist")
-    assert calls(counted) == {"serial": SPOT_CHECK}
+    assert calls(counted) == {}
     assert "records: 960 of 960 from the store" in again.stdout.str()
     assert rows(counted.path / "run.csv") == rows(counted.path / "again.csv")
     assert sum(seen.values()) <= 4 * 240 + 3 * 8 + 8

@@ -80,7 +80,7 @@ def test_other_tensors_are_printed_as_before():
     [
         (lambda view: "JPG" in str(view), 'parse("JPG")'),
         (lambda view: view.blind_to, 'parse("JPG(Adv_1)")'),
-        (lambda view: view.step == "Worst", 'parse("Worst(Adv_1; x)")'),
+        (lambda view: view.step == "Worst", 'parse("Worst(Adv_1; Adv_2)")'),
         (lambda view: view.through, 'parse("Adv_1[through=JPG]")'),
         (lambda _: True, 'parse("x")'),
     ],

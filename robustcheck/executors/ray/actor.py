@@ -15,6 +15,7 @@ import torch
 
 from robustcheck.errors import RobustcheckError
 from robustcheck.evaluation.cache_keys import place_facts
+from robustcheck.evaluation.checkpoint import RecordCheckpoint
 from robustcheck.evaluation.engine import Evaluation
 from robustcheck.evaluation.provenance import ModelState, describe
 from robustcheck.evaluation.runner import RunConfig
@@ -22,6 +23,7 @@ from robustcheck.evaluation.shards import Place, Shard, ShardRecords
 from robustcheck.executors.ray.payload import Load, SentPixels, load_classifier, load_evaluation
 from robustcheck.images import ImageSet
 from robustcheck.models import Classifier
+from robustcheck.models.network_state import UnknownState
 from robustcheck.notation import View, parse
 
 MAY_DIFFER = ("device", "precision", "kind", "host")
@@ -63,6 +65,14 @@ def identity(classifier: Classifier, images: ImageSet, config: RunConfig) -> dic
 def place_of(own: Mapping[str, str]) -> Place:
     """Return where a worker of some identity computes."""
     return Place(own["host"], own["device"], own["precision"], own["kind"])
+
+
+def _has_digest(checkpoint: RecordCheckpoint, digest: str) -> bool:
+    """Whether an evaluation's configuration has a digest; code that was sent by value has no file to tell it by."""
+    try:
+        return checkpoint.config_digest == digest
+    except UnknownState:
+        return False
 
 
 class Worker:
@@ -138,7 +148,7 @@ class Worker:
             place=place_of(self._identity),
         )
         checkpoint = evaluation.checkpoint
-        if config_digest is None or checkpoint.config_digest != config_digest:
+        if config_digest is None or not _has_digest(checkpoint, config_digest):
             return ChunkResult(records)
         try:
             checkpoint.commit(checkpoint.block(records))

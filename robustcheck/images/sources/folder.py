@@ -162,5 +162,5 @@ def _check(location: str, root: str) -> None:
     near = get_close_matches(location.partition(":")[0].lower(), prefixes(IMAGE_SOURCES), n=1)
     meant = f"did you mean {near[0]}:...? " if near and ":" in location else ""
     raise RobustcheckError(
-        f"images {printable(root)!r}: no such folder (in {Path.cwd()}); {meant}Give {forms(IMAGE_SOURCES)}"
+        f"images {printable(root)!r}: no such folder (in {Path.cwd()}); {meant}give {forms(IMAGE_SOURCES)}"
     )

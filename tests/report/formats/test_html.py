@@ -158,9 +158,9 @@ def test_against_a_baseline_it_says_what_changed(made):
     assert "image-" in text[text.index("by name") :]
 
 
-def test_baseline_of_other_images_is_told_not_compared(made):
+def test_a_baseline_with_more_images_says_how_many_are_missing_here(made):
     run = made.run(baseline=Baseline(Path("v1.csv"), made.records(9)))
-    assert "is of another image set" in read(run).text
+    assert "1 of the baseline's 9 images missing here" in read(run).text
 
 
 def test_empty_run_renders():
