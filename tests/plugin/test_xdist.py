@@ -1,5 +1,6 @@
 """Under pytest-xdist the work is done once, and the controller tells what a serial run would."""
 
+import csv
 import json
 import re
 from xml.etree import ElementTree as ET
@@ -97,13 +98,16 @@ def section(result):
 
 
 def lines_of(path):
-    """Return a file's lines but those that say which run wrote it."""
-    return [line for line in path.read_text().splitlines() if not re.search('"(command line|date)"', line)]
+    """Return a file's records, and what its first row tells of the run but for its command and date."""
+    with path.open(newline="") as file:
+        told = json.loads(next(csv.DictReader(file))["run"])
+    return [*rows(path), json.dumps({**told, "run": {**told["run"], "session": None}})]
 
 
 def rows(path):
-    """Return the records alone, without what stands above them of claims and provenance."""
-    return [line for line in path.read_text().splitlines() if not line.startswith("#")]
+    """Return the records alone, without the cell that tells of claims and provenance."""
+    with path.open(newline="") as file:
+        return [row[:-1] for row in csv.reader(file)]
 
 
 def properties(path):
@@ -163,6 +167,8 @@ def test_a_worker_that_is_killed_takes_nothing_with_it(counted):
 @pytest.fixture(scope="session", autouse=True)
 def die(count, robustcheck_model):
     def kill(module, args, output):
+        if len(output) <= 2:
+            return
         calls = pathlib.Path(os.environ["CALLS"]).read_text().splitlines()
         if os.environ.get("PYTEST_XDIST_WORKER") == "gw1" and sum(line.startswith("gw1") for line in calls) == 3:
             os.kill(os.getpid(), 9)
