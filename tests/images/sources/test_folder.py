@@ -146,7 +146,7 @@ def test_a_folder_without_images_is_refused(tmp_path, made):
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path, write_image):
-    with pytest.raises(RobustcheckError, match=r"images '.*nowhere': no such folder \(in .*\); Give"):
+    with pytest.raises(RobustcheckError, match=r"images '.*nowhere': no such folder \(in .*\); give"):
         open_images(tmp_path / "nowhere", size=8)
     with pytest.raises(
         RobustcheckError, match=r"images must be a folder or a table .*, got the file '.*a.png'"
