@@ -9,6 +9,7 @@ version = release = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["ci/*"]
 myst_heading_anchors = 3
+smartquotes = False  # they would join the dashes of options
 default_role = "code"  # docstrings write `name`
 html_theme = "furo"
 html_title = "robustcheck"

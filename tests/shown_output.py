@@ -48,21 +48,14 @@ def blocks(page: Path) -> list[Block]:
     return found
 
 
-def produced(name: str, folder: Path) -> str:
+def produced(name: str, folder: Path, store: str = "off") -> str:
     """Return what a run prints, cut to what is shown."""
     file, arguments = OUTPUTS[name]
     if file:
         marks = {block.mark: block.text for page in pages() for block in blocks(page)}
         (folder / "test_robustness.py").write_text(marks["test", file])
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-p",
-        "no:cacheprovider",
-        "--robustcheck-store=off",
-        *arguments,
-    ]
+    pytest = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
+    command = [*pytest, f"--robustcheck-store={store}", *arguments]
     unset = {"PYTEST_ADDOPTS", "GITHUB_ACTIONS"}
     environment = {key: value for key, value in os.environ.items() if key not in unset}
     environment |= {"COLUMNS": "80", "PYTHONPATH": str(ROOT)}
