@@ -68,7 +68,9 @@ def _cut(output: str) -> str:
         table = re.search(r"^view .*?(?=\n\n)", output, re.MULTILINE | re.DOTALL)[0]
         return (
             f"{table}\n\n"
-            + re.search(r"^findings of arXiv.*?(?=\n\n|\n=|\Z)", output, re.MULTILINE | re.DOTALL)[0]
+            + re.search(r"^findings of arXiv.*?(?=\n\n|\nrecords:|\n=|\Z)", output, re.MULTILINE | re.DOTALL)[
+                0
+            ]
         )
     return re.search(r"^>  .*?(?=\n\n)", output, re.MULTILINE | re.DOTALL)[0]
 
