@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 import warnings
 from collections.abc import Sequence
 
@@ -91,5 +92,9 @@ def _warn_of_order(images: ImageSet, classifier: Classifier, why: str) -> None:
 
 
 def _word(name: str) -> str:
-    """Return a class name without case, underscores and further synonyms."""
-    return re.sub(r"[\s_-]+", " ", name.partition(",")[0]).strip().lower()
+    """Return a class name without case, underscores and further synonyms, its accents composed.
+
+    File systems and archives of macOS spell an accented letter as a letter and an accent (NFD).
+    """
+    plain = re.sub(r"[\s_-]+", " ", name.partition(",")[0]).strip()
+    return unicodedata.normalize("NFC", plain.casefold())

@@ -47,6 +47,8 @@ def images(names, labels=None):
     [
         (["cat", "dog"], ["dog", "bird", "cat"], [2, 0]),
         (["Great_White-shark", "CAT"], ["cat", "great white shark, white shark"], [1, 0]),
+        (["bleut\u0065\u0301", "th\u00e9"], ["th\u0065\u0301", "vert", "bleut\u00e9"], [2, 0]),
+        (["STRASSE", "A\u030angstrom"], ["\u00e5ngstrom", "stra\u00dfe"], [1, 0]),
         (["tench", "kit_fox"], IMAGENET, [0, 278]),
         (["n02119789", "n01440764"], IMAGENET, [278, 0]),
         (["n02119789", "n01440764"], ["n01440764", "n02119789"], [1, 0]),

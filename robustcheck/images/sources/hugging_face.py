@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,13 +27,15 @@ _IMAGES = ("image", "img", "picture", "photo")
 _SPLITS = ("validation", "val", "test", "train")
 _BUFFER = 1000
 """Examples among which a stream is shuffled."""
+_PLACE_AND_SPLIT = re.compile(r"(.*):((?:[^:/\\\[\]]|\[[^\[\]/\\]*\])*)")
+"""A colon inside brackets belongs to a slice of the split, as in `train[:10%]`."""
 
 
 def open_dataset(argument: str, preprocessing: Preprocessing, draw: Draw | None = None) -> ImageSet:
     """Open the images in `DATASET[:SPLIT][?image=COLUMN&label=COLUMN&config=NAME&streaming=yes]`.
 
-    The default split is validation, else test, else train, and reports say which. A stream is shuffled by
-    shards and in a buffer, and the first examples that `draw` asks for are kept, encoded, in memory.
+    The default split is validation, else test, else train, and reports say which; a part of one, `train[:10%]`, is
+    read by the library from the hub and from folders of files. A stream is shuffled by shards and in a buffer, and the first examples that `draw` asks for are kept, encoded, in memory.
     RobustcheckError for a dataset that can't be loaded, and for columns that don't exist.
     """
     spec = TableSpec.read(argument, _SETTINGS)
@@ -134,6 +137,8 @@ def _loaded(
             if split is not None and split != str(loaded.split or split):
                 raise unknown(f"split of {place}", split, [str(loaded.split)])
             return loaded.to_iterable_dataset() if streaming else loaded, split or str(loaded.split or "all")
+        if split is not None and split not in loaded:
+            raise unknown(f"split of {place}", split, list(loaded))
         chosen = _split(list(loaded), split, place)
         return loaded[chosen].to_iterable_dataset() if streaming else loaded[chosen], chosen
     source = str(folder) if folder.is_dir() else place
@@ -202,9 +207,8 @@ def _columns(
 
 
 def _place_and_split(text: str) -> tuple[str, str | None]:
-    place, colon, split = text.rpartition(":")
-    if not colon or "/" in split or "\\" in split:
-        place, split = text, ""
+    found = _PLACE_AND_SPLIT.fullmatch(text)
+    place, split = found.groups() if found else (text, "")
     if not place.strip():
         raise RobustcheckError(
             f"images must name a dataset, as in hf:cifar10:test or hf:FOLDER, got 'hf:{text}'"

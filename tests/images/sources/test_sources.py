@@ -254,6 +254,15 @@ def test_a_folder_of_parquet_files_is_a_dataset(library, tmp_path, monkeypatch):
         images = open_images(f"hf:{tmp_path}/set:test{settings}", size=8, limit=4)
         assert len(images) == len(set(images.ids)) == 4
         assert images.class_names == ("cat", "dog", "cow")
+    whole = open_images(f"hf:{tmp_path}/set:test", size=8)
+    for part, ids in (("[:2]", whole.ids[:2]), ("[2:4]", whole.ids[2:4]), ("[:50%]", whole.ids[:3])):
+        images = open_images(f"hf:{tmp_path}/set:test{part}", size=8)
+        assert images.name == f"hf:{tmp_path}/set:test{part}"
+        assert images.ids == ids
+    both = open_images(f"hf:{tmp_path}/set:test[:1]+test[3:]?label=label", size=8)
+    assert both.ids == (*whole.ids[:1], *whole.ids[3:])
+    with pytest.raises(RobustcheckError, match=r"unknown split .* 'tset"):
+        open_images(f"hf:{tmp_path}/set:tset[:2]", size=8)
 
 
 def test_what_a_dataset_is_drawn_by_is_the_seed(library, tmp_path):
@@ -287,6 +296,7 @@ def test_a_picture_that_a_dataset_lacks_or_that_is_damaged_is_a_bad_image(librar
     ("spec", "message"),
     [
         ("{set}:tset", "unknown split of .*, 'tset'|unknown split of .* 'tset': did you mean 'test'"),
+        ("{set}:test[:2]", r"unknown split of .* 'test\[:2\]': did you mean 'test'"),
         ("{set}?image=label", "unknown column of .* for the image, 'label'"),
         ("{set}?label=lable", "unknown column of .* for the label, 'lable': did you mean 'label'"),
         ("{set}?streaming=maybe", "streaming must be yes or no, got 'maybe'"),
