@@ -75,12 +75,12 @@ def _normalisation(settings: dict[str, Any], name: str) -> tuple[Any, Any]:
     """Return mean and std of pixels in 0..1 that equal rescaling, an offset and normalising together."""
     factor = float(settings["rescale_factor"] or 1 / 255) if settings["do_rescale"] else 1.0
     normalises = settings["do_normalize"] and settings["image_mean"] is not None
-    mean = np.broadcast_to(settings["image_mean"] if normalises else 0.0, 3).astype(float)
-    std = np.broadcast_to(settings["image_std"] if normalises else 1.0, 3).astype(float)
+    mean = _by_channel(settings["image_mean"] if normalises else 0.0, "image_mean", name)
+    std = _by_channel(settings["image_std"] if normalises else 1.0, "image_std", name)
     if settings["rescale_offset"]:
         mean = mean + 1
     if settings["include_top"]:  # EfficientNet's processor divides by it twice
-        std = std * np.asarray(settings["image_std"], dtype=float)
+        std = std * _by_channel(settings["image_std"], "image_std", name)
     if not math.isfinite(factor) or factor <= 0 or (std <= 0).any():
         raise RobustcheckError(
             f"rescale factor and std of the processor of {name} must be above 0, got {factor} and {std.tolist()}"
@@ -89,6 +89,19 @@ def _normalisation(settings: dict[str, Any], name: str) -> tuple[Any, Any]:
     return tuple(round(v, 9) for v in (mean / scale).tolist()), tuple(
         round(v, 9) for v in (std / scale).tolist()
     )
+
+
+def _by_channel(value: Any, key: str, name: str) -> NDArray[np.float64]:
+    """Return a setting's numbers for red, green and blue: float64 (3,)."""
+    try:
+        numbers = np.broadcast_to(np.asarray(value, dtype=float), 3)
+    except (TypeError, ValueError):
+        numbers = np.full(3, math.nan)
+    if not np.isfinite(numbers).all():
+        raise RobustcheckError(
+            f"{key} of the processor of {name} must be a finite number, or three of them, got {str(value)[:80]}"
+        )
+    return numbers
 
 
 def _interpolation(settings: dict[str, Any], name: str) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 
@@ -161,6 +162,19 @@ def test_a_processor_whose_pixels_cannot_be_had_is_refused(change):
         RobustcheckError, match=r"of net can't be reproduced to the pixel: .*input_size=\(224, 224\)"
     ):
         preprocessing_of(Padded(change), Config, name="net")
+
+
+@pytest.mark.parametrize("key", ["image_mean", "image_std"])
+@pytest.mark.parametrize(
+    "value", [[0.5, 0.5], [0.5] * 4, [], "0.5, 0.5", [0.5, math.nan, 0.5], {"red": 0.5}, [[0.5]] * 3]
+)
+def test_mean_and_std_are_three_numbers(key, value):
+    processor = transformers.CLIPImageProcessor()
+    setattr(processor, key, value)
+    with pytest.raises(
+        RobustcheckError, match=rf"{key} of the processor of net must be a finite number, or three"
+    ):
+        preprocessing_of(processor, Config, name="net")
 
 
 def test_a_network_of_timm_in_a_folder_keeps_timms_rule(tmp_path, photographs):
