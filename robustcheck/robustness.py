@@ -58,12 +58,13 @@ class Robustness:
         planned: Iterable[View] = (),
         baseline: Baseline | None = None,
         on_verdict: Callable[[Subject, Verdict], None] = lambda _subject, _verdict: None,
+        on_truth: Callable[[Verdict], None] | None = None,
     ) -> None:
         policy = policy or DecisionPolicy()
         self.baseline = baseline
         self._evaluation = evaluation
         self._measurements = EvaluatedMeasurements(evaluation, planned, together=not policy.stop_early)
-        self.decider = Decider(self._measurements, policy, on_verdict)
+        self.decider = Decider(self._measurements, policy, on_verdict, on_truth)
         """Decides the claims that are made with it."""
 
     def __repr__(self) -> str:

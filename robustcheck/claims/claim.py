@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from robustcheck.claims.expression import Expression, Linear, Quotient, Term, adaptive, number_text
-from robustcheck.claims.verdict import Relation
+from robustcheck.claims.verdict import CONTRARY, Relation
 from robustcheck.errors import RobustcheckError
 
 if TYPE_CHECKING:
@@ -56,6 +56,10 @@ class Claim:
 
     def __repr__(self) -> str:
         return f"<claim {self}>"
+
+    def negated(self) -> Claim:
+        """Return the contrary, which `assert not claim` requires."""
+        return Claim(self.left, CONTRARY[self.relation], self.right)
 
     def _holds_at(self, value: float) -> bool:
         """Whether a mean of `form` (which is to be compared with 0) of this value satisfies the claim."""

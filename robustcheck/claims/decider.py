@@ -64,7 +64,8 @@ class Measurements(Protocol):
 class Decider:
     """Decides claims about one model on one image set.
 
-    `on_verdict` is called with each verdict, and with the claim, or the view, that it is about.
+    `on_verdict` is called with each verdict, and with the claim, or the view, that it is about; `on_truth` with the
+    verdict on a comparison whenever its truth value is asked for.
     """
 
     def __init__(
@@ -72,10 +73,12 @@ class Decider:
         measurements: Measurements,
         policy: DecisionPolicy | None = None,
         on_verdict: Callable[[Subject, Verdict], None] = lambda _subject, _verdict: None,
+        on_truth: Callable[[Verdict], None] | None = None,
     ) -> None:
         self.policy = policy or DecisionPolicy()
         self._measurements = measurements
         self._on_verdict = on_verdict
+        self._on_truth = on_truth
 
     def sample(self, terms: Sequence[Term]) -> NDArray[np.float64]:
         """Return the measures of every image, in image-set order: (N, len(terms))."""
@@ -92,7 +95,7 @@ class Decider:
         """
         verdict = self._decide(claim, settings or ClaimSettings())
         if settings is None:
-            verdict = replace(verdict, undecided="raise")
+            verdict = replace(verdict, undecided="raise", on_truth=self._on_truth)
         self.report(claim, verdict)
         return verdict
 
@@ -118,7 +121,7 @@ class Decider:
             )
         else:
             verdict = no_regression(self.sample(terms)[:, 0], old, tolerance=tolerance, name=name)
-        verdict = replace(verdict, undecided="raise")
+        verdict = replace(verdict, undecided="raise", on_truth=self._on_truth)
         self.report(view, verdict)
         return verdict
 

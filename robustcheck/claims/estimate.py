@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, NoReturn
 
-from robustcheck.claims.claim import compare
+from robustcheck.claims.claim import Claim, compare
 from robustcheck.claims.columns import as_columns, per_image
 from robustcheck.claims.expression import Expression, Linear, Quotient
 from robustcheck.claims.intervals import Interval, clopper_pearson, t_interval
@@ -116,7 +116,8 @@ class Comparable:
                 f"model on one image set compare image by image"
             )
 
-    def _decide(self, relation: Relation, other: object) -> Verdict:
+    def claim(self, relation: Relation, other: object) -> Claim:
+        """Return what the comparison with a number or another estimate claims; decides nothing."""
         right: Expression
         if isinstance(other, Comparable):
             self._require_same_source(other)
@@ -126,7 +127,10 @@ class Comparable:
             if number is None:
                 raise TypeError(f"{self.expression} compares with numbers and estimates, got {other!r}")
             right = Linear(constant=number)
-        return self.source.decide(compare(self.expression, relation, right))
+        return compare(self.expression, relation, right)
+
+    def _decide(self, relation: Relation, other: object) -> Verdict:
+        return self.source.decide(self.claim(relation, other))
 
     def _no_equality(self) -> TypeError:
         return TypeError(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import textwrap
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from robustcheck.errors import ClaimFailed
@@ -16,6 +17,8 @@ Relation = Literal[">=", ">", "<=", "<"]
 
 WIDTH = 78
 MOST_LINES = 8
+CONTRARY: dict[Relation, Relation] = {">=": "<", ">": "<=", "<=": ">", "<": ">="}
+_CONTRARY_STATE: dict[State, State] = {"holds": "refuted", "refuted": "holds", "not shown": "not shown"}
 _ROUNDING = 1e-9
 """A margin below this is floating point's, not the model's."""
 
@@ -64,13 +67,31 @@ class Verdict:
     """What the truth value is where the claim is not shown. An assertion's comparison raises `ClaimFailed`, so that
     `assert not claim` does not take "not shown" for "refuted"; `on_undecided` can ask for true."""
 
+    on_truth: Callable[[Verdict], None] | None = field(default=None, compare=False, repr=False)
+    """Called each time that a comparison's truth value is asked for."""
+
     def __bool__(self) -> bool:
+        if self.on_truth is not None:
+            self.on_truth(self)
         if self.state == "not shown" and self.undecided == "raise":
             raise ClaimFailed("\n".join(self.explain()), self)
         return self.state == "holds" or (self.undecided == "true" and self.state == "not shown")
 
     def __repr__(self) -> str:
         return printable(f"<{self.state}: {_claim(self)}; {self.comparison}; {self.sample}>")
+
+    def negated(self) -> Verdict:
+        """Return the verdict on the contrary, which `assert not claim` requires."""
+        return replace(
+            self,
+            state=_CONTRARY_STATE[self.state],
+            relation=CONTRARY[self.relation],
+            claim=f"not {_claim(self)}",
+            evidence_for=self.evidence_against,
+            evidence_against=self.evidence_for,
+            alpha=self.alpha_refute,
+            alpha_refute=self.alpha,
+        )
 
     @property
     def margin(self) -> float:

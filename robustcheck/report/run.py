@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from types import UnionType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
@@ -114,12 +114,13 @@ class ReportedClaim(Reported):
     file: str = ""
     line: int = 0
     failed: bool = False
-    """The test that made it failed."""
+    """It made its test fail."""
     id: str = ""
     """See `SourceLocation`."""
     role: Literal["claim", "compared"] = "claim"
+    """By the syntax of the statement: "compared" where no assertion requires it."""
     expected_to_fail: bool = False
-    """The test that made it failed, as its mark `xfail` says it would."""
+    """It made its test fail, as the test's mark `xfail` says it would."""
     against_baseline: bool = False
     """It compares with the baseline."""
     comparison: str = ""
@@ -147,11 +148,48 @@ class ReportedClaim(Reported):
             **asdict(place or SourceLocation()),
         )
 
+    @classmethod
+    def of_alternatives(
+        cls,
+        text: str,
+        parts: Sequence[Verdict],
+        model: str,
+        *,
+        views: Sequence[View],
+        place: SourceLocation,
+        failed: bool,
+    ) -> ReportedClaim:
+        """Return a claim such as `A or B`, of which `parts` had to be decided; `failed` says whether none sufficed."""
+        comparison = "; ".join(f"{part.claim}: {part.comparison}" for part in parts)
+        open_ = any(part.state == "not shown" for part in parts)
+        sample = parts[-1].sample
+        return cls(
+            state=("not shown" if open_ else "refuted") if failed else "holds",
+            text=text,
+            numbers=f"{comparison}; {sample}",
+            notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+            model=model,
+            seen=parts[-1].seen,
+            population=parts[-1].population,
+            exact=all(part.exact for part in parts),
+            views=tuple(dict.fromkeys(map(str, views))),
+            attack=_awareness(views),
+            failed=failed,
+            comparison=comparison,
+            sample=sample,
+            **asdict(place),
+        )
+
     @property
     def outcome(self) -> Outcome:
         """The state that a report for programs has: of a claim that failed as it was expected to, that."""
         expected = self.expected_to_fail and self.state != "holds"
         return "expected to fail" if expected else self.state
+
+
+def required(claims: Iterable[ReportedClaim]) -> tuple[ReportedClaim, ...]:
+    """Return what tests require, without what they only compared."""
+    return tuple(claim for claim in claims if claim.role == "claim")
 
 
 def _awareness(views: Sequence[View]) -> Literal["", "blind", "adaptive"]:

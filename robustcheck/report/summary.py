@@ -17,7 +17,7 @@ from robustcheck.notation import View
 from robustcheck.records.measures import MEASURES, Measure, default_measure
 from robustcheck.report.distributions import Box, Scatter, box_of, scatters_of
 from robustcheck.report.panel import Panel
-from robustcheck.report.run import Check, Finding, FinishedRun, ReportedClaim, TestError
+from robustcheck.report.run import Check, Finding, FinishedRun, ReportedClaim, TestError, required
 from robustcheck.report.study import Study
 from robustcheck.report.sweeps import Sweep, sweeps_of
 from robustcheck.report.view_order import sort_key
@@ -144,6 +144,8 @@ class Summary:
     """A whole run."""
 
     claims: tuple[ReportedClaim, ...]
+    compared: tuple[ReportedClaim, ...]
+    """What tests compared and did not require."""
     studies: tuple[StudySummary, ...]
     findings: tuple[Finding, ...]
     checks: tuple[Check, ...]
@@ -151,14 +153,15 @@ class Summary:
     session: dict[str, str]
 
     def count(self, state: str) -> int:
-        """Return how many claims are in a state."""
-        return sum(claim.state == state for claim in self.claims)
+        """Return how many claims are in a state, or expected to fail."""
+        return sum(claim.outcome == state for claim in self.claims)
 
 
 def summary_of(run: FinishedRun, *, plots: bool = True) -> Summary:
     """Return what a run comes to; without `plots` what only they need is left out."""
     return Summary(
-        claims=run.claims,
+        claims=required(run.claims),
+        compared=tuple(claim for claim in run.claims if claim.role != "claim"),
         studies=tuple(_study(study, run.baseline, plots) for study in run.studies),
         findings=run.findings,
         checks=run.checks,

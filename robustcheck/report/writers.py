@@ -105,8 +105,8 @@ def write_for_ci(
 
         for name, text in of_suite(summary):
             add_suite_property(name, text)
-        if junit_family == "xunit2" and run.claims:
-            for key, value in of_claims(run.claims):
+        if junit_family == "xunit2" and summary.claims:
+            for key, value in of_claims(summary.claims):
                 add_suite_property(key, value)
             yield "junit: the claims' numbers are properties of the suite (-o junit_family=xunit1: of each test)"
     from robustcheck.report.formats.github import append_summary

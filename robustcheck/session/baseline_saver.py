@@ -46,7 +46,8 @@ class BaselineSaver:
         run = ours.finished()
         self._refuse_failed_comparison(name, run)
         study = _whole_study(run)
-        failed = [claim.text for claim in run.claims if claim.state != "holds"]
+        claims = [claim for claim in run.claims if claim.role == "claim"]
+        failed = [claim.text for claim in claims if claim.outcome in {"refuted", "not shown"}]
         header = {
             "integrity tests failed": [*run.failed_integrity, *_guesses(run)],
             "saved": {**self._about(run), **({"claims failed": "; ".join(failed)} if failed else {})},
@@ -71,7 +72,8 @@ class BaselineSaver:
 
         if run.baseline is None or run.baseline.path.resolve() != path_of(name, self._session.root).resolve():
             return
-        failed = [claim.text for claim in run.claims if claim.against_baseline and claim.state != "holds"]
+        claims = [claim for claim in run.claims if claim.role == "claim" and claim.against_baseline]
+        failed = [claim.text for claim in claims if claim.state != "holds"]
         failed += [f"{trouble.test} could not compare" for trouble in run.troubles]
         if failed:
             raise RobustcheckError(

@@ -43,6 +43,7 @@ class Evaluations:
         planned: Mapping[View, None],
         new_progress: NewProgress,
         on_verdict: Callable[[Robustness, Subject, Verdict], None],
+        on_truth: Callable[[Verdict], None],
         clock: EvaluationClock,
     ) -> None:
         self._clock = clock
@@ -51,7 +52,7 @@ class Evaluations:
         self._resources = resources
         self._planned = planned
         self._new_progress = new_progress
-        self._on_verdict = on_verdict
+        self._on_verdict, self._on_truth = on_verdict, on_truth
         self._own_fixtures: set[str] = set()
         """The fixtures whose own bodies ran, rather than those that override them."""
         self._classifiers: list[tuple[Any, Classifier]] = []
@@ -197,5 +198,6 @@ class Evaluations:
             planned=self._planned,
             baseline=self._resources.baseline,
             on_verdict=lambda subject, verdict: self._on_verdict(made, subject, verdict),
+            on_truth=self._on_truth,
         )
         return made

@@ -16,15 +16,12 @@ import pytest
 from robustcheck.errors import ClaimFailed, RobustcheckError
 from robustcheck.session.collection import uses_fixtures
 from robustcheck.session.session import Session
+from robustcheck.session.statement import is_ours
 from robustcheck.text import printable, printable_lines, shell_command
 
 if TYPE_CHECKING:
-    from robustcheck.claims import Subject, Verdict
     from robustcheck.options.table import Settings
-    from robustcheck.robustness import Robustness
-
-_PACKAGE = Path(__file__).parents[1]
-_SUITES = _PACKAGE / "suites"
+    from robustcheck.session.noted_verdicts import NotedVerdict
 
 
 class FailureReports:
@@ -32,26 +29,34 @@ class FailureReports:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._explained: list[object] = []
-        """Verdicts that a failure's own message explains."""
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Know which test a claim belongs to, and forget what an earlier attempt of it reported."""
         self._session.begin(item)
 
-    def pytest_assertrepr_compare(self, left: object, right: object) -> list[str] | None:
+    def pytest_assertrepr_compare(self, op: str, left: object, right: object) -> list[str] | None:
         """Explain a claim that did not hold."""
         if "robustcheck.claims" not in sys.modules:
             return None
         from robustcheck.claims import Estimate, Ratio
+        from robustcheck.claims.claim import MIRRORED
 
-        entries = self._session.verdicts[self._session.current_test]
-        if not entries or not isinstance(left, Estimate | Ratio) | isinstance(right, Estimate | Ratio):
+        if op not in MIRRORED:
             return None
-        *_, verdict = entries[-1]
-        self._explained.append(verdict)
-        return [*map(printable, verdict.explain())]
+        if isinstance(left, Estimate | Ratio):
+            claim = left.claim(MIRRORED[MIRRORED[op]], right)
+        elif isinstance(right, Estimate | Ratio):
+            claim = right.claim(MIRRORED[op], left)
+        else:
+            return None
+        noted = self._session.verdicts.latest(self._session.current_test, claim)
+        if noted is None:
+            return None
+        if noted.verdict.state == "holds" and not noted.is_alternative:
+            return [printable(f"{noted.verdict.claim} holds")]
+        noted.is_explained = True
+        return [*map(printable, noted.verdict.explain())]
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
@@ -59,46 +64,54 @@ class FailureReports:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Leave our own frames out of a user's mistake, and add to a failed claim the images that count against it."""
         if call.excinfo is not None:
-            self._trim_traceback(call.excinfo)
+            self._trim_traceback(call.excinfo, item)
+        if call.when == "teardown":
+            self._add_claims(item)
         report = yield
-        error = None if call.excinfo is None else call.excinfo.value
+        error, entry = (None, None) if call.excinfo is None else (call.excinfo.value, call.excinfo.tb)
+        if report.failed or hasattr(report, "wasxfail"):
+            self._session.verdicts.mark_failed(item, error, entry)
         if report.when == "call" and report.failed:
             report.sections += self._sections(item)
         if report.failed and report.when != "teardown" and uses_fixtures(item):
-            self._note_error(item, error)
+            self._note_error(
+                item, str(report.longrepr) if error is None else str(error) or type(error).__name__
+            )
         return report
+
+    def _add_claims(self, item: pytest.Item) -> None:
+        """Attach the verdicts of a test to its last report."""
+        for reported in self._session.verdicts.reported(item):
+            item.user_properties.append((reported.PROPERTY, reported.to_json()))
 
     def _sections(self, item: pytest.Item) -> Iterator[tuple[str, str]]:
         """Yield, for each claim of a test that did not hold, what else there is to see."""
-        for robustness, subject, verdict in self._session.verdicts.get(item, ()):
-            if verdict.state != "holds":
-                from robustcheck.report.evidence import evidence
+        for noted in self._session.verdicts.failed(item):
+            from robustcheck.report.evidence import evidence
 
-                is_explained = any(verdict is other for other in self._explained)
-                lines = [*([] if is_explained else verdict.explain()), *evidence(subject, robustness)]
-                if (folder := self._session.settings.artifacts) is not None:
-                    command = reproduce(item.nodeid, self._session.settings)
-                    lines.append(
-                        _write_evidence(
-                            folder, robustness, subject, verdict, nodeid=item.nodeid, command=command
-                        )
-                    )
-                if lines:
-                    yield "robustcheck", "\n".join(map(printable, lines))
+            explained = [] if noted.is_explained else noted.verdict.explain()
+            lines = [*explained, *evidence(noted.claimed, noted.robustness)]
+            if (folder := self._session.settings.artifacts) is not None:
+                command = reproduce(item.nodeid, self._session.settings)
+                lines.append(_write_evidence(folder, noted, nodeid=item.nodeid, command=command))
+            if lines:
+                yield "robustcheck", "\n".join(map(printable, lines))
 
-    def _note_error(self, item: pytest.Item, error: BaseException | None) -> None:
+    def _note_error(self, item: pytest.Item, text: str) -> None:
         """Add a test that failed without a claim that did not hold to the reports."""
-        if all(verdict.state == "holds" for *_, verdict in self._session.verdicts.get(item, ())):
+        if not self._session.verdicts.failed(item):
             from robustcheck.report.run import TestError
 
-            reported = TestError(item.nodeid, str(error) or type(error).__name__)
+            reported = TestError(item.nodeid, text)
             item.user_properties.append((TestError.PROPERTY, reported.to_json()))
 
-    def _trim_traceback(self, info: pytest.ExceptionInfo[BaseException]) -> None:
+    def _trim_traceback(self, info: pytest.ExceptionInfo[BaseException], item: pytest.Item) -> None:
         """Take our frames out of a traceback whose message is complete without them."""
         if not _is_complete(info.value, info.tb):
             return
-        self._explained.append(getattr(info.value, "verdict", None))
+        verdict = getattr(info.value, "verdict", None)
+        for noted in self._session.verdicts.of(item):
+            noted.is_explained |= noted.decided is verdict
         _make_causes_printable(info.value)
         entry: TracebackType | None = info.tb
         while entry is not None and entry.tb_next is not None:
@@ -107,14 +120,14 @@ class FailureReports:
             entry = entry.tb_next
 
 
-def _write_evidence(
-    folder: Path, robustness: Robustness, subject: Subject, verdict: Verdict, *, nodeid: str, command: str
-) -> str:
+def _write_evidence(folder: Path, noted: NotedVerdict, *, nodeid: str, command: str) -> str:
     """Write the evidence of a claim that did not hold, and return a line that says where it is."""
     from robustcheck.report.artifacts import write_evidence
 
     try:
-        return write_evidence(folder, subject, verdict, robustness, nodeid=nodeid, command=command)
+        return write_evidence(
+            folder, noted.claimed, noted.verdict, noted.robustness, nodeid=nodeid, command=command
+        )
     except OSError as error:
         return f"no evidence was written to {folder}: {error}"
 
@@ -143,5 +156,4 @@ def _make_causes_printable(error: BaseException) -> None:
 
 
 def _is_ours(entry: TracebackType) -> bool:
-    path = Path(entry.tb_frame.f_code.co_filename)
-    return path.is_relative_to(_PACKAGE) and not path.is_relative_to(_SUITES)
+    return is_ours(entry.tb_frame.f_code.co_filename)

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from robustcheck.report.run import SourceLocation
 
 
-def location_of(item: pytest.Item, number: int) -> SourceLocation:
+def location_of(item: pytest.Item) -> SourceLocation:
     """Return where the claim that is being decided stands: in a file of claims, or at the test's line that is running.
 
-    `number` tells the claims of a test apart, from 1.
+    Of a claim in a test the id is the test's: the claims of one are told apart by numbers.
     """
     from robustcheck.report.run import SourceLocation
 
@@ -26,8 +26,7 @@ def location_of(item: pytest.Item, number: int) -> SourceLocation:
     line = declared.line if declared is not None else _running_line(item.path)
     if line is None:
         line = (item.reportinfo()[1] or 0) + 1
-    name = item.nodeid if declared is not None else f"{item.nodeid}#{number}"
-    return SourceLocation(name, item.nodeid, below(item.path, item.config.rootpath), line)
+    return SourceLocation(item.nodeid, item.nodeid, below(item.path, item.config.rootpath), line)
 
 
 def below(path: Path, root: Path) -> str:

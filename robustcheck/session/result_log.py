@@ -96,7 +96,15 @@ class ResultLog:
             elif self.junit_family is not None:
                 from robustcheck.report.formats.junit import readable
 
-                report.user_properties = readable(report.user_properties)
+                report.user_properties = readable(self._ended_properties(report.user_properties, key))
+
+    def _ended_properties(self, properties: list[Any], key: tuple[str, str]) -> list[Any]:
+        """Return a test's properties, those that are ours with what became of the test."""
+        ended = [
+            (each.PROPERTY, _as_it_ended(each, self._tests[key]).to_json())
+            for each in reported_in(properties)
+        ]
+        return [*ended, *(entry for entry in properties if not is_ours(entry))]
 
     def _in_order(self) -> Iterator[tuple[str, TestResults]]:
         """Yield the tests in the order in which they were collected."""
@@ -128,9 +136,14 @@ def reported_in(properties: Iterable[object]) -> Iterator[Reported]:
 
 
 def _as_it_ended(reported: Reported, results: TestResults) -> Reported:
-    """Return a claim with what became of its test, and anything else as it is."""
+    """Return a claim with what became of its test, and anything else as it is.
+
+    A refuted one whose failure the test took for granted, in a function that it called, was only compared.
+    """
     from robustcheck.report.run import ReportedClaim
 
     if not isinstance(reported, ReportedClaim) or reported.state == "holds":
         return reported
-    return replace(reported, failed=results.failed, expected_to_fail=results.expected)
+    failed, expected = reported.failed and results.failed, reported.failed and results.expected
+    role = reported.role if failed or expected or reported.state == "not shown" else "compared"
+    return replace(reported, failed=failed, expected_to_fail=expected, role=role)

@@ -6,7 +6,6 @@ Imports inside functions keep the start of a run lazy.
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +15,7 @@ import pytest
 from robustcheck.options.table import Settings
 from robustcheck.session.evaluation_clock import EvaluationClock
 from robustcheck.session.evaluations import Evaluations, NewProgress
-from robustcheck.session.location import location_of
+from robustcheck.session.noted_verdicts import NotedVerdicts
 from robustcheck.session.resources import Resources
 from robustcheck.session.result_log import ResultLog, is_ours
 from robustcheck.system import utc_time
@@ -60,13 +59,11 @@ class Session:
             planned=self.planned,
             new_progress=new_progress,
             on_verdict=self._note,
+            on_truth=lambda verdict: self.verdicts.asked(self.current_test, verdict),
             clock=self.clock,
         )
         self.current_test: pytest.Item | None = None
-        self.verdicts: defaultdict[pytest.Item | None, list[tuple[Robustness, Subject, Verdict]]] = (
-            defaultdict(list)
-        )
-        """By test, in the order in which they were decided."""
+        self.verdicts = NotedVerdicts()
         self.is_interrupted = False
         self.lost_workers = 0
         """How many workers of pytest-xdist died without sending results."""
@@ -86,7 +83,7 @@ class Session:
     def begin(self, item: pytest.Item) -> None:
         """Start an attempt of a test: plugins may run it several times, and the last one counts."""
         self.current_test = item
-        self.verdicts.pop(item, None)
+        self.verdicts.begin(item)
         self.evaluations.begin(item)
         item.user_properties[:] = [entry for entry in item.user_properties if not is_ours(entry)]
 
@@ -161,16 +158,9 @@ class Session:
         return facts
 
     def _note(self, robustness: Robustness, subject: Subject, verdict: Verdict) -> None:
-        """Note a verdict, and attach it to the report of the test that is running."""
-        from robustcheck.notation import View
-        from robustcheck.report.run import ReportedClaim
-
-        self.verdicts[self.current_test].append((robustness, subject, verdict))
+        """Note a verdict for the report of the test that is running."""
         if self.current_test is not None:
-            views = (subject,) if isinstance(subject, View) else subject.views
-            place = location_of(self.current_test, len(self.verdicts[self.current_test]))
-            reported = ReportedClaim.of(verdict, robustness.classifier.name, views=views, place=place)
-            self.current_test.user_properties.append((ReportedClaim.PROPERTY, reported.to_json()))
+            self.verdicts.note(self.current_test, robustness, subject, verdict)
 
     def _panels_of(self, robustness: Robustness) -> tuple[Panel, ...]:
         """Return pictures of some images if a page was asked for, made once, after the last test."""

@@ -18,7 +18,7 @@ LARGEST = 1024 * 1024
 MOST_ANNOTATIONS = 10
 """Errors that GitHub shows of one step."""
 MOST_OF_A_TEXT = 500
-_SIGNS = {"holds": "✅", "refuted": "❌", "not shown": "❔"}
+_SIGNS = {"holds": "✅", "refuted": "❌", "not shown": "❔", "expected to fail": "✖️"}
 _MARKS = re.compile(r"([\\`*_{}\[\]()<>#+!|~&@$-])")
 
 
@@ -43,7 +43,11 @@ def _parts(summary: Summary) -> Iterator[str]:
     for trouble in summary.troubles:
         yield f"> [!CAUTION]\n> Nothing was decided by {code(trouble.test)}: {prose(trouble.text[:MOST_OF_A_TEXT])}\n\n"
     if summary.claims:
-        held = f"**{summary.count('holds')} of {len(summary.claims)} claims hold.**"
+        expected = summary.count("expected to fail")
+        more = (
+            f" {expected} {'was' if expected == 1 else 'were'} expected to fail, and did." if expected else ""
+        )
+        held = f"**{summary.count('holds')} of {len(summary.claims)} claims hold.**{more}"
         yield f"{held}\n\n| | claim | estimate | bounds | images | attack |\n|---|---|---|--:|--:|---|\n"
         yield from (_claim(claim) for claim in summary.claims)
         yield "\n"
@@ -77,7 +81,7 @@ def _claim(claim: ReportedClaim) -> str:
     bounds = "exact" if claim.exact else f"{percent(claim.low)} to {percent(claim.high)}" if percents else ""
     images = f"{claim.seen:,} of {claim.population:,}" if claim.population else f"{claim.seen:,}"
     return (
-        f"| {_SIGNS.get(claim.state, '❔')} {claim.state} | {code(claim.text, cell=True)} | {estimate} | {bounds} | "
+        f"| {_SIGNS.get(claim.outcome, '❔')} {claim.outcome} | {code(claim.text, cell=True)} | {estimate} | {bounds} | "
         f"{images} | {claim.attack} |\n"
     )
 

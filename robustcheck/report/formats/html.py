@@ -28,7 +28,12 @@ TEMPLATES = Path(__file__).parent / "templates"
 MOST_CLAIMS = 2000
 """More would make a page that no one reads and no browser likes."""
 NO_BREAK = "\u00a0"
-STATES = {"holds": ("✓", "holds"), "refuted": ("✗", "refuted"), "not shown": ("?", "open")}
+STATES = {
+    "holds": ("✓", "holds"),
+    "refuted": ("✗", "refuted"),
+    "not shown": ("?", "open"),
+    "expected to fail": ("-", "open"),
+}
 """A sign and a CSS class for each verdict; the word stands beside the sign."""
 
 

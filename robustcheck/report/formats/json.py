@@ -35,7 +35,8 @@ def render(summary: Summary) -> str:
     """Return the run as JSON in ASCII; numbers that JSON lacks, NaN and infinity, are null."""
     versions = {"format": FORMAT, "schema": SCHEMA_VERSION, "robustcheck": robustcheck.__version__}
     plain = {**versions, **asdict(summary)}
-    for described, claim in zip(plain["claims"], summary.claims, strict=True):
+    plain["claims"] += plain.pop("compared")
+    for described, claim in zip(plain["claims"], summary.claims + summary.compared, strict=True):
         described |= {"state": claim.outcome, "verdict": claim.state}
     for study in plain["studies"]:
         for row in study["rows"]:

@@ -24,8 +24,10 @@ def readable(properties: Iterable[Property]) -> list[Property]:
     claims = 0
     for name, text in properties:
         if name == ReportedClaim.PROPERTY:
-            claims += 1
             claim = ReportedClaim.from_json(str(text))
+            if claim.role != "claim":
+                continue
+            claims += 1
             result += [(f"{PREFIX}.{claims}.{key}", value) for key, value in _claim(claim)]
         elif name == Finding.PROPERTY:
             finding = Finding.from_json(str(text))
@@ -47,7 +49,7 @@ def of_claims(claims: Iterable[ReportedClaim]) -> Iterator[Property]:
 
 def _claim(claim: ReportedClaim) -> Iterator[tuple[str, str]]:
     yield "claim", claim.text
-    yield "verdict", claim.state
+    yield "verdict", claim.outcome
     for name in ("estimate", "low", "high", "threshold"):
         value = getattr(claim, name)
         if value is not None:
@@ -66,7 +68,7 @@ def _claim(claim: ReportedClaim) -> Iterator[tuple[str, str]]:
 
 def of_suite(summary: Summary) -> Iterator[tuple[str, str]]:
     """Yield the facts of a session: its counts, and what its numbers depend on."""
-    for state in ("holds", "refuted", "not shown"):
+    for state in ("holds", "refuted", "not shown", "expected to fail"):
         yield f"{PREFIX}.claims.{state.replace(' ', '-')}", str(summary.count(state))
     for at, study in enumerate(summary.studies, 1):
         prefix = PREFIX if len(summary.studies) == 1 else f"{PREFIX}.{at}"

@@ -99,7 +99,7 @@ def _against(against: BaselineComparison) -> Iterator[str]:
 
 
 def _claim(claim: ReportedClaim, name_model: bool) -> Iterator[str]:
-    head = f"{claim.state.upper():<10}{claim.text}{f' ({claim.model})' if name_model else ''}"
+    head = f"{claim.outcome.upper():<9} {claim.text}{f' ({claim.model})' if name_model else ''}"
     yield from _wrapped(head, "  ", " " * 12)
     fits = len(claim.numbers) <= WIDTH - 12 or not claim.comparison
     for note in (*((claim.numbers,) if fits else (claim.comparison, claim.sample)), *claim.notes):
