@@ -125,3 +125,11 @@ def test_a_claim_may_have_the_name_of_anything(repository):
     names = ("test", "obj", "class", "a b", "Klasse", "x[1]")
     write(repository, "[claims]\n" + "".join(f'"{name}" = "accuracy(x) >= 80%"\n' for name in names))
     repository.runpytest().assert_outcomes(passed=6)
+
+
+@pytest.mark.parametrize("options", [(), ("-n2",)])
+def test_the_summary_line_says_what_was_measured(repository, options):
+    repository.makefile(".toml", robustcheck='[claims]\nstrong = "accuracy(x) >= 95%"\n')
+    result = repository.runpytest(*options)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["FAILED robustcheck.toml::strong - 90.0 %, required >= 95.0 %"])
