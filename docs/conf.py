@@ -14,6 +14,7 @@ default_role = "code"  # docstrings write `name`
 html_theme = "furo"
 html_title = "robustcheck"
 html_show_sourcelink = False
+html_show_copyright = False
 autodoc_typehints = "description"
 autodoc_member_order = "bysource"
 
