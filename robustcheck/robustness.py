@@ -64,7 +64,7 @@ class Robustness:
         self.baseline = baseline
         self._evaluation = evaluation
         self._measurements = EvaluatedMeasurements(evaluation, planned, together=not policy.stop_early)
-        self.decider = Decider(self._measurements, policy, on_verdict, on_truth)
+        self.decider: Decider = Decider(self._measurements, policy, on_verdict, on_truth)
         """Decides the claims that are made with it."""
 
     def __repr__(self) -> str:
@@ -238,7 +238,7 @@ class EvaluatedMeasurements:
     """
 
     def __init__(self, evaluation: Evaluation, planned: Iterable[View], *, together: bool) -> None:
-        self.planned = dict.fromkeys((X, *planned))
+        self.planned: dict[View, None] = dict.fromkeys((X, *planned))
         self._evaluation = evaluation
         self._together = together
         self.seconds: list[Evaluation] = []

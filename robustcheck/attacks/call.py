@@ -45,8 +45,8 @@ class CallBatch:
             raise RobustcheckError(f"defence must be a function of float pixels 0..255, got {defence!r}")
         self.classifier = classifier
         self.images: Mapping[View, Tensor] = {X: images.to(classifier.device)}
-        self.batch_size = whole_number("batch_size", batch_size)
-        self.seed = whole_number("seed", seed, least=None)
+        self.batch_size: int = whole_number("batch_size", batch_size)
+        self.seed: int = whole_number("seed", seed, least=None)
         self._targeted = targets is not None
         self._labels = labels if targets is None else targets
         self._defence = defence

@@ -75,7 +75,7 @@ class Decider:
         on_verdict: Callable[[Subject, Verdict], None] = lambda _subject, _verdict: None,
         on_truth: Callable[[Verdict], None] | None = None,
     ) -> None:
-        self.policy = policy or DecisionPolicy()
+        self.policy: DecisionPolicy = policy or DecisionPolicy()
         self._measurements = measurements
         self._on_verdict = on_verdict
         self._on_truth = on_truth

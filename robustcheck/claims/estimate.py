@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from robustcheck.claims.claim import Claim, compare
 from robustcheck.claims.columns import as_columns, per_image
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from robustcheck.claims.decider import Decider
 
 
+_Operator = Callable[[Any, object], NoReturn]
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Comparable:
     """An expression over the images of a source: compares by `>=`, `>`, `<=` and `<`, each a claim."""
@@ -31,10 +35,10 @@ class Comparable:
     source: Decider
     expression: Expression
 
-    __array_ufunc__ = None
+    __array_ufunc__: ClassVar[None] = None
     """Keeps numpy from making an array of estimates of `array * estimate`."""
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]
 
     def __ge__(self, other: Comparable | float) -> Verdict:
         return self._decide(">=", other)
@@ -248,8 +252,14 @@ class Ratio(Comparable):
     def _no_arithmetic(self, _other: object) -> NoReturn:
         raise TypeError(f"{self.expression} compares with a number; it is no part of a sum or product")
 
-    __add__ = __radd__ = __sub__ = __rsub__ = _no_arithmetic
-    __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _no_arithmetic
+    __add__: ClassVar[_Operator] = _no_arithmetic
+    __radd__: ClassVar[_Operator] = _no_arithmetic
+    __sub__: ClassVar[_Operator] = _no_arithmetic
+    __rsub__: ClassVar[_Operator] = _no_arithmetic
+    __mul__: ClassVar[_Operator] = _no_arithmetic
+    __rmul__: ClassVar[_Operator] = _no_arithmetic
+    __truediv__: ClassVar[_Operator] = _no_arithmetic
+    __rtruediv__: ClassVar[_Operator] = _no_arithmetic
 
     def _values(self, columns: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return numerator and denominator of each image: (n,) and (n,)."""

@@ -35,9 +35,11 @@ class ClaimError(RobustcheckError):
     """A claim that can't be read, or can't be claimed; the message marks the column."""
 
     def __init__(self, text: str, at: int, problem: str) -> None:
-        self.text, self.problem = text, problem
+        self.text: str = text
+        self.problem: str = problem
         before = text[:at]
-        self.line, self.column = before.count("\n") + 1, at - (before.rfind("\n") + 1) + 1
+        self.line: int = before.count("\n") + 1
+        self.column: int = at - (before.rfind("\n") + 1) + 1
         shown = text.split("\n")[self.line - 1]
         start = max(0, self.column - 51)
         shown = "".join(char if char.isprintable() else "?" for char in shown[start : self.column + 40])

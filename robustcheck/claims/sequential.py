@@ -82,10 +82,10 @@ class MeanTest:
     def __init__(self, spec: TestSpec) -> None:
         self.spec = spec
         self.state: State = "not shown"
-        self.wealth = Wealth.start()
+        self.wealth: Wealth = Wealth.start()
         self._total = 0.0
         self._chunks: list[NDArray[np.float64]] = []
-        self.seen = 0
+        self.seen: int = 0
         """The count of numbers taken."""
 
     @property

@@ -31,7 +31,7 @@ class TestSpec:
     Raises `RobustcheckError` where these can't be tested.
     """
 
-    __test__: ClassVar = False  # else pytest collects it where it is imported
+    __test__: ClassVar[bool] = False  # else pytest collects it where it is imported
 
     threshold: float
     low: float

@@ -14,6 +14,7 @@ from robustcheck.attacks.gradient_ascent import Norm, steepest
 from robustcheck.attacks.seeds import image_seeds
 from robustcheck.evaluation.plan import CLEAN_GRADIENT, GradientOf
 from robustcheck.evaluation.prepared_model import PreparedModel
+from robustcheck.models import Classifier
 from robustcheck.notation import View, X, load
 from robustcheck.transforms.through import through_defence
 from robustcheck.transforms.transform import TransformCall, TransformFunction
@@ -46,8 +47,12 @@ class BatchState:
         batch_size: int,
         other_model: Callable[[str], HasLogits],
     ) -> None:
-        self.classifier, self.ids, self.labels = model.attacked, clean.ids, clean.labels
-        self.seed, self.codec, self.batch_size = seed, codec, batch_size
+        self.classifier: Classifier = model.attacked
+        self.ids: tuple[str, ...] = clean.ids
+        self.labels: Tensor = clean.labels
+        self.seed: int = seed
+        self.codec: str = codec
+        self.batch_size: int = batch_size
         self.images: dict[View, Tensor] = {X: clean.pixels}
         self.logits: dict[View, Tensor] = {}
         self._model, self._other_model = model, other_model

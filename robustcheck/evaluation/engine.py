@@ -100,17 +100,20 @@ class Evaluation:
         executor: Executor | None = None,
         progress: Progress | None = None,
     ) -> None:
-        self.classifier, self.images = classifier, images
-        self.order = np.arange(len(images)) if order is None else order
-        self.executor, self.progress = executor or LocalExecutor(), progress
+        self.classifier: Classifier = classifier
+        self.images: ImageSet = images
+        self.order: npt.NDArray[np.int64] = np.arange(len(images)) if order is None else order
+        self.executor: Executor = executor or LocalExecutor()
+        self.progress: Progress | None = progress
         self.during: Callable[[], AbstractContextManager[None]] = nullcontext
         """Entered for the time of each run, those of evaluations made from this one included."""
-        self.diagnostics = Diagnostics(classifier.name)
+        self.diagnostics: Diagnostics = Diagnostics(classifier.name)
         self._runner = BatchRunner(classifier, images, config or RunConfig(), self.diagnostics)
-        self.config, self.batch_size = self._runner.config, self._runner.batch_size
-        self.table = Table(self.order)
-        self.shards = Shards.whole(classifier, len(images), self.batch_size, self.config.shard_size)
-        self.checkpoint = RecordCheckpoint(
+        self.config: RunConfig = self._runner.config
+        self.batch_size: int = self._runner.batch_size
+        self.table: Table = Table(self.order)
+        self.shards: Shards = Shards.whole(classifier, len(images), self.batch_size, self.config.shard_size)
+        self.checkpoint: RecordCheckpoint = RecordCheckpoint(
             store,
             images,
             self.table,
@@ -124,7 +127,7 @@ class Evaluation:
             ),
             view_key=lambda view: view_key(view, self._runner.other_model),
         )
-        self.workload = Workload(
+        self.workload: Workload = Workload(
             self._runner, images, self.order, self.shards, self.checkpoint, self.table.top_labels
         )
         self._unsupported: dict[View, RobustcheckError | None] = {}

@@ -72,12 +72,13 @@ class BatchRunner:
     def __init__(
         self, classifier: Classifier, images: ImageSet, config: RunConfig, diagnostics: Diagnostics
     ) -> None:
-        self.classifier, self.diagnostics = classifier, diagnostics
+        self.classifier: Classifier = classifier
+        self.diagnostics: Diagnostics = diagnostics
         self._images = images
-        self.batch_size_note = ""
+        self.batch_size_note: str = ""
         """How the size of the batch was found, where it was measured."""
-        self.config = config
-        self.batch_size = self._batch_size(config.batch_size)
+        self.config: RunConfig = config
+        self.batch_size: int = self._batch_size(config.batch_size)
         self.config = replace(config, batch_size=self.batch_size)
         self._limit, self._is_short = self.batch_size, False
         """How many images there is memory for, as far as is known."""

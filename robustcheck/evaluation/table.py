@@ -24,7 +24,7 @@ class Table:
 
     def __init__(self, order: npt.NDArray[np.int64]) -> None:
         self.order = order
-        self.ids = [""] * len(order)
+        self.ids: list[str] = [""] * len(order)
         self._columns: dict[View, Rows] = {}
         self._measured: dict[View, npt.NDArray[np.bool_]] = {}
         """By view and position, whether it was measured; one entry more, False, ends every search."""

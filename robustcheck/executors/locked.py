@@ -28,7 +28,8 @@ class LockedExecutor:
 
     def __init__(self, folder: Path, *, ahead: int = 0) -> None:
         """`folder` is where locks are, the same for all; at most `ahead` shards are computed before they are asked for."""
-        self.folder, self.ahead = folder, ahead
+        self.folder: Path = folder
+        self.ahead: int = ahead
         self._local = LocalExecutor()
         self._complete: defaultdict[str, set[View]] = defaultdict(set)
         """By shard key, the views that were seen to be in the store."""

@@ -40,7 +40,8 @@ class BadImage(RobustcheckError):  # noqa: N818 - like ClaimFailed
     """An image that can't be used; `name` is for a person to find it by, `reason` completes a sentence about it."""
 
     def __init__(self, name: str, reason: str) -> None:
-        self.name, self.reason = name, reason
+        self.name: str = name
+        self.reason: str = reason
         self.position = -1  # in the set that reads it
         super().__init__(
             f"image {name!r} {reason}. Repair or remove it, or skip and count such images: "

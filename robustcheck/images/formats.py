@@ -62,7 +62,7 @@ class MeteredFile(io.RawIOBase):
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self.size = file.seek(0, io.SEEK_END)
+        self.size: int = file.seek(0, io.SEEK_END)
         file.seek(0)
         self._reads_left = _READS + self.size // _BYTES_A_READ
         self._bytes_left = _TIMES_READ * max(self.size, _SMALL_FILE)

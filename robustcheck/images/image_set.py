@@ -59,14 +59,14 @@ class ImageSet:
         notes: Sequence[str] = (),
         skipped: Sequence[str] = (),
     ) -> None:
-        self.source = read if isinstance(read, Source) else Source(read)
-        self.names = tuple(names)
+        self.source: Source = read if isinstance(read, Source) else Source(read)
+        self.names: tuple[str, ...] = tuple(names)
         self.name = name
-        self.class_names = None if class_names is None else tuple(class_names)
-        self.labels = _as_labels(labels, len(self.names))
-        self.notes = tuple(notes)
+        self.class_names: tuple[str, ...] | None = None if class_names is None else tuple(class_names)
+        self.labels: NDArray[np.int64] = _as_labels(labels, len(self.names))
+        self.notes: tuple[str, ...] = tuple(notes)
         """What a report adds of how the set came about."""
-        self.skipped = tuple(skipped)
+        self.skipped: tuple[str, ...] = tuple(skipped)
         """The bad images that were skipped, each with the reason."""
         self._ids: list[str | None] = [None] * len(self.names)
 

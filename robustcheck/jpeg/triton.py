@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 import robustcheck
-from robustcheck.jpeg.kernels import VERSION, code_planes, merge_planes
+from robustcheck.jpeg._kernels import VERSION, code_planes, merge_planes
 from robustcheck.jpeg.tables import chroma_factors, on_device, quantiser_steps, reciprocals
 
 

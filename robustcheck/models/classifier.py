@@ -67,18 +67,20 @@ class Classifier:
     ) -> None:
         if not isinstance(module, nn.Module):
             raise RobustcheckError(f"module must be a torch.nn.Module, got {type_name(module)}")
-        self.preprocessing = Preprocessing.for_size(
+        self.preprocessing: Preprocessing = Preprocessing.for_size(
             input_size, resize=resize, interpolation=interpolation, antialias=antialias, mean=mean, std=std
         )
-        self.name = name or type(module).__name__
-        self.class_names = None if class_names is None else tuple(class_names)
+        self.name: str = name or type(module).__name__
+        self.class_names: tuple[str, ...] | None = None if class_names is None else tuple(class_names)
         self.class_count: int | None = None
         self.origin = origin
         self.output = output
         check_network(module, self.name)
+        self.module: nn.Module
+        self.device: torch.device
         self.module, self.device = placed(module, device, self.name)
         self._eval_mode = EvalMode(self.module, self.name)
-        self.trial_images = 2
+        self.trial_images: int = 2
         """How many images the network is tried on: one where it has no room for two."""
         self._channels_last: bool | None = None
         """Whether images reach the network in channels_last memory; None where that is not known yet."""

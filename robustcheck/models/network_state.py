@@ -80,7 +80,8 @@ class UnknownState(RobustcheckError):  # noqa: N818 - it names what is unknown
 
     def __init__(self, path: str, value: object) -> None:
         kind = type(value)
-        self.path, self.kind = path, f"{kind.__module__}.{kind.__qualname__}"
+        self.path: str = path
+        self.kind: str = f"{kind.__module__}.{kind.__qualname__}"
         super().__init__(f"{path} is a {self.kind}")
 
 

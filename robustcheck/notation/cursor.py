@@ -15,7 +15,9 @@ class Cursor:
     """The error, made from the text, a place in it and the problem."""
 
     def __init__(self, text: str) -> None:
-        self.text, self.at, self.depth = text, 0, 0
+        self.text: str = text
+        self.at: int = 0
+        self.depth: int = 0
 
     @property
     def is_at_end(self) -> bool:

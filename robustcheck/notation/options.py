@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from robustcheck.errors import RobustcheckError
 from robustcheck.specs import check_model_in_view
@@ -116,7 +116,7 @@ class Flag(Option):
 
     name: str
     default: bool | None = None
-    words = ("true", "false")
+    words: ClassVar[tuple[str, ...]] = ("true", "false")
 
     def parse(self, text: str) -> bool:
         """Return the truth value, or raise ValueError that says what is allowed."""

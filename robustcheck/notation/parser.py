@@ -30,7 +30,9 @@ class NotationError(RobustcheckError):
     """A view that can't be read; the message shows the text with a mark under the column."""
 
     def __init__(self, text: str, column: int, problem: str) -> None:
-        self.text, self.column, self.problem = text, column, problem
+        self.text: str = text
+        self.column: int = column
+        self.problem: str = problem
         start = max(0, column - 50)
         shown = "".join(char if char.isprintable() else "?" for char in text[start : column + 20])
         super().__init__(f"{problem} (column {column + 1})\n    {shown}\n    {' ' * (column - start)}^")

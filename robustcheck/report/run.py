@@ -80,7 +80,7 @@ class SourceLocation:
 class ReportedClaim(Reported):
     """A claim and what became of it."""
 
-    PROPERTY = "robustcheck_claim"
+    PROPERTY: ClassVar[str] = "robustcheck_claim"
 
     state: State
     """The verdict."""
@@ -203,7 +203,7 @@ def _awareness(views: Sequence[View]) -> Literal["", "blind", "adaptive"]:
 class Finding(Reported):
     """A finding of arXiv 1608.00853, and whether it shows here."""
 
-    PROPERTY = "robustcheck_finding"
+    PROPERTY: ClassVar[str] = "robustcheck_finding"
 
     text: str
     holds: bool
@@ -214,7 +214,7 @@ class Finding(Reported):
 class Check(Reported):
     """A check of the evaluation itself, and what it found: whether the numbers can be trusted."""
 
-    PROPERTY = "robustcheck_check"
+    PROPERTY: ClassVar[str] = "robustcheck_check"
 
     name: str
     state: Literal["passed", "warned", "failed", "skipped"]
@@ -226,7 +226,7 @@ class Check(Reported):
 class TestError(Reported):
     """A test of robustness that failed before, or without, a claim that did: nothing was decided by it."""
 
-    PROPERTY = "robustcheck_error"
+    PROPERTY: ClassVar[str] = "robustcheck_error"
     __test__ = False  # pytest is not to collect it
 
     test: str

@@ -59,13 +59,14 @@ class Subject:
         seed: int = 0,
         batch_size: int | str | None = None,
     ) -> None:
-        self.classifier, self.attack = classifier, attack
-        self.transfer = next(iter(transfer or {}), None)
+        self.classifier: Classifier = classifier
+        self.attack: str = attack
+        self.transfer: str | None = next(iter(transfer or {}), None)
         """The name of the model that attacks are transferred from."""
-        self.images = images.sample(count, seed=seed)
-        self.set_size = len(images)
+        self.images: ImageSet = images.sample(count, seed=seed)
+        self.set_size: int = len(images)
         self._labelled = images.sample(_MANY * count, seed=seed)
-        self.evaluation = Evaluation(
+        self.evaluation: Evaluation = Evaluation(
             classifier, self.images, RunConfig(seed, batch_size, transfer=transfer or {})
         )
         self._images: dict[View, Tensor] = {}

@@ -40,7 +40,7 @@ class Resources:
         self.root = root
         self.worker = worker
         """Set if this process is a worker of pytest-xdist."""
-        self.run_id = uuid4().hex if worker is None else worker.run_id
+        self.run_id: str = uuid4().hex if worker is None else worker.run_id
         self.messages: dict[str, None] = {}
         """Lines to report about the store and the workers, each once."""
         self._cache_folder = cache_folder

@@ -50,11 +50,11 @@ class Session:
         self.settings = settings
         self.root = root
         self.log = log
-        self.resources = Resources(settings, root, worker=worker, cache_folder=cache_folder)
+        self.resources: Resources = Resources(settings, root, worker=worker, cache_folder=cache_folder)
         self.planned: dict[View, None] = {}
         """The views that the tests to be run name."""
-        self.clock = EvaluationClock(settings.timeout)
-        self.evaluations = Evaluations(
+        self.clock: EvaluationClock = EvaluationClock(settings.timeout)
+        self.evaluations: Evaluations = Evaluations(
             self.resources,
             planned=self.planned,
             new_progress=new_progress,

@@ -8,7 +8,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from robustcheck.jpeg import triton as codec
-from robustcheck.jpeg.kernels import code_planes, merge_planes
+from robustcheck.jpeg._kernels import code_planes, merge_planes
 from robustcheck.jpeg.triton import LAUNCH, Launch
 from robustcheck.jpeg.validation import qualities_of
 from robustcheck.jpeg.verify import differing_samples, random_case

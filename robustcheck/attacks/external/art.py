@@ -63,4 +63,4 @@ def _completed(request: AttackRequest, kind: Any) -> dict[str, Any]:
     return options
 
 
-attack = ExternalAttack(_kind, run)
+attack: ExternalAttack = ExternalAttack(_kind, run)

@@ -73,4 +73,4 @@ def _package() -> tuple[str, Any]:
     return package, library(package, "pyautoattack").AutoAttack
 
 
-attack = ExternalAttack(_check, run)
+attack: ExternalAttack = ExternalAttack(_check, run)

@@ -42,4 +42,4 @@ def _norm(request: AttackRequest, attack: Any) -> Any:
     return norm_of(request.step, getattr(distance, "p", distance))
 
 
-attack = ExternalAttack(_attack, run)
+attack: ExternalAttack = ExternalAttack(_attack, run)

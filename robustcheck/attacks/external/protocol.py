@@ -11,6 +11,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from robustcheck.attacks.gradient_ascent import Norm
@@ -27,10 +28,12 @@ class UnitRangeModel(nn.Module):
 
     def __init__(self, classifier: Classifier) -> None:
         super().__init__()
-        self.network = classifier.module  # so that they find its device, and see that it is in eval mode
-        self.logits = classifier.logits
-        self.classes = classifier.probe()
-        self.device = classifier.device
+        self.network: nn.Module = (
+            classifier.module
+        )  # so that they find its device, and see that it is in eval mode
+        self.logits: Callable[[Tensor], Tensor] = classifier.logits
+        self.classes: int = classifier.probe()
+        self.device: torch.device = classifier.device
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:

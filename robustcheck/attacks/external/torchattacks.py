@@ -45,4 +45,4 @@ def _norm(kind: Any, options: dict[str, Any]) -> object:
     return "L2" if kind.__name__.endswith("L2") else "Linf"
 
 
-attack = ExternalAttack(_kind, run)
+attack: ExternalAttack = ExternalAttack(_kind, run)

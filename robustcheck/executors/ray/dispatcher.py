@@ -41,7 +41,9 @@ class Dispatcher:
     """Has the actors of a pool compute the shards of one evaluation at a time."""
 
     def __init__(self, pool: ActorPool, *, say: Callable[[str], object], max_losses: int) -> None:
-        self.pool, self.say, self.max_losses = pool, say, max_losses
+        self.pool: ActorPool = pool
+        self.say: Callable[[str], object] = say
+        self.max_losses: int = max_losses
         self.sent: dict[Workload, SentEvaluation] = {}
         self._scheduler: ShardScheduler | None = None
         """Of the evaluation whose records are asked for; what comes of others is dropped."""

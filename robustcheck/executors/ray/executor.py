@@ -51,8 +51,12 @@ class RayExecutor:
         max_losses: int = 3,
         visible_within: float = 30.0,
     ) -> None:
-        self.address, self.options = address, options or WorkerOptions()
-        self.load, self.say, self.max_losses, self.visible_within = load, say, max_losses, visible_within
+        self.address: str | None = address
+        self.options: WorkerOptions = options or WorkerOptions()
+        self.load: Load | None = load
+        self.say: Callable[[str], object] = say
+        self.max_losses: int = max_losses
+        self.visible_within: float = visible_within
         self._joined = False
         """Whether Ray was started or joined by this."""
         self._dispatcher: Dispatcher | None = None

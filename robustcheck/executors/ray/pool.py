@@ -61,7 +61,8 @@ class ActorPool:
         self, options: WorkerOptions, device: torch.device, classifier: Any, *, restarts: int
     ) -> None:
         gpus = float(device.type == "cuda") if options.gpus is None else options.gpus
-        self.options, self.needs = options, {CPU: float(options.cpus), GPU: gpus}
+        self.options: WorkerOptions = options
+        self.needs: dict[str, float] = {CPU: float(options.cpus), GPU: gpus}
         self.handles: list[ActorHandle] = []
         worker_device = "cuda" if gpus else "cpu" if device.type == "cuda" else str(device)
         self._arguments = (classifier, options.cpus, worker_device)

@@ -130,7 +130,8 @@ class Program(nn.Module):
 
     def __init__(self, program: Any, digest: bytes, batch: int | None = None) -> None:
         super().__init__()
-        self.program, self.batch = program, batch
+        self.program: Any = program
+        self.batch: int | None = batch
         # A buffer, so that the fingerprint covers it: two programs may differ only in their code.
         self.register_buffer("archive", torch.frombuffer(bytearray(digest), dtype=torch.uint8))
 

@@ -129,7 +129,7 @@ class OverFeat(nn.Module):
             layers += [layer, nn.Threshold(_THRESHOLD, 0.0)]
             if convolution.pool:
                 layers.append(nn.MaxPool2d(convolution.pool))
-        self.layers = nn.Sequential(*layers[:-1])  # no threshold after the last
+        self.layers: nn.Sequential = nn.Sequential(*layers[:-1])  # no threshold after the last
         self.register_buffer("order", torch.from_numpy(sorted_place_of_challenge_order()))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,7 @@ module still imports; there are only no kernels in it.
 """
 
 # Triton's own way: constants in capitals, arguments without types, long straight lines of arithmetic.
-# ruff: noqa: ANN001, ANN003, ANN201, ANN202, D103, N803, N806, PLR0917
+# ruff: noqa: ANN001, ANN003, ANN202, N803, N806, PLR0917
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator"
 
 from __future__ import annotations
