@@ -16,6 +16,8 @@ from robustcheck.errors import RobustcheckError
 
 ABANDONED_AFTER = 3600.0
 """Seconds after which a file that is being written was left by a process that was killed, wherever it ran."""
+_IN_USE = (5, 32)
+"""Windows' ERROR_ACCESS_DENIED and ERROR_SHARING_VIOLATION: what it answers while another process has a file open."""
 _PART = re.compile(r"\..*\.([0-9a-f]{8})-([0-9]{1,9})-[0-9a-f]{12}\.part", re.DOTALL)
 
 
@@ -39,7 +41,7 @@ def atomic_write(path: Path, content: str | bytes | Sequence[bytes | memoryview]
                 os.fsync(file.fileno())
             if path.is_file():
                 part.chmod(path.stat().st_mode & 0o777)
-            part.replace(path)
+            _replace(part, path)
         except BaseException:
             part.unlink(missing_ok=True)
             raise
@@ -48,6 +50,20 @@ def atomic_write(path: Path, content: str | bytes | Sequence[bytes | memoryview]
             f"cannot write {path}: {error.strerror or error}: check the folder's permissions and space, or name another "
             "path"
         ) from None
+
+
+def _replace(part: Path, path: Path) -> None:
+    """Put a file in another's place; on Windows, wait a second for a reader or a virus scanner to close that."""
+    for pause in (0.01, 0.03, 0.1, 0.3, 0.6):
+        try:
+            part.replace(path)
+        except PermissionError as error:
+            if getattr(error, "winerror", None) not in _IN_USE:
+                raise
+            time.sleep(pause)
+        else:
+            return
+    part.replace(path)
 
 
 def remove_abandoned(folder: Path, pattern: str = "*") -> None:

@@ -19,6 +19,7 @@ from robustcheck.limits import use_limits
 from robustcheck.options.table import Settings, add_options, misspelt
 from robustcheck.report import writers
 from robustcheck.session import marker, xdist
+from robustcheck.session.allure import AllureAttachments
 from robustcheck.session.baseline_saver import BaselineSaver
 from robustcheck.session.collection import SuiteCollection
 from robustcheck.session.evaluation_clock import check_timeout
@@ -84,7 +85,14 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     config.stash[RUN] = benchmarks = BenchmarkRun(config)
     saver = BaselineSaver(session)
-    kinds = (SuiteCollection, ForkedTests, EvaluationErrors, FailureReports, xdist.Controller)
+    kinds = (
+        SuiteCollection,
+        ForkedTests,
+        EvaluationErrors,
+        FailureReports,
+        AllureAttachments,
+        xdist.Controller,
+    )
     config.addinivalue_line("markers", marker.LINE)
     for part in (
         log,

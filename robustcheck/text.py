@@ -15,6 +15,9 @@ _JOINS_EMOJI = "\u200d"
 _COMMAND = re.compile(r"^(\s*):(?=:)|(?<=#)#(?=\w*\[)")
 """What a CI system takes for a command: GitHub `::` after blanks and `##[` anywhere, Azure `##vso[`, TeamCity
 `##teamcity[`."""
+_PLAIN_ON_WINDOWS = re.compile(r"[\w+./:=\\-]+", re.ASCII)
+_BEFORE_QUOTE = re.compile(r'(\\*)("|$)')
+"""Backslashes before a quote count double there."""
 LONGEST_LINE = 5000
 
 
@@ -86,13 +89,29 @@ def first_line(error: BaseException | str, most: int = 200) -> str:
     return next(filter(None, lines), "no message")[:most]
 
 
-def shell_command(arguments: Iterable[str]) -> str:
-    r"""Return a command for a POSIX shell, in printable characters: bytes of no text are written as bash and zsh read them.
+def shell_command(arguments: Iterable[str], system: str = os.name) -> str:
+    r"""Return a command for a person to type, in printable characters, as the shells of a system read it.
 
-    >>> print(shell_command(["pytest", "a b", "caf\udce9"]))
+    Of POSIX, bytes of no text are written as bash and zsh read them. On Windows (`system` "nt") quotes are those that
+    cmd and PowerShell share; characters that don't print are escaped as Python writes them.
+
+    >>> print(shell_command(["pytest", "a b", "caf\udce9"], "posix"))
     pytest 'a b' $'caf\xe9'
+    >>> print(shell_command(["pytest", "a.py::t[x&y]", "--x=C:\\my models\\"], "nt"))
+    pytest "a.py::t[x&y]" "--x=C:\my models\\"
     """
-    return " ".join(map(_quoted, arguments))
+    return " ".join(map(_quoted_on_windows if system == "nt" else _quoted, arguments))
+
+
+def _quoted_on_windows(argument: str) -> str:
+    argument = printable(argument)
+    if _PLAIN_ON_WINDOWS.fullmatch(argument):
+        return argument
+    return f'"{_BEFORE_QUOTE.sub(_doubled, argument)}"'
+
+
+def _doubled(found: re.Match[str]) -> str:
+    return 2 * found[1] + (r"\"" if found[2] else "")
 
 
 def _quoted(argument: str) -> str:

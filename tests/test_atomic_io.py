@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -68,3 +69,35 @@ def test_a_folder_in_the_way_is_said(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RobustcheckError, match=r"cannot write .*: (Not a directory|File exists)"):
         atomic_write(tmp_path / "file" / "a.csv", "text")
+
+
+def refused(times, code):
+    """Return a stand-in for `Path.replace` that is refused so many times, as Windows does it."""
+    real, left = Path.replace, [times]
+
+    def replace(self, target):
+        if left[0]:
+            left[0] -= 1
+            error = PermissionError(13, "Access is denied")
+            error.winerror = code
+            raise error
+        return real(self, target)
+
+    return replace
+
+
+@pytest.mark.parametrize("code", [5, 32], ids=["access-denied", "sharing-violation"])
+def test_a_file_that_is_open_on_windows_is_replaced_once_it_is_closed(tmp_path, monkeypatch, code):
+    monkeypatch.setattr(Path, "replace", refused(2, code))
+    (tmp_path / "a.csv").write_text("before")
+    atomic_write(tmp_path / "a.csv", "after")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["after"]
+
+
+@pytest.mark.parametrize(("times", "code"), [(1, None), (100, 32)], ids=["another-reason", "stays-open"])
+def test_a_file_that_stays_open_is_an_error(tmp_path, monkeypatch, times, code):
+    monkeypatch.setattr(Path, "replace", refused(times, code))
+    (tmp_path / "a.csv").write_text("before")
+    with pytest.raises(RobustcheckError, match=r"cannot write .*a.csv: Access is denied: check"):
+        atomic_write(tmp_path / "a.csv", "after")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["before"]

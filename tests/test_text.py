@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from robustcheck.text import first_line, interval, listed, percent
+from robustcheck.text import first_line, interval, listed, percent, shell_command
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,25 @@ def test_the_first_line_of_an_error(error, line):
 
 def test_the_first_line_is_cut_where_asked():
     assert first_line("abcdef", 3) == "abc"
+
+
+@pytest.mark.parametrize(
+    ("argument", "posix", "windows"),
+    [
+        ("--robustcheck-limit=8", "--robustcheck-limit=8", "--robustcheck-limit=8"),
+        ("a.py::t[JPG(x)]", "'a.py::t[JPG(x)]'", '"a.py::t[JPG(x)]"'),
+        ("it's", "'it'\"'\"'s'", '"it\'s"'),
+        ("a|b & c", "'a|b & c'", '"a|b & c"'),
+        ('say "hi"', "'say \"hi\"'", '"say \\"hi\\""'),
+        ("C:\\new dir\\", "'C:\\new dir\\'", '"C:\\new dir\\\\"'),
+        ("C:\\models", "'C:\\models'", "C:\\models"),
+        ("", "''", '""'),
+    ],
+)
+def test_commands_are_quoted_as_the_system_s_shells_read_them(argument, posix, windows):
+    assert shell_command(["pytest", argument], "posix") == f"pytest {posix}"
+    assert shell_command(["pytest", argument], "nt") == f"pytest {windows}"
+
+
+def test_what_does_not_print_is_escaped_on_windows():
+    assert shell_command(["a\nb", "c d\t"], "nt") == r'a\nb "c d\t"'

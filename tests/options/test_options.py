@@ -95,6 +95,8 @@ def test_command_line_goes_before_ini(repository):
     ],
 )
 def test_what_cannot_be_had_is_said_once(pytester, arguments, message):
+    if "--robustcheck-model=sample" in arguments:
+        pytest.importorskip("timm")
     pytester.mkdir("empty")
     pytester.makepyfile(
         """

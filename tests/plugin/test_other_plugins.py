@@ -11,6 +11,7 @@ import sys
 from importlib.metadata import entry_points
 
 import pytest
+from PIL import Image
 
 pytestmark = pytest.mark.slow
 
@@ -117,6 +118,42 @@ def test_a_gate_that_could_not_be_evaluated_is_red(gate, plugin):
     done, _ = run(gate, "--robustcheck-images=nowhere", *options)
     assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout + done.stderr
     assert counts(done) == {"errors": 6 if plugin == "repeat" else 3}, done.stdout
+
+
+@pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n", "2")], ids=["serial", "xdist"])
+def test_allure_gets_verdicts_the_table_and_the_worst_images(gate, workers):
+    require("allure_pytest")
+    if workers:
+        require("xdist")
+    folder = gate.path / "allure"
+    done, _ = run(gate, "-p", "allure_pytest", f"--alluredir={folder}", *workers)
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout + done.stderr
+    results = [json.loads(path.read_text()) for path in folder.glob("*-result.json")]
+    attached = {result["name"]: result.get("attachments", []) for result in results}
+    assert set(attached) == {"test_holds", "test_fails", "test_expected"}
+
+    def texts(test):
+        return {
+            each["name"]: (folder / each["source"]).read_text()
+            for each in attached[test]
+            if each["type"] == "text/plain"
+        }
+
+    def pictures(test):
+        return {
+            each["name"]: folder / each["source"] for each in attached[test] if each["type"] == "image/png"
+        }
+
+    assert "accuracy(x) >= 0.3" in texts("test_holds")["robustcheck: holds"]
+    assert re.search(r"^x +[\d.]+ %", texts("test_holds")["robustcheck: table"], re.MULTILINE)
+    assert not pictures("test_holds")
+    assert "accuracy(Adv_1) >= 0.99" in texts("test_fails")["robustcheck: refuted"]
+    found = pictures("test_fails")
+    assert len(found) == 6, "three images under x and Adv_1"
+    assert {name.rpartition(": ")[2] for name in found} == {"x", "Adv_1"}
+    for path in found.values():
+        with Image.open(path) as image:
+            assert image.mode == "RGB"
 
 
 @pytest.mark.parametrize("method", ["signal", "thread"])

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robustcheck import Records, RobustcheckError
@@ -163,6 +163,7 @@ def test_any_text_is_records_or_an_error(text):
             loads(whole)
 
 
+@settings(deadline=None)  # a first import may take its time
 @given(st.data())
 def test_damaged_text_is_an_error_or_reads_as_something_whole(data):
     text = dumps(records())

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import robustcheck
 from robustcheck.atomic_io import atomic_write
@@ -49,7 +50,7 @@ def rule_id(state: str) -> str:
 def _result(claim: ReportedClaim) -> dict[str, Any]:
     text = "\n".join(printable(line) for line in (f"{claim.text}: {claim.numbers}", *claim.notes))
     region = {"startLine": max(claim.line, 1)}
-    place = {"physicalLocation": {"artifactLocation": {"uri": claim.file}, "region": region}}
+    place = {"physicalLocation": {"artifactLocation": {"uri": quote(claim.file)}, "region": region}}
     return {
         "ruleId": rule_id(claim.state),
         "level": "error",

@@ -70,6 +70,16 @@ def test_sarif_has_a_result_for_each_claim_that_failed(claims):
     assert first["partialFingerprints"] != second["partialFingerprints"]
 
 
+def test_a_file_s_name_becomes_a_uri_in_sarif(made):
+    for file, uri in (
+        ("a b.py", "a%20b.py"),
+        ("tests/50%.py", "tests/50%25.py"),
+        ("é#1.py", "%C3%A9%231.py"),
+    ):
+        (result,) = document([made.claim("refuted", failed=True, file=file)])["runs"][0]["results"]
+        assert result["locations"][0]["physicalLocation"]["artifactLocation"] == {"uri": uri}
+
+
 def test_code_quality_has_what_gitlab_requires(claims):
     first, second = entries(claims)
     assert first["location"] == {"path": "test_it.py", "lines": {"begin": 7}}
