@@ -54,7 +54,7 @@ def shell(script, folder, **environment):
     [
         ("def test_it(robustness):\n    assert robustness['x'].accuracy >= 0.5", 0, "1 of 1 claims hold"),
         ("def test_it(robustness):\n    assert robustness['x'].accuracy >= 0.99", 1, "0 of 1 claims hold"),
-        ("def test_it():\n    pass", 0, "nothing was evaluated"),
+        ("def test_it():\n    pass", 0, "Nothing was evaluated"),
     ],
 )
 def test_the_gate_leaves_its_reports_and_its_status(repository, test, status, says):
@@ -71,28 +71,79 @@ def test_the_gate_leaves_its_reports_and_its_status(repository, test, status, sa
     assert output.read_text() == f"status={status}\n"
     assert says in summary.read_text()
     assert (repository.path / "robustcheck-report" / "junit.xml").is_file()
-    if "nothing" not in says:
+    if "Nothing" not in says:
         assert json.loads((repository.path / "robustcheck-report" / "run.json").read_text())["claims"]
 
 
-@pytest.mark.parametrize(("ids", "method"), [("", "POST"), ("71\n", "PATCH repos/a/b/issues/comments/71")])
-def test_one_comment_is_kept_up_to_date(tmp_path, ids, method):
+@pytest.mark.slow
+def test_a_mistake_in_the_settings_is_in_the_summary(repository):
+    repository.makepyfile("def test_it(robustness):\n    assert robustness['x'].accuracy >= 0.5")
+    output, summary = repository.path / "output", repository.path / "step.md"
+    done = shell(
+        "run.sh",
+        repository.path,
+        GITHUB_OUTPUT=str(output),
+        GITHUB_STEP_SUMMARY=str(summary),
+        BASELINE="nowhere",
+    )
+    assert output.read_text() == "status=4\n"
+    assert "pytest ended with exit status 4.\n\n    ERROR: " in summary.read_text()
+    assert "'nowhere'" in summary.read_text()
+    assert "'nowhere'" in done.stderr
+
+
+@pytest.fixture
+def pull_request(tmp_path):
+    """A folder with the reports of a run and a stand-in for GitHub's command line."""
     (tmp_path / "gh").write_text(GH)
     (tmp_path / "gh").chmod(0o755)
-    (tmp_path / "ids").write_text(ids)
+    (tmp_path / "ids").write_text("")
     (tmp_path / "robustcheck-report").mkdir()
     (tmp_path / "robustcheck-report" / "summary.md").write_text("## robustcheck\n")
-    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    (tmp_path / "robustcheck-report" / "report.html").touch()
+    return tmp_path
+
+
+def comment(folder, **environment):
+    """Write the comment and return its text."""
     done = shell(
         "comment.sh",
-        tmp_path,
-        PATH=path,
+        folder,
+        PATH=f"{folder}{os.pathsep}{os.environ['PATH']}",
         GITHUB_REPOSITORY="a/b",
         PULL_REQUEST="5",
         RUN_URL="https://example.invalid/1",
+        **environment,
     )
     assert done.returncode == 0, done.stderr
-    assert method in (tmp_path / "calls").read_text()
-    body = (tmp_path / "robustcheck-report" / "body.md").read_text()
+    return (folder / "robustcheck-report" / "body.md").read_text()
+
+
+@pytest.mark.parametrize(("ids", "method"), [("", "POST"), ("71\n", "PATCH repos/a/b/issues/comments/71")])
+def test_one_comment_is_kept_up_to_date(pull_request, ids, method):
+    (pull_request / "ids").write_text(ids)
+    body = comment(pull_request)
+    assert method in (pull_request / "calls").read_text()
     assert body.startswith("<!-- robustcheck gate -->\n## robustcheck\n")
-    assert "[this run](https://example.invalid/1)" in body
+    assert "a zip, of [this run](https://example.invalid/1)" in body
+
+
+@pytest.mark.parametrize(
+    ("session", "says"),
+    [
+        ('{"session": {"records": "8 of 9 from the store"}}', "earlier runs: 8 of 9 from the store."),
+        ('{"session": {}}', "earlier runs: none."),
+        ("broken", "earlier runs: none."),
+    ],
+)
+def test_the_comment_says_how_many_records_came_from_the_store(pull_request, session, says):
+    (pull_request / "robustcheck-report" / "run.json").write_text(session)
+    assert says in comment(pull_request, STORE="true", BASELINE="main")
+    assert "from the store" not in comment(pull_request, BASELINE="main")
+
+
+def test_the_comment_says_what_is_missing(pull_request):
+    assert "Not compared with an earlier run" in comment(pull_request)
+    assert "Not compared" not in comment(pull_request, BASELINE="main")
+    (pull_request / "robustcheck-report" / "report.html").unlink()
+    assert "No page was written" in comment(pull_request)

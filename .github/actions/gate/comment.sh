@@ -6,7 +6,18 @@ marker="<!-- robustcheck gate -->"
   echo "$marker"
   head -c 60000 robustcheck-report/summary.md # GitHub takes 65,536 characters of a comment
   echo
-  echo "The page with tables and pictures is in the artifact \`robustcheck\` of [this run]($RUN_URL)."
+  [ -n "${BASELINE:-}" ] || echo "Not compared with an earlier run: the action's input \`baseline\` names none."
+  if [ "${STORE:-false}" = true ]; then
+    records=$(python -c 'import json; print(json.load(open("robustcheck-report/run.json"))["session"].get("records", ""))' \
+      2> /dev/null) || true
+    echo "Records from the store of earlier runs: ${records:-none}."
+  fi
+  echo
+  if [ -f robustcheck-report/report.html ]; then
+    echo "The page with tables and pictures is in the artifact \`robustcheck\`, a zip, of [this run]($RUN_URL)."
+  else
+    echo "No page was written; the log is that of [this run]($RUN_URL)."
+  fi
 } > robustcheck-report/body.md
 comments="repos/$GITHUB_REPOSITORY/issues/$PULL_REQUEST/comments"
 id=$(gh api --paginate "$comments" --jq ".[] | select(.body | startswith(\"$marker\")) | .id" | head -n 1)

@@ -9,9 +9,15 @@ arguments=(--robustcheck-store="$store" --robustcheck-report=robustcheck-report/
 [ -n "${BASELINE:-}" ] && arguments+=(--robustcheck-compare="$BASELINE")
 declare -a typed="(${ARGUMENTS:-})" # quoted as on a command line
 summary=robustcheck-report/summary.md
-GITHUB_STEP_SUMMARY=$summary python -m pytest "${arguments[@]}" "${typed[@]}"
+errors=robustcheck-report/errors.txt
+GITHUB_STEP_SUMMARY=$summary python -m pytest "${arguments[@]}" "${typed[@]}" 2> "$errors"
 status=$?
+cat "$errors" >&2
 echo "status=$status" >> "${GITHUB_OUTPUT:-/dev/stdout}"
-[ -s "$summary" ] || echo "robustcheck: nothing was evaluated; pytest ended with exit status $status." > "$summary"
+[ -s "$summary" ] || {
+  printf '## robustcheck\n\nNothing was evaluated; pytest ended with exit status %s.\n' "$status"
+  # An indented block, in which nothing is Markdown: of a mistake in options or settings, pytest's line.
+  grep -a '^ERROR: ' "$errors" | head -n 5 | cut -c 1-500 | sed 's/^/    /; 1s/^/\n/'
+} > "$summary"
 cat "$summary" >> "${GITHUB_STEP_SUMMARY:-/dev/null}"
 exit 0
