@@ -35,7 +35,8 @@ class AllureAttachments:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Attach what a test claimed, while allure's result of the test is open."""
         report = yield
-        entries = self._session.verdicts.get(item, ()) if call.when == "call" else ()
+        noted = self._session.verdicts.of(item) if call.when == "call" else ()
+        entries = [(each.robustness, each.claimed, each.verdict) for each in noted]
         if entries and item.config.getoption("allure_report_dir", None):
             import allure  # type: ignore[import-not-found,unused-ignore] # not one of our dependencies
 
