@@ -63,7 +63,7 @@ class Session:
             clock=self.clock,
         )
         self.current_test: pytest.Item | None = None
-        self.verdicts = NotedVerdicts()
+        self.verdicts: NotedVerdicts = NotedVerdicts()
         self.is_interrupted = False
         self.lost_workers = 0
         """How many workers of pytest-xdist died without sending results."""
