@@ -200,7 +200,11 @@ class Resources:
         from robustcheck.byte_size import format_size
         from robustcheck.store.maintenance import prune
 
-        count, freed = prune(store.folder, self.settings.store_limit)
+        try:
+            count, freed = prune(store.folder, self.settings.store_limit)
+        except RobustcheckError as error:
+            self.messages[str(error)] = None
+            return
         if count:
             limit = format_size(self.settings.store_limit)
             self.messages[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from robustcheck.atomic_io import remove_abandoned
+from robustcheck.errors import RobustcheckError
 from robustcheck.records.parquet import PARQUET
 from robustcheck.regular_file import read_regular
 from robustcheck.store.block import FORMAT, DamagedBlock
 from robustcheck.store.store import FACTS, read_block
+from robustcheck.text import printable
 
 _MOST_FACTS = 1_000_000
 
@@ -85,7 +88,17 @@ def blocks_in(folder: Path) -> Iterator[Path]:
 
 
 def _folders(folder: Path) -> Iterable[Path]:
-    return sorted(path.parent for path in folder.glob(f"*/{FACTS}"))
+    """Return the folders of a store's configurations; raises RobustcheckError for a folder that can't be listed."""
+    try:
+        inside = sorted(folder.iterdir())  # unlike glob, which passes over what it may not read
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise RobustcheckError(
+            f"the record store {printable(str(folder))} can't be read ({error.strerror}): name one of your own, "
+            "as in --robustcheck-store=PATH"
+        ) from None
+    return [path for path in inside if os.path.exists(path / FACTS)]  # noqa: PTH110 - False where it may not look
 
 
 def _stored_config(path: Path) -> StoredConfig:

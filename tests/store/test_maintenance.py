@@ -130,3 +130,13 @@ def test_a_store_of_one_who_may_only_read_is_read(folder, toy_classifier, toy_im
     assert evaluation.stored.records == 2 * 13
     assert said == []
     assert np.isfinite(evaluation.records.column("p_top", "Noise_3")).all()
+
+
+@pytest.mark.parametrize("action", ["list", "verify", "prune"])
+def test_a_store_that_may_not_be_read_is_no_empty_one(folder, monkeypatch, capsys, action):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "listdir", refuse)
+    assert command_line.main(["store", action, str(folder)]) == 2
+    assert "can't be read (Permission denied)" in capsys.readouterr().err
