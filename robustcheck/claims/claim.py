@@ -114,11 +114,18 @@ class Claim:
 
     @property
     def adaptive_counterpart(self) -> Claim | None:
-        """The same claim of attacks that go through the defences; None where one of them can't, or none is blind."""
+        """The same claim of attacks that go through the defences; None where there is none.
+
+        So where an attack can't go through its defence, where none is blind, and where both sides would be the same: a
+        blind attack compared with its own counterpart.
+        """
         left, right = adaptive(self.left), adaptive(self.right)
         if not self.blind_to or left is None or not isinstance(right, Linear):
             return None
-        return Claim(left, self.relation, right)
+        try:
+            return Claim(left, self.relation, right)
+        except RobustcheckError:  # no claim: true or false of every model
+            return None
 
 
 def compare(left: Expression, relation: Relation, right: Expression) -> Claim:

@@ -142,7 +142,7 @@ class Decider:
             raise _no_counterpart(claim)
         adaptive = self._decide_as_written(counterpart, settings)
         if adaptive.state == "holds":
-            note = f"holds against the adaptive attack too: {adaptive!r}"
+            note = f"holds against the adaptive attack too: {adaptive.comparison}"
             return replace(verdict, notes=(*verdict.notes, note))
         blind = f"{claim} holds, {percent(verdict.estimate)}, where the attack is blind"
         advice = "claim no more than holds against an attacker who knows of the defence, or mend the defence."

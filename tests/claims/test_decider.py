@@ -256,6 +256,13 @@ class TestDecider:
         measured.evaluated.append("JPG(Adv_1[through=JPG])")
         assert "goes through it, accuracy 30.0 %" in decider.decide(parse_claim(self.blind)).notes[0]
 
+    def test_a_blind_attack_may_be_compared_with_its_counterpart(self):
+        decider, _, verdicts = self.decider()
+        claim = parse_claim("accuracy(JPG(Adv_1)) >= accuracy(JPG(Adv_1[through=JPG])) + 0.01")
+        assert claim.adaptive_counterpart is None
+        assert decider.decide(claim).state == "holds"
+        assert verdicts[0][0] == claim
+
     def test_no_counterpart_is_an_error_that_says_what_would_do(self):
         decider, measured, _ = self.decider(policy=DecisionPolicy(require_adaptive=True))
         measured.shares = {"JPG_10(torchattacks:FGSM_2)": 0.9}
