@@ -6,11 +6,14 @@ Imports inside functions keep the start of a run lazy.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Generator, Mapping
 from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from robustcheck.session.collection import uses_fixtures
 
 if TYPE_CHECKING:
     from robustcheck.session.session import Session
@@ -47,6 +50,15 @@ class ForkedTests:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._process = os.getpid()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Let torch compute with one thread in a process of a test's own: its other threads did not survive the fork.
+
+        libgomp, once used by the process that forked, would wait for them without end.
+        """
+        if os.getpid() != self._process and "torch" in sys.modules and uses_fixtures(item):
+            sys.modules["torch"].set_num_threads(1)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(

@@ -5,6 +5,7 @@ import os
 import re
 
 import pytest
+import torch
 
 TESTS = """
 def test_holds(robustness):
@@ -62,6 +63,16 @@ def gate(repository, monkeypatch):
     return repository
 
 
+@pytest.fixture
+def threads_at_work():
+    """This process has used the threads of OpenMP, which a fork does not copy."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    torch.nn.functional.conv2d(torch.ones(4, 8, 64, 64), torch.ones(8, 8, 3, 3)).exp_()
+    yield
+    torch.set_num_threads(before)
+
+
 def add_to_conftest(repository, text):
     path = repository.path / "conftest.py"
     path.write_text(path.read_text() + text)
@@ -99,6 +110,7 @@ def test_an_attempt_that_passes_takes_back_those_that_failed(gate):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*fork")
+@pytest.mark.usefixtures("threads_at_work")
 def test_results_of_processes_of_their_own_come_back(gate):
     serial, _, plain = run(gate)
     add_to_conftest(gate, FORKED)
