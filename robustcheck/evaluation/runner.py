@@ -30,7 +30,7 @@ from robustcheck.notation import View, X
 from robustcheck.records import Column, Rows, as_rows
 from robustcheck.specs import check_model_in_view
 
-_TRIAL_BATCH = 4
+_TRIAL_BATCH = 2
 """How many of its images a folded network is tried on at once."""
 
 
