@@ -22,7 +22,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-BETS = 0.9 * 0.5 ** np.arange(8.0)[:, None]  # (8, 1), as a fraction of the bet that could lose everything
+COUNT = 8
+"""Bets of one bettor."""
 EQUAL = 1e-9
 """Sums that differ by less, per number of the population, are equal: floats say no more."""
 
@@ -31,16 +32,24 @@ EQUAL = 1e-9
 class Wealth:
     """Both bettors' logarithmic wealth against one mean, and its maximum so far."""
 
-    up: NDArray[np.float64]  # (8,)
-    down: NDArray[np.float64]  # (8,)
+    up: NDArray[np.float64]  # (bets,)
+    down: NDArray[np.float64]  # (bets,)
     best_up: float = 0.0
     best_down: float = 0.0
 
     @staticmethod
-    def start() -> Wealth:
-        """Return the wealth before the first number: an eighth on each bet."""
-        even = np.full(len(BETS), -math.log(len(BETS)))
+    def start(bets: int = COUNT) -> Wealth:
+        """Return the wealth before the first number: the same on each bet."""
+        even = np.full(bets, -math.log(bets))
         return Wealth(even, even)
+
+    def grown(self, up: NDArray[np.float64] | None, down: NDArray[np.float64] | None) -> Wealth:
+        """Return the wealth after more numbers; up, down: (bets, n), each bet's logarithmic growth, or None for none."""
+        log_up, best_up = (self.up, self.best_up) if up is None else _updated(self.up, up, self.best_up)
+        log_down, best_down = (
+            (self.down, self.best_down) if down is None else _updated(self.down, down, self.best_down)
+        )
+        return Wealth(log_up, log_down, best_up, best_down)
 
 
 @dataclass(frozen=True)
@@ -52,6 +61,10 @@ class Game:
 
     mean: float
     population: int | None
+    largest: float = 0.9
+    """The largest bet, as a fraction of the one that could lose everything."""
+    ratio: float = 0.5
+    """Of each bet to the next larger one."""
 
     def after(
         self, wealth: Wealth, values: NDArray[np.float64], seen: int, total: float, *, up: bool, down: bool
@@ -60,18 +73,26 @@ class Game:
 
         values: (n,) in [0, 1]; `seen` and `total` are the count and the sum of those before.
         """
+        return wealth.grown(*self.growth(values, seen, total, up=up, down=down))
+
+    def growth(
+        self, values: NDArray[np.float64], seen: int, total: float, *, up: bool, down: bool
+    ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
+        """Return by how much each number multiplies each bet, as logarithms: (8, n) of one bettor, or of both.
+
+        None for a bettor that does not play, and for one whose mean is at the end of the range.
+        """
         fair, scale = self._prices(values, seen, total)  # (n,), (n,)
         open_ = (fair > 0) & (fair < 1)
         fair = np.where(open_, fair, 0.5)
         gain = np.where(open_, values - fair, 0.0)
-        log_up, log_down, best_up, best_down = wealth.up, wealth.down, wealth.best_up, wealth.best_down
+        bets = self.largest * self.ratio ** np.arange(float(COUNT))[:, None]  # (8, 1)
+        log_up = log_down = None
         if up and self.mean > 0:
-            bets = np.minimum(BETS / self.mean * scale, 0.9 / fair)  # (8, n)
-            log_up, best_up = _updated(log_up, np.log1p(bets * gain), best_up)
+            log_up = np.log1p(np.minimum(bets / self.mean * scale, self.largest / fair) * gain)
         if down and self.mean < 1:
-            bets = np.minimum(BETS / (1 - self.mean) * scale, 0.9 / (1 - fair))
-            log_down, best_down = _updated(log_down, np.log1p(-bets * gain), best_down)
-        return Wealth(log_up, log_down, best_up, best_down)
+            log_down = np.log1p(-np.minimum(bets / (1 - self.mean) * scale, self.largest / (1 - fair)) * gain)
+        return log_up, log_down
 
     def evidence(self, values: NDArray[np.float64], *, up: bool) -> float:
         """Return the logarithm of the most that one bettor ever had over numbers from the first on: (n,)."""
@@ -102,8 +123,8 @@ class Game:
 def _updated(
     logs: NDArray[np.float64], steps: NDArray[np.float64], best: float
 ) -> tuple[NDArray[np.float64], float]:
-    """Return each bet's wealth after the steps, and the best that their sum ever was: (8,), (8, n) -> (8,)."""
-    paths = logs[:, None] + np.cumsum(steps, axis=1)  # (8, n)
+    """Return each bet's wealth after the steps, and the best that their sum ever was: (b,), (b, n) -> (b,)."""
+    paths = logs[:, None] + np.cumsum(steps, axis=1)  # (b, n)
     top = paths.max(axis=0)
     sums = top + np.log(np.exp(paths - top).sum(axis=0))
     return paths[:, -1].copy(), max(best, float(sums.max()))

@@ -94,17 +94,19 @@ class TestSpec:
         """The bets on a mean above the grey zone's lower end."""
         return self.game_at(self.threshold - self.tolerance)
 
-    def scaled(self, numbers: NDArray[np.float64], *, after: int = 0) -> NDArray[np.float64]:
+    def scaled(
+        self, numbers: NDArray[np.float64], *, after: int = 0, name: str = "values"
+    ) -> NDArray[np.float64]:
         """Return numbers between 0 and 1, or raise for one that is outside of the range.
 
-        `after` is how many came before, for the message.
+        `after` is how many came before, and `name` what they are, for the message.
         """
         scaled = (numbers - self.low) / (self.high - self.low)
         wrong = ~((scaled >= -_SPILL) & (scaled <= 1 + _SPILL))
         if wrong.any():
             at = int(wrong.argmax())
             raise RobustcheckError(
-                f"values must lie in [{self.low:g}, {self.high:g}], got {numbers[at]} as number {after + at + 1}"
+                f"{name} must lie in [{self.low:g}, {self.high:g}], got {numbers[at]} as number {after + at + 1}"
             )
         return np.clip(scaled, 0.0, 1.0)
 

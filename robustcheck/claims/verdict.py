@@ -24,6 +24,25 @@ _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
+class Assistance:
+    """How an earlier run's values of the same images helped to decide."""
+
+    sample_mean: float
+    """The mean of the images seen, without that help; of the quantity that the verdict estimates."""
+    churn: float
+    """The share of the images seen whose value is not the old one."""
+    coverage: float = 1.0
+    """The share of the images of which there are old values."""
+    baseline: str = ""
+    """Which run it was, such as "main (2026-11-20, 50,000 images)"."""
+
+    def __str__(self) -> str:
+        by = self.baseline or "a baseline"
+        part = "" if self.coverage == 1 else f", which has {_round(self.coverage)} of the images"
+        return f"assisted by {by}{part}, churn {_round(self.churn)} so far"
+
+
+@dataclass(frozen=True)
 class Verdict:
     """A mean against a threshold, and what the images seen say of it. True where the claim holds.
 
@@ -60,6 +79,8 @@ class Verdict:
     """The means that the claim is made from, by name, where the sides don't show them."""
     percent: bool = False
     """Whether the numbers are shares, shown in percent."""
+    assistance: Assistance | None = None
+    """How a baseline helped; `estimate`, `low` and `high` are then by its help."""
     notes: tuple[str, ...] = ()
     advice: str = ""
     """What to do where it is refuted, if that is not to look for what changed."""
@@ -104,11 +125,12 @@ class Verdict:
         """What was measured, what the claim requires, and how far apart they are."""
         threshold, relation, distance = self.threshold, self.relation, _distance(self)
         if self.sides is None:
-            measured = f"measured {_shown(self, self.estimate)}{_bounds(self)}"
+            measured = f"{_measured(self)}{_bounds(self)}"
             return f"{measured}, required {relation} {_shown(self, threshold)}: {distance}"
         measured, required = (_shown(self, side) for side in self.sides)
         gap = _shown(self, self.estimate - threshold).removesuffix(" %")
-        difference = "" if self.exact else f", difference {gap}{_bounds(self, less=threshold)}"
+        assisted = "assisted " if self.assistance else ""
+        difference = "" if self.exact else f", {assisted}difference {gap}{_bounds(self, less=threshold)}"
         return f"measured {measured}, required {relation} {required}{difference}: {distance}"
 
     @property
@@ -126,11 +148,17 @@ class Verdict:
         numbers = _wrap(self.comparison, 2)
         certainty = _wrap(_certainty(self), 1)
         advice = _wrap(_advice(self), 2)
+        if self.assistance:
+            certainty += _wrap(str(self.assistance), 1)
         room = MOST_LINES - sum(map(len, (head, numbers, certainty, advice)))
         parts = _wrap(_parts(self), min(2, room)) if self.parts else []
         room -= len(parts)
         notes = [line for note in self.notes for line in _wrap(note, 2)][:room]
         return [*head, *numbers, *parts, *certainty, *notes, *advice]
+
+
+def _round(share: float) -> str:
+    return percent(share).replace(".0 ", " ")
 
 
 def _wrap(text: str, most: int, *, first: str = "  ", rest: str = "  ") -> list[str]:
@@ -161,11 +189,17 @@ def _shown(verdict: Verdict, value: float) -> str:
     return f"{value:.4g}"
 
 
+def _measured(verdict: Verdict) -> str:
+    return f"{'assisted' if verdict.assistance else 'measured'} {_shown(verdict, verdict.estimate)}"
+
+
 def _bounds(verdict: Verdict, less: float = 0.0) -> str:
     if verdict.exact:
         return ""
     low, high = (_shown(verdict, end - less).removesuffix(" %") for end in (verdict.low, verdict.high))
-    return f" ({low} .. {high})"
+    if verdict.assistance is None:
+        return f" ({low} .. {high})"
+    return f" ({low} .. {high}; of the sample {_shown(verdict, verdict.assistance.sample_mean - less)})"
 
 
 def _distance(verdict: Verdict) -> str:
@@ -195,7 +229,7 @@ def _certainty(verdict: Verdict) -> str:
         return f"{images}: exact for these images and seeds"
     if math.inf in (verdict.evidence_for, verdict.evidence_against):
         return f"{images}: exact, the images left can't change it"
-    risk = percent(verdict.alpha if verdict.state == "holds" else verdict.alpha_refute).replace(".0 ", " ")
+    risk = _round(verdict.alpha if verdict.state == "holds" else verdict.alpha_refute)
     of = "for new images too" if verdict.about == "population" else "stopped there"
     return f"{images}: {of}, error at most {risk}"
 
