@@ -7,8 +7,9 @@ Imports inside functions keep the start of a run lazy.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Set
 from contextlib import suppress
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -63,8 +64,16 @@ def _check(mark: pytest.Mark) -> None:
         probability(str(alpha))
     except ValueError as error:
         raise RobustcheckError(f"alpha {error}") from None
-    if "images" in mark.kwargs and (mark.kwargs["images"] is None or mark.kwargs["images"] == ""):
+    if "images" in mark.kwargs and not _may_be_images(mark.kwargs["images"]):
         raise RobustcheckError(f"images must be a spec or an ImageSet, got {mark.kwargs['images']!r}")
+
+
+def _may_be_images(value: object) -> bool:
+    """Whether a value has a type that the fixture robustcheck_images may return."""
+    if isinstance(value, str):
+        return value != ""
+    takes = isinstance(value, PathLike | Iterable) or hasattr(value, "__getitem__")
+    return takes and not isinstance(value, bytes | Mapping | Set)
 
 
 def views_of(item: pytest.Item) -> list[View]:

@@ -1,15 +1,15 @@
 """A block of records: what was measured of the first images of one shard under some views, as a value and as a Parquet file.
 
 The file has a row per image and view, with the columns of `robustcheck.records`, exact to the bit, so that other
-tools can read it. Its metadata holds a header as JSON under the key `robustcheck`, and in it a digest over all
-else: damage is found when the block is read.
+tools can read it. Its metadata holds a header as JSON under the key `robustcheck`. A checksum over all bytes of the
+file stands in front of Parquet's footer, where readers of Parquet do not look: damage to any byte is found when the
+block is read.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +24,8 @@ from robustcheck.records.schema import Table, Texts
 
 FORMAT = 2
 """The version of the records in a block, and of what they mean. Blocks of other versions are refused."""
+_CHECKSUM = 16
+"""Bytes."""
 
 
 class DamagedBlock(RobustcheckError):  # noqa: N818 - it names what is damaged
@@ -55,7 +57,7 @@ class RecordBlock:
         return len(self.ids)
 
     def to_bytes(self) -> bytes:
-        """Return the block as a Parquet file; needs pyarrow."""
+        """Return the block as a Parquet file with a checksum; needs pyarrow."""
         views, count = list(self.columns), len(self.ids)
         rows = np.concatenate(list(self.columns.values()))
         columns: dict[str, Column | Texts] = {
@@ -63,7 +65,9 @@ class RecordBlock:
             "id": Texts(np.tile(np.arange(count, dtype=np.int32), len(views)), self.ids),
             **{name: rows[name] for name in COLUMNS},
         }
-        return to_parquet(columns, self.header)
+        file = to_parquet(columns, self.header)
+        at = _footer(file)
+        return file[:at] + _checksum(file[:at], file[at:]) + file[at:]
 
     @classmethod
     def from_bytes(cls, data: bytes, name: str = "record block") -> RecordBlock:
@@ -75,21 +79,22 @@ class RecordBlock:
             table, header = from_parquet(data)
             written = header["format"]
             block = _block(table, header) if written == FORMAT else None
-            digest = block and block.header["digest"]
         except DAMAGED as error:
             raise DamagedBlock(f"{name} is damaged: {error}") from None
         if block is None:
             raise DamagedBlock(
                 f"{name} holds records of version {written}, and this robustcheck reads {FORMAT}"
             )
-        if digest != header.get("digest"):
+        at = _footer(data)
+        rows, checksum = data[: at - _CHECKSUM], data[at - _CHECKSUM : at]
+        if checksum != _checksum(rows, data[at:]):
             raise DamagedBlock(f"{name} is damaged: its checksum is not that of what it holds")
         return block
 
     @property
     def header(self) -> dict[str, Any]:
-        """What the file's metadata holds, with a digest over that and all columns."""
-        header = {
+        """What the file's metadata holds."""
+        return {
             "format": FORMAT,
             "study": self.config_digest,
             "slot": self.shard_key,
@@ -100,11 +105,17 @@ class RecordBlock:
             "views": list(self.columns),
             "logits": base64.b64encode(self.logits).decode(),
         }
-        digest = hashlib.blake2b(json.dumps([header, self.ids]).encode(), digest_size=16)
-        for rows in self.columns.values():
-            for column in COLUMNS:
-                digest.update(np.ascontiguousarray(rows[column]).tobytes())
-        return {**header, "digest": digest.hexdigest()}
+
+
+def _footer(file: bytes) -> int:
+    """Return where Parquet's footer begins: its length stands in front of the last four bytes."""
+    return max(len(file) - 8 - int.from_bytes(file[-8:-4], "little"), 0)
+
+
+def _checksum(rows: bytes, footer: bytes) -> bytes:
+    digest = hashlib.blake2b(rows, digest_size=_CHECKSUM)
+    digest.update(footer)
+    return digest.digest()
 
 
 def _block(table: Table, header: Mapping[str, Any]) -> RecordBlock:

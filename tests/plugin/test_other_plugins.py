@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import xml.etree.ElementTree as ET
 from importlib.metadata import entry_points
 
 import pytest
@@ -182,3 +183,30 @@ def test_limit_per_test_does_not_count_an_evaluation(gate, method):
     assert gate_passed, done.stdout + done.stderr
     assert done.returncode == pytest.ExitCode.TESTS_FAILED
     assert "imeout" in done.stdout + done.stderr
+
+
+def test_limit_per_test_does_not_count_an_evaluation_that_workers_share(gate):
+    require("timeout")
+    require("xdist")
+    conftest = gate.path / "conftest.py"
+    conftest.write_text(conftest.read_text() + SLEEP.replace("2.5", "0.4"))
+    tests = """
+        import pytest
+
+        @pytest.mark.timeout(120)
+        def test_loads(robustness):
+            pass
+
+        @pytest.mark.parametrize("view", ["x", "JPG(Adv_1)"])
+        def test_gate(robustness, view):
+            assert robustness[view].accuracy >= 0.1
+    """
+    gate.makepyfile(test_it=tests, test_other=tests)
+    options = ["-p", "timeout", "--timeout=6", "-p", "xdist", "-n", "2", "--dist=loadfile"]
+    done, report = run(gate, *options, "--junit-xml=junit.xml")
+    assert done.returncode == pytest.ExitCode.OK, done.stdout + done.stderr
+    assert counts(done) == {"passed": 6}
+    assert [claim["state"] for claim in report["claims"]] == ["holds"] * 4
+    cases = ET.parse(gate.path / "junit.xml").iter("testcase")
+    (seconds,) = [float(case.get("time")) for case in cases if case.get("name").startswith("evaluate[")]
+    assert seconds > 12, "the sum over two workers: more than the limit in one of them"

@@ -108,6 +108,12 @@ def test_views_are_planned_with_those_of_other_tests(repository):
         ("alpha=1", "alpha must be a number between 0 and 1*"),
         ("alpha=True", "alpha must be a number between 0 and 1, got True"),
         ("images=''", "images must be a spec or an ImageSet, got ''"),
+        ("images=5", "images must be a spec or an ImageSet, got 5"),
+        ("images=False", "images must be a spec or an ImageSet, got False"),
+        ("images=b'set'", "images must be a spec or an ImageSet, got b'set'"),
+        ("images={'cat.png'}", "images must be a spec or an ImageSet, got {'cat.png'}"),
+        ("alpha=float('nan')", "alpha must be a number between 0 and 1, such as 0.05, got 'nan'"),
+        ("views={'x'}", "views must be a list of texts such as 'JPG(Adv_1)', got {'x'}"),
         ("'Adv_1'", "takes its settings by name (views, images, alpha), got 'Adv_1'"),
     ],
 )
