@@ -22,14 +22,21 @@ from robustcheck.models.logits import described, logits_in, type_name
 from robustcheck.models.network_state import network_digest
 from robustcheck.models.precision import PRECISION_NAMES, Precision
 from robustcheck.models.preprocessing import Preprocessing, Size
-from robustcheck.models.user_network import check_network, network_error, placed, weights_dtype
+from robustcheck.models.user_network import (
+    check_network,
+    network_error,
+    one_logit_advice,
+    placed,
+    weights_dtype,
+)
 from robustcheck.text import listed, printable
 
 
 class Classifier:
     """A network with the normalisation of its pixels.
 
-    `mean` and `std` are those of pixels in 0..1, three numbers each; `input_size` is an integer or
+    `mean` and `std` are those of pixels in 0..1, three numbers each, or one each for a network of grey images: it
+    gets one channel, (R + G + B) / 3, and its images and views stay RGB. `input_size` is an integer or
     (height, width). `resize` and `interpolation` bring a photograph to that size (default: as small as covers it,
     bicubic, then a centre crop of what is over, so that images of that size are taken as they are; a network that was
     trained for a smaller crop needs its `resize`, as 256 for an input of 224).
@@ -41,7 +48,7 @@ class Classifier:
     `net.to("cuda")`). "auto" is the accelerator that it is on, or else CUDA where there is one. While it runs it is
     in eval mode (with a RobustnessWarning if it was in train mode and that makes a difference) and its parameters
     require no gradients; afterwards both are as they were. Attributes that its own forward writes are its own.
-    Images reach it as float tensors (N, 3, H, W), in channels_last memory if it computes the same on them.
+    Images reach it as float tensors (N, 3, H, W), or (N, 1, H, W) if it takes grey ones, in channels_last memory if it computes the same on them.
 
     `module` returns logits (N, classes), or a tuple, dictionary or dataclass that holds them: as the part called
     logits or the only part of that shape, or else `output` is its place (0, 1, ...) or name. `origin` is what a
@@ -88,7 +95,7 @@ class Classifier:
         self._network: Callable[[torch.Tensor], Any] = self.module
         with torch.inference_mode(mode=False):  # whose tensors no gradient could go through later
             self._mean, self._std = (
-                torch.tensor(values, dtype=torch.float32, device=self.device).view(3, 1, 1)
+                torch.tensor(values, dtype=torch.float32, device=self.device).view(-1, 1, 1)
                 for values in (self.preprocessing.mean, self.preprocessing.std)
             )
 
@@ -303,7 +310,7 @@ class Classifier:
             except (RobustcheckError, torch.OutOfMemoryError):
                 raise
             except Exception as error:
-                raise network_error(self.name, self.module, "on", normalised, error) from error
+                raise network_error(self.name, self.module, normalised, error) from error
         return self._checked(returned, len(pixels))
 
     def _normalised(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -311,6 +318,8 @@ class Classifier:
         # In two steps: one would convert on the host, and carry four times the bytes to the device.
         pixels = pixels.to(self.device, non_blocking=self.device.type == "cuda")
         pixels = pixels.to(torch.float32, memory_format=layout).contiguous(memory_format=layout)
+        if self.preprocessing.is_grey:
+            pixels = pixels.mean(1, keepdim=True)
         # The steps of torchvision's normalisation, each on a tensor that no gradient needs to see again.
         return pixels.div(255).sub_(self._mean).div_(self._std).to(weights_dtype(self.module))
 
@@ -353,9 +362,10 @@ class Classifier:
                 "alone, such as self.net(x)[0] or self.net(x).logits"
             )
         if output.ndim != 2 or len(output) != count or not output.is_floating_point():
+            advice = one_logit_advice(self.name) if output.shape == (count,) else ""
             raise RobustcheckError(
                 f"{self.name} must return float logits of shape ({count}, classes), got {output.dtype} of shape "
-                f"{tuple(output.shape)}"
+                f"{tuple(output.shape)}{advice}"
             )
         self._check_class_count(output.shape[1])
         return output.float()
@@ -368,7 +378,9 @@ class Classifier:
                 f"{self.name} must always return {self.class_count} classes, got {classes}"
             )
         if classes < 2:
-            raise RobustcheckError(f"{self.name} must return logits for at least 2 classes, got {classes}")
+            raise RobustcheckError(
+                f"{self.name} must return logits for at least 2 classes, got {classes}{one_logit_advice(self.name)}"
+            )
         if self.class_names is not None and len(self.class_names) != classes:
             raise RobustcheckError(
                 f"class_names must be one for each of the {classes} classes of {self.name}, got {len(self.class_names)}"

@@ -11,7 +11,8 @@ from typing import Any, TypeAlias
 from robustcheck.errors import RobustcheckError, unknown
 
 Size: TypeAlias = int | tuple[int, int]
-Triple: TypeAlias = tuple[float, float, float]
+Channels: TypeAlias = tuple[float, ...]
+"""A number for each channel that a network takes: red, green and blue, or grey alone."""
 
 DEFAULT_CROP_FRACTION = 0.875
 _NATIVE_ON_TENSORS = ("bicubic", "bilinear", "nearest")
@@ -28,15 +29,16 @@ class Preprocessing:
     the image would not cover `input_size`; or it is (height, width) for a squash that does not keep the aspect ratio.
     `antialias` is Pillow's resizing; without it the resizing is that of an image tensor. `odd_margin` is where the
     crop begins if its margins are not whole: "even" rounds half of them to even, as torchvision does, "down" rounds
-    down, as the processors of Hugging Face do.
+    down, as the processors of Hugging Face do. With one number in `mean` and `std` the network takes grey images, one
+    channel: the unweighted mean of red, green and blue, (R + G + B) / 3.
     """
 
     input_size: tuple[int, int]
     resize: Size
     interpolation: str = "bicubic"
     antialias: bool = True
-    mean: Triple = (0.0, 0.0, 0.0)
-    std: Triple = (1.0, 1.0, 1.0)
+    mean: Channels = (0.0, 0.0, 0.0)
+    std: Channels = (1.0, 1.0, 1.0)
     odd_margin: str = "even"
 
     def __post_init__(self) -> None:
@@ -46,8 +48,12 @@ class Preprocessing:
         if self.odd_margin not in _ODD_MARGINS:
             raise unknown("odd_margin", self.odd_margin, _ODD_MARGINS)
         object.__setattr__(self, "input_size", as_size("input_size", self.input_size))
-        object.__setattr__(self, "mean", _triple("mean", self.mean))
-        object.__setattr__(self, "std", _triple("std", self.std))
+        object.__setattr__(self, "mean", _channels("mean", self.mean))
+        object.__setattr__(self, "std", _channels("std", self.std))
+        if len(self.mean) != len(self.std):
+            raise RobustcheckError(
+                f"mean and std must have as many numbers, three for RGB or one for grey, got {self.mean} and {self.std}"
+            )
         resized = as_size("resize", self.resize)
         object.__setattr__(self, "resize", resized if isinstance(self.resize, Sequence) else resized[0])
         if min(self.std) <= 0:
@@ -88,8 +94,8 @@ class Preprocessing:
             resize=min(input_size) if resize is None else resize,
             interpolation=interpolation,
             antialias=antialias,
-            mean=_triple("mean", mean),
-            std=_triple("std", std),
+            mean=_channels("mean", mean),
+            std=_channels("std", std),
         )
 
     @classmethod
@@ -100,8 +106,11 @@ class Preprocessing:
         """
         channels, height, width = config["input_size"]
         mode = config.get("crop_mode") or "center"
-        if channels != 3:
-            raise RobustcheckError(f"{name} must take 3 channels (RGB), got {channels}")
+        if channels not in (1, 3) or channels != len(config["mean"]):
+            raise RobustcheckError(
+                f"{name} must take 3 channels (RGB), or one of grey, and have a mean for each, got {channels} channels and mean "
+                f"{config['mean']}"
+            )
         if mode not in ("center", "squash") or (mode == "center" and height != width):
             raise RobustcheckError(
                 f"the crop of {name} must be timm's center to a square, or squash, got {mode!r} to {height}x{width}: wrap "
@@ -161,7 +170,13 @@ class Preprocessing:
     @property
     def normalisation(self) -> str:
         """The normalisation alone, for reports."""
-        return f"mean {self.mean}, std {self.std}"
+        grey = "grey as (R + G + B) / 3, " if self.is_grey else ""
+        return f"{grey}mean {self.mean}, std {self.std}"
+
+    @property
+    def is_grey(self) -> bool:
+        """Whether the network takes grey images, of one channel."""
+        return len(self.mean) == 1
 
 
 def as_size(what: str, size: Any) -> tuple[int, int]:
@@ -178,13 +193,16 @@ def as_size(what: str, size: Any) -> tuple[int, int]:
     return height, width
 
 
-def _triple(what: str, values: Sequence[float]) -> Triple:
+def _channels(what: str, values: Sequence[float]) -> Channels:
     try:
-        red, green, blue = (float(value) for value in values)
+        numbers = tuple(float(value) for value in values)
     except (TypeError, ValueError):
+        numbers = ()
+    if len(numbers) not in (1, 3):
         raise RobustcheckError(
-            f"{what} must be three numbers, for red, green and blue, got {values!r}"
-        ) from None
-    if not all(map(math.isfinite, (red, green, blue))):
+            f"{what} must be three numbers, for red, green and blue, or one in brackets, as {what}=(0.5,), for a network that "
+            f"takes one grey channel, got {values!r}"
+        )
+    if not all(map(math.isfinite, numbers)):
         raise RobustcheckError(f"{what} must be finite numbers, got {values!r}")
-    return red, green, blue
+    return numbers

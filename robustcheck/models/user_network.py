@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import traceback
 from collections import Counter
 from itertools import chain
@@ -17,6 +18,8 @@ from robustcheck.models.device import resolve_device
 from robustcheck.text import first_line
 
 _TORCH = Path(torch.__file__).parent
+_IMAGES = ("pixel_values", "images", "image", "x", "input", "inputs", "pixels", "img", "imgs")
+"""What networks call the images that they take."""
 
 
 class NetworkError(RobustcheckError, RuntimeError):
@@ -73,22 +76,85 @@ def weights_dtype(module: nn.Module) -> torch.dtype:
     return sizes.most_common(1)[0][0] if sizes else torch.float32
 
 
-def network_error(name: str, module: nn.Module, doing: str, images: Tensor, error: Exception) -> NetworkError:
+def network_error(name: str, module: nn.Module, images: Tensor, error: Exception) -> NetworkError:
     """Return the error for a network that raised one: what it was given, where it failed, and what to do."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)]
     where = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
     shape = tuple(images.shape)
-    first = next((layer for layer in module.modules() if isinstance(layer, nn.Conv2d)), None)
-    advice = f"run it by itself on torch.zeros{shape} to see where it fails"
-    if first is not None and first.in_channels == 1:
-        advice = (
-            "its first convolution takes images of one channel, and a classifier gets RGB: wrap it in an nn.Module "
-            "whose forward is self.net(x.mean(1, keepdim=True))"
-        )
     return NetworkError(
-        f"{name} failed {doing} images {shape} of {images.dtype} on {images.device}{where}: "
-        f"{type(error).__name__}: {first_line(error)}; {advice}"
+        f"{name} failed on images {shape} of {images.dtype} on {images.device}{where}: "
+        f"{type(error).__name__}: {first_line(error)}; {_advice(module, images, error)}"
     )
+
+
+def one_logit_advice(name: str) -> str:
+    """Return what to do with a network that returns one number for each image, to end an error."""
+    return (
+        f": if {name} is a binary network, and the number is the logit of class 1 (before any sigmoid), evaluate Wrapped(net)\n"
+        + _wrapper("torch.nn.functional.pad(self.net(x).reshape(-1, 1), (1, 0))")
+    )
+
+
+def _wrapper(returned: str) -> str:
+    """Return the three lines of a module around a network, of which `returned` is what it returns."""
+    return (
+        "    class Wrapped(torch.nn.Module):\n"
+        "        def __init__(self, net): super().__init__(); self.net = net\n"
+        f"        def forward(self, x): return {returned}"
+    )
+
+
+def _advice(module: nn.Module, images: Tensor, error: Exception) -> str:
+    """Return what to do about an error of a network on a batch (N, channels, H, W)."""
+    required = _required_arguments(module) if isinstance(error, TypeError) else None
+    if required is not None:
+        call = ", ".join(required)
+        return f"its forward must take the images as its one argument: evaluate Wrapped(net)\n{_wrapper(f'self.net({call})')}"
+    wanted, given = _channels_wanted(module, images), images.shape[1]
+    if wanted == 1 and given == 3:
+        return (
+            "it takes images of one channel, and gets RGB: declare that it takes grey, by one number in mean and std (its "
+            "images stay RGB, and it gets their mean), as\n"
+            "    robustcheck.Classifier(net, mean=(0.5,), std=(0.5,), input_size=...)\n"
+            "with the numbers that it was trained on"
+        )
+    if wanted == 3 and given == 1:
+        return "it takes images of three channels, and gets grey: give three numbers each in mean and std"
+    return f"run it by itself on torch.zeros{tuple(images.shape)} to see where it fails"
+
+
+def _required_arguments(module: nn.Module) -> list[str] | None:
+    """Return the arguments with which a network's forward takes images, `x`; None where `forward(x)` is a call it takes."""
+    try:
+        signature = inspect.signature(module.forward)
+    except (TypeError, ValueError):
+        return None
+    try:
+        signature.bind("images")
+    except TypeError:
+        kinds = inspect.Parameter
+        parameters = [each for each in signature.parameters.values() if each.kind is not kinds.VAR_KEYWORD]
+        required = [each for each in parameters if each.default is kinds.empty] or parameters
+        images = next((each for each in required if each.name in _IMAGES), required[0]) if required else None
+        values = {each: "x" if each is images else "..." for each in required}
+        return [
+            f"{each.name}={value}" if each.kind is kinds.KEYWORD_ONLY else value
+            for each, value in values.items()
+        ]
+    return None
+
+
+def _channels_wanted(module: nn.Module, images: Tensor) -> int | None:
+    """Return how many channels the first layer with weights takes, where that can be told."""
+    _, _, height, width = images.shape
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d):
+            return layer.in_channels
+        if isinstance(layer, nn.BatchNorm2d | nn.InstanceNorm2d):
+            return layer.num_features
+        if isinstance(layer, nn.Linear):
+            return {height * width: 1, 3 * height * width: 3}.get(layer.in_features)
+    return None
 
 
 def _is_program(module: nn.Module) -> str:

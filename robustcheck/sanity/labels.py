@@ -132,14 +132,16 @@ def _orders(own: Reading) -> Iterator[Reading]:
 
 
 def _preprocessings(own: Reading) -> Iterator[Reading]:
-    for order in [*permutations(range(3))][1:]:
+    is_grey = own.classifier.preprocessing.is_grey
+    for order in [] if is_grey else [*permutations(range(3))][1:]:
         named = ", ".join(("red", "green", "blue")[channel] for channel in order)
         yield replace(own, name=f"channels in the order {named}", pixels=own.pixels[:, order])
     yield replace(own, name="images upside down", pixels=own.pixels.flip(2))
     if own.pixels.shape[2] == own.pixels.shape[3]:
         yield replace(own, name="rows and columns exchanged", pixels=own.pixels.transpose(2, 3).contiguous())
     model, rule = own.classifier, own.classifier.preprocessing
-    for name, (mean, std) in _NORMALISATIONS.items():
+    for name, numbers in _NORMALISATIONS.items():
+        mean, std = (each[: len(rule.mean)] for each in numbers)
         if (rule.mean, rule.std) != (mean, std):
             other = Classifier.from_preprocessing(
                 model.module, replace(rule, mean=mean, std=std), name=model.name, device=model.device

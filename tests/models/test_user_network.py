@@ -248,7 +248,7 @@ class Refuses(torch.autograd.Function):
     [
         (
             Grey,
-            r"net failed on images \(.*test_user_network.py:\d+: RuntimeError: .*one channel.*x.mean\(1, keepdim",
+            r"net failed on images \(.*test_user_network.py:\d+: RuntimeError: .*one channel.*Classifier\(net, mean=\(0.5,\), std",
         ),
         (Lazy, r"net must have weights, got layers .*LazyLinear.*: run it once on a batch"),
         (
