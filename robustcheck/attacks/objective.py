@@ -14,6 +14,7 @@ from robustcheck.attacks.losses import LOSSES
 from robustcheck.attacks.seeds import mixed_seeds
 from robustcheck.errors import RobustcheckError
 from robustcheck.models import Classifier
+from robustcheck.models.class_names import moved_classes
 
 DifferentiableDefence = Callable[[Tensor, Sequence[int]], Tensor]
 """A defence as a gradient goes through it: float pixels 0..255 and a seed for each row, to float pixels."""
@@ -162,12 +163,19 @@ class Resized:
 def transfer_from(source: Classifier, examined: Classifier) -> HasLogits:
     """Return a model that attacks on another are made on.
 
-    Raises `RobustcheckError` where the two do not know the same number of classes.
+    Raises `RobustcheckError` where the two do not know the same number of classes, or name them in another order.
     """
     theirs, ours = source.probe(), examined.probe()
     if theirs != ours:
         raise RobustcheckError(
             f"an attack made on {source.name} can't be held against {examined.name}: it knows {theirs} classes, and "
             f"the other {ours}"
+        )
+    moved = next(moved_classes(examined.class_names or (), source.class_names or ()), None)
+    if moved is not None and examined.class_names is not None:
+        raise RobustcheckError(
+            f"an attack made on {source.name} can't be held against {examined.name}: its classes are in another order "
+            f"({examined.class_names[moved[0]]!r} is class {moved[1]} of {source.name}, and class {moved[0]} of "
+            f"{examined.name}): reorder its logits, in an nn.Module whose forward returns self.net(x)[:, order]"
         )
     return Resized(source)

@@ -10,10 +10,11 @@ from contextlib import AbstractContextManager, closing, contextmanager, nullcont
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor
+from torch import Tensor, nn
 
 from robustcheck.errors import RobustcheckError
 from robustcheck.evaluation.cache_keys import config_facts, view_key
@@ -25,8 +26,8 @@ from robustcheck.evaluation.runner import BatchRunner, ImageSample, RunConfig
 from robustcheck.evaluation.shards import Place, Shard, ShardRecords, Shards, ShardTask
 from robustcheck.evaluation.table import Table
 from robustcheck.evaluation.validation import validate_view
-from robustcheck.images import Batch, ImageSet
-from robustcheck.models import Classifier
+from robustcheck.images import Batch, ImageSet, as_image_set, match_classes
+from robustcheck.models import Classifier, as_classifier
 from robustcheck.notation import View, X, parse
 from robustcheck.records import Records, Rows
 from robustcheck.records.provenance import Provenance
@@ -39,9 +40,9 @@ Progress = Callable[[int, int], None]
 
 
 def evaluate(
-    classifier: Classifier,
-    images: ImageSet,
-    views: Iterable[str | View],
+    classifier: Classifier | nn.Module,
+    images: Any,
+    views: str | View | Iterable[str | View],
     *,
     seed: int = 0,
     batch_size: int | str | None = None,
@@ -57,9 +58,12 @@ def evaluate(
     The pixels of a few batches are in memory at a time; records take 48 bytes per image and view.
 
     Args:
-        classifier: the classifier under test.
-        images: the image set, at the classifier's input size.
-        views: views in the paper's notation, such as "JPG(Adv_1)"; the clean images, "x", are always evaluated.
+        classifier: the classifier under test, or a network that carries its preprocessing in `pretrained_cfg`.
+        images: what the fixture `robustcheck_images` may return: an `ImageSet`, the path of a folder or a table or another
+            spec of `open_images`, arrays, a list, a torch Dataset or DataLoader, or (X, y); see
+            `robustcheck.images.image_set_of`. Classes are matched to the classifier's by name where both have names.
+        views: a view in the paper's notation, such as "JPG(Adv_1)", or several; the clean images, "x", are always
+            evaluated.
         seed: seed for every random choice.
         batch_size: images per forward pass; None for the device's default, "auto" to benchmark several sizes.
         codec: the JPEG codec; all give the same pixels.
@@ -77,8 +81,10 @@ def evaluate(
             the device lacks.
     """
     config = RunConfig(seed, batch_size, codec, precision, optimize, transfer=transfer or {})
-    evaluation = Evaluation(classifier, images, config, store=open_store(store), progress=progress)
-    evaluation.run(views)
+    classifier = as_classifier(classifier, name="classifier")
+    opened = match_classes(as_image_set(images, classifier.preprocessing, name="images"), classifier)
+    evaluation = Evaluation(classifier, opened, config, store=open_store(store), progress=progress)
+    evaluation.run([views] if isinstance(views, (str, View)) else views)
     return evaluation.records
 
 

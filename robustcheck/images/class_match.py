@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 import warnings
 from collections.abc import Sequence
 
@@ -12,6 +11,7 @@ import numpy as np
 from robustcheck.errors import RobustcheckError, RobustnessWarning, unknown
 from robustcheck.images.image_set import ImageSet
 from robustcheck.models import Classifier
+from robustcheck.models.class_names import plain_name
 from robustcheck.models.imagenet_classes import CLASSES, sorted_wnids, wnids_of
 
 _WNID = re.compile(r"n\d{8}")
@@ -22,7 +22,8 @@ def match_classes(images: ImageSet, classifier: Classifier) -> ImageSet:
 
     By WNID if the images' classes are WNIDs and the classifier knows ImageNet's 1000; by name if it knows all
     of them; else by order, with a RobustnessWarning if that may be wrong. RobustcheckError if only some names
-    are the classifier's. `images.describe` reports the way.
+    are the classifier's, and for labels given as names (in a table or a list) that the classifier has none to compare
+    with. `images.describe` reports the way.
     """
     names = images.class_names
     if names is None:
@@ -34,11 +35,19 @@ def match_classes(images: ImageSet, classifier: Classifier) -> ImageSet:
     if by_wnid:
         places = _places(names, by_wnid, images, classifier)
         return _relabelled(images, places, classifier, "classes by WordNet id")
+    if images.has_sorted_names and known is None:
+        shown = ", ".join(map(repr, names[:3]))
+        raise RobustcheckError(
+            f"labels of {images.name} are names ({shown}{', ...' if len(names) > 3 else ''}), and {classifier.name} does not "
+            "know its classes' names: give them in the order of its logits, as\n"
+            f"    robustcheck.Classifier(net, ..., class_names=[...])  # {count} names: of class 0, of class 1, ...\n"
+            "or give class indices as labels"
+        )
     if known is not None:
-        words = [_word(name) for name in known]
-        found = [name for name in names if words.count(_word(name)) == 1]
+        words = [plain_name(name) for name in known]
+        found = [name for name in names if words.count(plain_name(name)) == 1]
         if 2 * len(found) >= len(names):
-            places = _places([_word(name) for name in names], words, images, classifier)
+            places = _places([plain_name(name) for name in names], words, images, classifier)
             return _relabelled(images, places, classifier, "classes by name")
         if len(names) == count:
             _warn_of_order(images, classifier, f"only {len(found)} of the class names agree")
@@ -89,12 +98,3 @@ def _warn_of_order(images: ImageSet, classifier: Classifier, why: str) -> None:
         RobustnessWarning,
         stacklevel=4,
     )
-
-
-def _word(name: str) -> str:
-    """Return a class name without case, underscores and further synonyms, its accents composed.
-
-    File systems and archives of macOS spell an accented letter as a letter and an accent (NFD).
-    """
-    plain = re.sub(r"[\s_-]+", " ", name.partition(",")[0]).strip()
-    return unicodedata.normalize("NFC", plain.casefold())

@@ -68,6 +68,8 @@ class ImageSet:
         """What a report adds of how the set came about."""
         self.skipped: tuple[str, ...] = tuple(skipped)
         """The bad images that were skipped, each with the reason."""
+        self.has_sorted_names: bool = False
+        """Whether labels were given by name, and numbered in the names' sorted order, which need not be a classifier's."""
         self._ids: list[str | None] = [None] * len(self.names)
 
     @classmethod
@@ -159,6 +161,7 @@ class ImageSet:
             notes=self.notes,
             skipped=self.skipped,
         )
+        made.has_sorted_names = self.has_sorted_names
         made._ids = [self._ids[i] for i in chosen]
         return made
 
@@ -166,13 +169,14 @@ class ImageSet:
         """Return the same images under other labels, such as those of a classifier's own numbering."""
         changed = self.subset(np.arange(len(self)))
         changed.class_names = None if class_names is None else tuple(class_names)
+        changed.has_sorted_names = False
         changed.labels = _as_labels(labels, len(self))
         return changed
 
     def with_note(self, note: str) -> ImageSet:
         """Return the same images with one more note for reports; an empty note adds nothing."""
         changed = self.subset(np.arange(len(self)))
-        changed.notes = (*self.notes, *filter(None, [note]))
+        changed.notes = (*self.notes, *({note} - {"", *self.notes}))
         return changed
 
     def readable(self) -> ImageSet:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Protocol
+from typing import Any, Protocol
 
 from robustcheck.errors import RobustcheckError
 from robustcheck.images.image_set import ImageSet
+from robustcheck.images.sources.objects import image_set_of
 from robustcheck.images.subset import Draw
 from robustcheck.models.preprocessing import Preprocessing, Size
 from robustcheck.regular_file import is_too_long
@@ -63,6 +64,25 @@ def open_images(
         return opener(argument, preprocessing, None)
     opened = opener(argument, preprocessing, Draw(limit, seed, stratified))
     return opened.sample(limit, seed=seed, stratified=stratified)
+
+
+def as_image_set(
+    images: Any,
+    preprocessing: Preprocessing,
+    *,
+    name: str,
+    limit: int | None = None,
+    seed: int = 0,
+    stratified: bool = False,
+) -> ImageSet:
+    """Return whatever a user gives as images, as an image set: an ImageSet, a spec or path, or what `image_set_of` takes.
+
+    `name` says where the object came from. `limit`, `seed` and `stratified` are those of `open_images`.
+    """
+    if isinstance(images, (str, os.PathLike)):
+        return open_images(images, size=preprocessing, limit=limit, seed=seed, stratified=stratified)
+    made = images if isinstance(images, ImageSet) else image_set_of(images, preprocessing, name=name)
+    return made if limit is None else made.sample(limit, seed=seed, stratified=stratified)
 
 
 def _implementation(spec: str, *, is_path: bool) -> tuple[str, str]:

@@ -6,6 +6,7 @@ reports it in full; the others say in a line which one that is.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 
 _PROPERTY = "robustcheck_not_evaluated"
 """An attribute of a report, which it keeps on its way from another process: what tells the error from others."""
+
+_SCOPE_MISMATCH = re.compile(
+    r"ScopeMismatch: You tried to access the (?P<scope>\w+) scoped fixture (?P<fixture>\w+) "
+)
+_OVERRIDDEN = {"robustcheck_model", "robustcheck_images", "robustcheck_classifier"}
 
 
 class FixtureError(pytest.fail.Exception):  # type: ignore[misc,name-defined] # an attribute of a function
@@ -51,6 +57,9 @@ class EvaluationErrors:
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Fail a test that could not be evaluated though it is marked as expected to fail; note its error."""
+        if call.excinfo is not None and (text := _scope_advice(call.excinfo.value)):
+            own = FixtureError(text, pytrace=False).with_traceback(call.excinfo.tb)
+            call.excinfo = pytest.ExceptionInfo.from_exception(own)
         report = yield
         error = None if call.excinfo is None else call.excinfo.value
         if error is not None and self._is_unevaluated(item, report, error):
@@ -82,6 +91,20 @@ class EvaluationErrors:
         if report.when == "setup" or isinstance(error, RobustcheckError):
             return uses_fixtures(item)
         return any(each is self._session.evaluations.error for each in _chain(error))
+
+
+def _scope_advice(error: BaseException) -> str:
+    """Return what to do where a fixture that a repository overrides has too narrow a scope; "" for other errors."""
+    found = _SCOPE_MISMATCH.match(str(error)) if isinstance(error, pytest.fail.Exception) else None
+    if found is None or found["fixture"] not in _OVERRIDDEN:
+        return ""
+    return (
+        f"robustcheck: the fixture {found['fixture']} must have scope session, package or module, since one evaluation serves "
+        f"many tests, got {found['scope']} scope: declare it, and the fixtures that it uses, as\n"
+        '    @pytest.fixture(scope="session")\n'
+        f"    def {found['fixture']}():\n"
+        "        ...  # as before; tmp_path_factory for tmp_path"
+    )
 
 
 def _identity(report: pytest.TestReport, error: BaseException) -> str:

@@ -141,27 +141,22 @@ class Evaluations:
             )
 
     def _open(self, classifier: Classifier, images: Any) -> ImageSet:
-        from robustcheck.images import ImageSet, image_set_of, open_images
+        from robustcheck.images import as_image_set
 
         if not self._has_own_images:
             self._require_used("robustcheck_images", "images")
         settings = self._settings
-        if isinstance(images, str | Path):
+        if isinstance(images, str | Path) and Path.cwd() != self._started_in:
             # A test may have changed the directory: relative paths are meant from where the run started.
-            moved = Path.cwd() != self._started_in
-            opened = open_images(
-                anchored(str(images), self._started_in) if moved else str(images),
-                size=classifier.preprocessing,
-                limit=settings.limit,
-                seed=settings.seed,
-                stratified=settings.stratify,
-            )
-        else:
-            is_set = isinstance(images, ImageSet)
-            name = "the fixture robustcheck_images"
-            opened = images if is_set else image_set_of(images, classifier.preprocessing, name=name)
-            if settings.limit is not None:
-                opened = opened.sample(settings.limit, seed=settings.seed, stratified=settings.stratify)
+            images = anchored(str(images), self._started_in)
+        opened = as_image_set(
+            images,
+            classifier.preprocessing,
+            name="the fixture robustcheck_images",
+            limit=settings.limit,
+            seed=settings.seed,
+            stratified=settings.stratify,
+        )
         return opened.readable() if settings.bad_images == "skip" else opened
 
     def _make(self, classifier: Classifier, images: ImageSet) -> Robustness:

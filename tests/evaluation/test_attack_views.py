@@ -11,7 +11,7 @@ from robustcheck.evaluation.batch_state import BatchState, CleanBatch
 from robustcheck.evaluation.prepared_model import PreparedModel
 from robustcheck.models import registry as loading
 from robustcheck.notation import parse
-from tests.toys import classifier_of, pixels_of
+from tests.toys import Linear, classifier_of, pixels_of, random_pixels
 
 AGAIN = 3
 """One image of the first batch is classified a second time, alone, to see whether that makes a difference; two images of noise try the
@@ -238,6 +238,32 @@ def test_view_that_can_t_be_had_is_refused_before_the_first_image(
     with pytest.raises(RobustcheckError, match=message):
         evaluate(toy_classifier, toy_images, ["x", view], transfer=TRANSFER)
     assert calls["gradient"] == 0
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "moved"),
+    [
+        ("cat dog cow hen", "cat dog cow hen", ""),
+        ("cat dog cow hen", "Cat,kitten DOG cow_ hen", ""),
+        ("cat dog cow hen", "one two three four", ""),
+        ("cat cat cow hen", "cow cat cat hen", "'cow' is class 0 of .*, and class 2 of toy"),
+        ("cat dog cow hen", "cat cow dog hen", "'dog' is class 2 of .*, and class 1 of toy"),
+        ("cat dog cow hen", "Hen,chicken a b cat", "'cat' is class 3 of .*, and class 0 of toy"),
+    ],
+)
+def test_attack_made_on_a_model_with_another_order_of_classes_is_refused(monkeypatch, ours, theirs, moved):
+    examined, source = (classifier_of(Linear(), class_names=names.split()) for names in (ours, theirs))
+    monkeypatch.setattr("robustcheck.evaluation.runner.load_model", lambda *_, **__: source)
+    images = random_pixels(4)
+
+    def evaluated():
+        return evaluate(examined, images, "Adv_1[from=mine]", transfer=TRANSFER)
+
+    if not moved:
+        assert len(evaluated().views) == 2
+        return
+    with pytest.raises(RobustcheckError, match=f"in another order .*{moved}"):
+        evaluated()
 
 
 def test_model_that_can_t_be_loaded_names_the_view(toy_classifier, toy_images):

@@ -1,7 +1,5 @@
 """Networks of grey images, of one logit and with a forward of their own: they run, or the error has the lines to add."""
 
-import re
-
 import numpy as np
 import pytest
 import torch

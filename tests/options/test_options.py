@@ -134,7 +134,7 @@ def test_own_fixture_that_returns_no_model_is_told_what_to_write(pytester):
     result = pytester.runpytest()
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(
-        ["robustcheck: robustcheck_model must return a network *, got a Linear*", "*Classifier(net, mean=*"]
+        ["robustcheck: robustcheck_model must be a network *, got a Linear*", "*Classifier(net, mean=*"]
     )
 
 
@@ -172,15 +172,15 @@ def test_empty_option_is_an_error(pytester, name):
 @pytest.mark.parametrize(
     ("returned", "message"),
     [
-        ("None", "the fixture robustcheck_images must return *a torch Dataset*, got *None*"),
+        ("None", "the fixture robustcheck_images must be *a torch Dataset*, got *None*"),
         (
             "[1, 2]",
             "the fixture robustcheck_images[[]0] must * PIL image, *array *tensor*",
         ),
-        ("[]", "the fixture robustcheck_images must return at least one image, got an empty list"),
+        ("[]", "the fixture robustcheck_images must hold at least one image, got an empty list"),
         (
             "iter(())",
-            "the fixture robustcheck_images must return at least one image, got an exhausted *iterator*",
+            "the fixture robustcheck_images must hold at least one image, got an exhausted *iterator*",
         ),
     ],
 )

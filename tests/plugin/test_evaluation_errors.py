@@ -182,3 +182,49 @@ def test_errors_stay_in_the_reports(nowhere):
     text = (nowhere.path / "j.xml").read_text()
     assert text.count("not evaluated, see") >= 3
     assert 'errors="4"' in text
+
+
+@pytest.mark.parametrize(
+    ("fixture", "scope"), [("model", "function"), ("images", "class"), ("classifier", "function")]
+)
+def test_a_fixture_of_too_narrow_a_scope_is_told_which_to_have(repository, fixture, scope):
+    own = f"""
+        import pytest
+
+        @pytest.fixture(scope="{scope}")
+        def robustcheck_{fixture}(robustcheck_{fixture}):
+            return robustcheck_{fixture}
+
+        def test_one(robustness):
+            assert robustness["x"].accuracy >= 0.5
+
+        @pytest.mark.xfail
+        def test_two(robustness):
+            assert robustness["x"].accuracy >= 0.99
+    """
+    repository.makepyfile(own)
+    (repository.path / "robustcheck.toml").write_text('[claims]\nclean = "accuracy(x) >= 10%"\n')
+    result = repository.runpytest()
+    result.assert_outcomes(passed=1, errors=2)
+    first = f"robustcheck: the fixture robustcheck_{fixture} must have scope session, *, got {scope} scope: *"
+    lines = ['    @pytest.fixture(scope="session")', f"    def robustcheck_{fixture}():", "        ..."]
+    result.stdout.fnmatch_lines([first, *(f"{line}*" for line in lines)], consecutive=True)
+    assert "ScopeMismatch" not in result.stdout.str()
+
+
+def test_other_fixtures_of_too_narrow_a_scope_are_pytests_to_explain(repository):
+    repository.makepyfile(
+        """
+        import pytest
+
+        @pytest.fixture(scope="session")
+        def robustcheck_images(tmp_path):
+            return tmp_path
+
+        def test_it(robustness):
+            assert robustness["x"].accuracy >= 0.5
+        """
+    )
+    result = repository.runpytest()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*ScopeMismatch: *function scoped fixture tmp_path *"])

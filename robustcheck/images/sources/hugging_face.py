@@ -89,10 +89,13 @@ def _image_set(
 ) -> ImageSet:
     where = [f"{name}, example {index}" for index in range(len(examples))]
     indices, names = (None, None) if labels is None else as_labels(labels, where)
+    is_sorted = names is not None
     if names is None and getattr(feature, "names", None):
         names = list(feature.names)
     read = Source(_Examples(examples, image_in, preprocessing, where, roots), is_resized=True)
-    return ImageSet(read, names=where, name=name, labels=indices, class_names=names)
+    made = ImageSet(read, names=where, name=name, labels=indices, class_names=names)
+    made.has_sorted_names = is_sorted
+    return made
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,9 @@ def open_manifest(location: str, preprocessing: Preprocessing, _draw: Draw | Non
     paths = _paths(columns[0], where)
     labels, names = ([-1] * len(lines), None) if labels_in is None else as_labels(columns[1], where)
     shown = printable(str(path))
-    return image_set(str(path.parent), paths, preprocessing, labels=labels, class_names=names, name=shown)
+    made = image_set(str(path.parent), paths, preprocessing, labels=labels, class_names=names, name=shown)
+    made.has_sorted_names = names is not None
+    return made
 
 
 def _paths(values: Sequence[object], where: Sequence[str]) -> list[str]:

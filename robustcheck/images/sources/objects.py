@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import partial
 from itertools import count
 from threading import Lock
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -18,18 +18,21 @@ from robustcheck.images.decoding import BadImage, Pixels, fit_image
 from robustcheck.images.image_set import ImageSet
 from robustcheck.images.source import Source
 from robustcheck.images.sources.columns import LABELS, as_labels
+from robustcheck.images.sources.containers import IMAGES, class_names, contents, lines_for_pixels
 from robustcheck.models.preprocessing import Preprocessing
-from robustcheck.text import first_line
+from robustcheck.text import first_line, listed
 
-_IMAGES = ("image", "img", "pixel_values", "pixels", "picture", "x")
+_Read: TypeAlias = tuple[Source, Sequence[Any], Sequence[str]]
+"""The pixels, the labels, and where each image is, for errors."""
 _TOLERANCE = 1e-3  # of a level, for the rounding of x / 255 * 255
 
 
 def image_set_of(images: Any, preprocessing: Preprocessing, *, name: str) -> ImageSet:
     """Return the images of a user's object, at the classifier's size.
 
-    `images` is indexable and has a length, as a torch Dataset or a list, and is read when an image is needed;
-    or it is a finite iterable, and is read once into memory. Its items are images, pairs of image and label,
+    `images` is indexable and has a length, as a torch Dataset, a list or an array, and is read when an image is needed;
+    or it is a finite iterable, and is read once into memory; or a pair (X, y) of images and their labels; or a DataLoader,
+    in whose place its dataset is read. Its items are images, pairs of image and label,
     or dictionaries. An image is a PIL image, or an array or tensor of uint8 in 0..255 (or floats in 0..1 that
     are n/255) of shape (3, H, W), (H, W, 3) or (H, W); an array or tensor of exactly the classifier's size is used as
     it is. PIL images are treated as files are: resized, rotated by their EXIF, 16-bit PNG scaled, others with more than
@@ -37,14 +40,22 @@ def image_set_of(images: Any, preprocessing: Preprocessing, *, name: str) -> Ima
 
     RobustcheckError for anything else, with the item.
     """
-    if _is_indexable(images):
-        return _from_indexable(images, preprocessing, name)
-    if isinstance(images, Iterable) and not isinstance(images, (str, bytes, Mapping)):
-        return _from_iterable(images, preprocessing, name)
+    shown, items = f"{name} ({type(images).__name__})", contents(images, name)
+    try:
+        if _is_indexable(items):
+            return _labelled(*_from_indexable(items, preprocessing, name), class_names(images), shown)
+        if isinstance(items, Iterable) and not isinstance(items, (str, bytes)):
+            return _labelled(*_from_iterable(items, preprocessing, name), class_names(images), shown)
+    except _NotPixelsError as error:
+        raise RobustcheckError(f"{error}, as by{lines_for_pixels(images)}") from None
     raise RobustcheckError(
-        f"{name} must return a folder, an ImageSet (as of ImageSet.from_arrays(pixels, labels)), a torch Dataset, or an "
+        f"{name} must be a folder, an ImageSet (as of ImageSet.from_arrays(pixels, labels)), a torch Dataset, (X, y), or an "
         f"iterable of (image, label), got {type(images).__name__}"
     )
+
+
+class _NotPixelsError(RobustcheckError):
+    """An image that is normalised, or else no pixel levels."""
 
 
 def _is_indexable(images: Any) -> bool:
@@ -55,9 +66,9 @@ def _is_indexable(images: Any) -> bool:
     )
 
 
-def _from_indexable(images: Any, preprocessing: Preprocessing, name: str) -> ImageSet:
+def _from_indexable(images: Any, preprocessing: Preprocessing, name: str) -> _Read:
     if not len(images):
-        raise RobustcheckError(f"{name} must return at least one image, got an empty {type(images).__name__}")
+        raise RobustcheckError(f"{name} must hold at least one image, got an empty {type(images).__name__}")
     lock, where = Lock(), [f"{name}[{index}]" for index in range(len(images))]
     labels = _targets(images)
     if labels is not None:
@@ -70,10 +81,10 @@ def _from_indexable(images: Any, preprocessing: Preprocessing, name: str) -> Ima
         read(0)
         first = _image_and_label(_item(images, 0, lock, where[0]), where[0])[0]
     source = Source(read, is_resized=not _is_array_of_size(first, preprocessing))
-    return _labelled(source, labels, where, images, name)
+    return source, labels, where
 
 
-def _from_iterable(images: Iterable[Any], preprocessing: Preprocessing, name: str) -> ImageSet:
+def _from_iterable(images: Iterable[Any], preprocessing: Preprocessing, name: str) -> _Read:
     kept: list[Pixels | BadImage] = []
     labels, where = [], []
     iterator, is_resized = iter(images), False
@@ -97,10 +108,10 @@ def _from_iterable(images: Iterable[Any], preprocessing: Preprocessing, name: st
         where.append(place)
     if not kept:
         raise RobustcheckError(
-            f"{name} must return at least one image, got an exhausted {type(images).__name__}: give a list, or create it anew"
+            f"{name} must hold at least one image, got an exhausted {type(images).__name__}: give a list, or create it anew"
         )
     source = Source(partial(_kept, kept), is_resized=is_resized)
-    return _labelled(source, labels, where, images, name)
+    return source, labels, where
 
 
 def _kept(kept: Sequence[Pixels | BadImage], index: int) -> Pixels:
@@ -111,14 +122,19 @@ def _kept(kept: Sequence[Pixels | BadImage], index: int) -> Pixels:
 
 
 def _labelled(
-    source: Source, labels: Sequence[Any], where: Sequence[str], images: Any, name: str
+    source: Source, labels: Sequence[Any], where: Sequence[str], classes: list[str] | None, shown: str
 ) -> ImageSet:
     indices, names = as_labels(labels, where)
-    classes = getattr(images, "classes", None)
-    if isinstance(classes, (list, tuple)) and all(isinstance(each, str) for each in classes):
-        names = names or list(classes)
-    shown = f"{name} ({type(images).__name__})"
-    return ImageSet(source, names=where, name=shown, labels=indices, class_names=names)
+    if names is None or classes is None:
+        made = ImageSet(source, names=where, name=shown, labels=indices, class_names=names or classes)
+        made.has_sorted_names = names is not None
+        return made
+    if unknown_names := sorted({*names} - {*classes}):
+        raise RobustcheckError(
+            f"labels of {shown} must be among its classes, {listed(classes, 10)}, got {unknown_names[0]!r}"
+        )
+    own = [classes.index(names[index]) if index >= 0 else index for index in indices]
+    return ImageSet(source, names=where, name=shown, labels=own, class_names=classes)
 
 
 def _targets(images: Any) -> Sequence[Any] | None:
@@ -156,8 +172,14 @@ def _read(images: Any, lock: Lock, preprocessing: Preprocessing, where: Sequence
 
 def _image_and_label(item: Any, where: str) -> tuple[Any, Any]:
     """Return the image and the label of an item; None for no label."""
+    first = item[0] if isinstance(item, (tuple, list)) and item else item
+    if isinstance(first, (torch.Tensor, np.ndarray)) and first.ndim > 3:
+        raise RobustcheckError(
+            f"{where} must be one image, or (image, label), got a batch of shape {tuple(first.shape)}: give the dataset itself, a "
+            "list of (image, label), or the pair (X, y) of all images and all labels"
+        )
     if isinstance(item, Mapping):
-        image = next((item[key] for key in _IMAGES if key in item), None)
+        image = next((item[key] for key in IMAGES if key in item), None)
         if image is None:
             raise RobustcheckError(
                 f"{where} must have the keys image and label, got {', '.join(map(str, item)) or 'an empty dictionary'}"
@@ -176,7 +198,8 @@ def _plain_label(label: Any, where: str) -> Any:
     if isinstance(label, (torch.Tensor, np.ndarray, np.generic)):
         if label.ndim or (isinstance(label, torch.Tensor) and label.numel() != 1):
             raise RobustcheckError(
-                f"{where}: the label must be one class index, got shape {tuple(label.shape)}"
+                f"{where}: the label must be one class index, got shape {tuple(label.shape)}: of a one-hot label give "
+                "label.argmax(); several classes for one image can't be evaluated"
             )
         label = label.item()
     if label is None or (isinstance(label, (int, float, str)) and not isinstance(label, bool)):
@@ -233,12 +256,21 @@ def _levels(array: np.ndarray[Any, Any], where: str) -> Pixels:
     if array.dtype == np.uint8:
         levels: Pixels = array
         return levels
+    advice = "give images.astype('uint8'), or of a tensor images.byte()"
     if not np.issubdtype(array.dtype, np.floating):
-        raise RobustcheckError(f"{where} must be uint8 in 0..255, got {array.dtype}")
+        in_range = array.dtype.kind in "iu" and array.min() >= 0 and array.max() <= 255
+        raise RobustcheckError(
+            f"{where} must be uint8 in 0..255, got {array.dtype}{': ' + advice if in_range else ''}"
+        )
     scaled = array.astype(np.float64) * 255
     levels = np.rint(scaled)
     if not (np.abs(scaled - levels) <= _TOLERANCE).all() or levels.min() < 0 or levels.max() > 255:
-        raise RobustcheckError(
+        if 1 < array.max() <= 255 and array.min() >= 0 and (array == np.rint(array)).all():
+            raise RobustcheckError(
+                f"{where} must be uint8 in 0..255, or floats in 0..1, got {array.dtype} up to {array.max():g}: {advice} if "
+                "255 is white"
+            )
+        raise _NotPixelsError(
             f"{where} must be pixel levels, got {array.dtype} from {array.min():.3g} to {array.max():.3g}: remove normalisation "
             "and resizing (the classifier has its own), and give PIL images or uint8 in 0..255"
         )

@@ -54,13 +54,14 @@ def as_classifier(made: Any, *, name: str, device: str | torch.device = "auto") 
     if isinstance(made, Classifier):
         return made if device == "auto" else made.to(device)
     if not isinstance(made, nn.Module):
+        by_name = f": load it by robustcheck.load_model({made!r})" if isinstance(made, str) else ""
         raise RobustcheckError(
-            f"{name} must return an nn.Module or a robustcheck.Classifier, got {type(made).__name__}"
+            f"{name} must be an nn.Module or a robustcheck.Classifier, got {type(made).__name__}{by_name}"
         )
     config = _timm_config(made)
     if config is None:
         raise RobustcheckError(
-            f"{name} must return a network with its normalisation, got a {type(made).__name__} without: return\n"
+            f"{name} must be a network with its normalisation, got a {type(made).__name__} without: give\n"
             "    robustcheck.Classifier(net, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), input_size=224)\n"
             "with the numbers that it was trained on (mean and std of pixels in 0..1)"
         )

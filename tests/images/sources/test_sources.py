@@ -501,8 +501,8 @@ def test_names_serve_as_labels():
             r"got 'dog' in theirs\[1\] and '1' in theirs\[0\]",
         ),
         ([(PICTURES[0], -5)], r"theirs\[0\]: label must be a class index, .*, got '-5'"),
-        ({"a": 1}, "theirs must return a folder, .*, got dict"),
-        (7, "theirs must return a folder, .*, got int"),
+        ({"a": 1}, "theirs must be images, or a pair .*, got a dict"),
+        (7, "theirs must be a folder, .*, got int"),
         ((1 / 0 for _ in range(3)), "theirs, item 0: the iterable failed with ZeroDivisionError"),
     ],
 )

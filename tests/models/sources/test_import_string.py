@@ -89,7 +89,7 @@ def test_what_the_users_code_builds_becomes_a_classifier(spec, name):
 
 def test_a_network_that_does_not_say_how_it_is_normalised_gets_the_lines_to_write():
     with pytest.raises(
-        RobustcheckError, match="mynets:bare must return a network with its normalisation, got a Sequential"
+        RobustcheckError, match="mynets:bare must be a network with its normalisation, got a Sequential"
     ) as caught:
         load_model("mynets:bare")
     assert "\n    robustcheck.Classifier(net, mean=(0.485, 0.456, 0.406), std=" in str(caught.value)
@@ -142,7 +142,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path):
         ("mynets:fails", "calling it without arguments failed: KeyError: 'no such layer'"),
         (
             "mynets:nothing",
-            "mynets:nothing must return an nn.Module or a robustcheck.Classifier, got NoneType",
+            "mynets:nothing must be an nn.Module or a robustcheck.Classifier, got NoneType",
         ),
     ],
 )
