@@ -5,9 +5,14 @@ from contextlib import suppress
 from importlib import import_module
 
 import pytest
+from hypothesis import settings
 from PIL import Image
 
 from tests import toys
+
+# An example may take long on a busy machine; Hypothesis' own profile for CI says the same.
+settings.register_profile("no deadline", settings(), deadline=None)
+settings.load_profile("no deadline")
 
 LOADED_ONCE = (
     *("timm", "torchvision", "robustcheck.benchmark.fixture", "robustcheck.report.formats.terminal"),

@@ -17,7 +17,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-SECONDS, WAIT, MEMORY = 10, 100, 10**9
+SECONDS, WAIT, MEMORY = 10, 600, 10**9
 """CPU seconds, seconds of waiting (a machine may be busy), and bytes that are allocated, for each input."""
 
 

@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 
 from robustcheck.images.prefetch import map_ahead
 
+_LONG = 300
+"""Seconds after which a test gives up; a busy machine takes some."""
+
 
 @settings(max_examples=25)
 @given(count=st.integers(0, 40), workers=st.integers(1, 4), ahead=st.integers(1, 12))
@@ -33,13 +36,10 @@ def test_no_more_is_begun_than_the_bound_allows():
 
 
 def test_work_goes_on_while_the_consumer_is_busy():
-    begun = []
-    stream = map_ahead(begun.append, range(100), workers=2, ahead=6)
+    begun = [threading.Event() for _ in range(100)]
+    stream = map_ahead(threading.Event.set, begun, workers=2, ahead=6)
     next(stream)
-    deadline = time.monotonic() + 5
-    while len(begun) < 6 and time.monotonic() < deadline:
-        time.sleep(0.005)
-    assert len(begun) >= 6
+    assert begun[5].wait(_LONG)
     stream.close()
 
 
@@ -50,12 +50,10 @@ def test_closing_early_ends_the_threads_and_what_has_not_begun():
         begun.append(item)
         time.sleep(0.02)
 
-    stream = map_ahead(slow, range(1000), workers=2, ahead=500)
+    stream = map_ahead(slow, range(5000), workers=2, ahead=4000)
     next(stream)
-    started = time.monotonic()
     stream.close()
-    assert time.monotonic() - started < 2
-    assert len(begun) < 100
+    assert len(begun) < 4000
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("robustcheck-images")]
 
 
@@ -78,7 +76,7 @@ def test_ctrl_c_ends_a_process_whose_calls_hang():
 import signal, threading
 from robustcheck.images.prefetch import map_ahead
 signal.signal(signal.SIGINT, signal.default_int_handler)
-signal.alarm(100)  # or it hangs
+signal.alarm(600)  # or it hangs
 def hang(item):
     print("hangs", flush=True)
     threading.Event().wait()

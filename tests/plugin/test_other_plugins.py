@@ -178,7 +178,7 @@ def test_limit_per_test_does_not_count_an_evaluation(gate, method):
             time.sleep(60)
         """
     )
-    done, _ = run(gate, "-p", "timeout", "--timeout=6", f"--timeout-method={method}", "-v")
+    done, _ = run(gate, "-p", "timeout", "--timeout=15", f"--timeout-method={method}", "-v")
     gate_passed = re.search(r"py::test_gate.*?PASSED.*?py::test_hangs", done.stdout, re.DOTALL)
     assert gate_passed, done.stdout + done.stderr
     assert done.returncode == pytest.ExitCode.TESTS_FAILED
@@ -202,7 +202,7 @@ def test_limit_per_test_does_not_count_an_evaluation_that_workers_share(gate):
             assert robustness[view].accuracy >= 0.1
     """
     gate.makepyfile(test_it=tests, test_other=tests)
-    options = ["-p", "timeout", "--timeout=6", "-p", "xdist", "-n", "2", "--dist=loadfile"]
+    options = ["-p", "timeout", "--timeout=15", "-p", "xdist", "-n", "2", "--dist=loadfile"]
     done, report = run(gate, *options, "--junit-xml=junit.xml")
     assert done.returncode == pytest.ExitCode.OK, done.stdout + done.stderr
     assert counts(done) == {"passed": 6}
