@@ -33,6 +33,7 @@ from robustcheck.models import Classifier
 from robustcheck.notation import View, X, parse
 from robustcheck.records import MEASURES, Records
 from robustcheck.records.baseline import Baseline
+from robustcheck.records.old_run import OldRun
 from robustcheck.store.stats import CacheStats
 from robustcheck.text import printable
 
@@ -59,12 +60,13 @@ class Robustness:
         baseline: Baseline | None = None,
         on_verdict: Callable[[Subject, Verdict], None] = lambda _subject, _verdict: None,
         on_truth: Callable[[Verdict], None] | None = None,
+        old_run: OldRun | None = None,
     ) -> None:
         policy = policy or DecisionPolicy()
         self.baseline = baseline
         self._evaluation = evaluation
         self._measurements = EvaluatedMeasurements(evaluation, planned, together=not policy.stop_early)
-        self.decider: Decider = Decider(self._measurements, policy, on_verdict, on_truth)
+        self.decider: Decider = Decider(self._measurements, policy, on_verdict, on_truth, old_run)
         """Decides the claims that are made with it."""
 
     def __repr__(self) -> str:

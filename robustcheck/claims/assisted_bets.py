@@ -39,7 +39,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from robustcheck.claims.bets import COUNT, Game, Wealth
+from robustcheck.claims.bets import COUNT, EQUAL, Game, Wealth
 from robustcheck.errors import RobustcheckError
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ class OldValues:
     """The old values of a whole population, in the order in which its new values are read."""
 
     values: NDArray[np.float64]  # (N,) in [0, 1]
-    coverage: float = 1.0
-    """The share of the population of which an old value is known; the others have the mean of these."""
+    unknown: NDArray[np.bool_] | None = None  # (N,)
+    """Of which numbers no old value is known: they have the mean of the others. None: of none."""
     _sums: NDArray[np.float64] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -83,7 +83,18 @@ class OldValues:
         scaled = np.full(len(old), 0.5)
         scaled[known] = spec.scaled(old[known], name="baseline")
         scaled[~known] = scaled[known].mean() if known.any() else 0.5
-        return cls(scaled, float(known.mean()))
+        return cls(scaled, None if known.all() else ~known)
+
+    @property
+    def coverage(self) -> float:
+        """The share of the population of which an old value is known."""
+        return 1.0 if self.unknown is None else 1.0 - float(self.unknown.mean())
+
+    def churn(self, values: NDArray[np.float64]) -> float:
+        """Return which share of new values, from the first on, is not the old one, where that is known: (n,)."""
+        changed = np.abs(values - self.values[: len(values)]) > EQUAL
+        known = changed if self.unknown is None else changed[~self.unknown[: len(values)]]
+        return float(known.mean()) if len(known) else 0.0
 
     @cached_property
     def mean(self) -> float:

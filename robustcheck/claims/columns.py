@@ -56,6 +56,18 @@ def quantity(claim: Claim, table: NDArray[np.float64]) -> float:
     return float(per_image(Linear(claim.form.weights), claim.terms, table).mean())
 
 
+def assisted_quantity(claim: Claim, table: NDArray[np.float64], old: NDArray[np.float64]) -> float:
+    """Return `quantity` of the old measures of all images plus what changed on those seen.
+
+    table: (n, terms) of the images seen; old: (N, terms) of all, in the same order, NaN where one is unknown: what is
+    unknown has the mean of what is known.
+    """
+    counts = np.maximum((~np.isnan(old)).sum(axis=0), 1)
+    known = np.where(np.isnan(old), np.nansum(old, axis=0) / counts, old)
+    means = known.mean(axis=0) + (table - known[: len(table)]).mean(axis=0)
+    return quantity(claim, means[None, :])
+
+
 def spec_for(claim: Claim, *, population: int | None, **rest: Any) -> TestSpec:
     """Return the test that the claim's mean, turned so that more is better, reaches its threshold."""
     low, high = _upward_form(claim).range

@@ -15,8 +15,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from robustcheck.claims.assisted_bets import OldValues
 from robustcheck.claims.claim import Claim
-from robustcheck.claims.columns import as_columns, comparison_fields, oriented, per_image, quantity, spec_for
+from robustcheck.claims.columns import (
+    as_columns,
+    assisted_quantity,
+    comparison_fields,
+    oriented,
+    per_image,
+    quantity,
+    spec_for,
+)
 from robustcheck.claims.expression import Quotient, Term, mean
 from robustcheck.claims.holm import family_alpha, holm
 from robustcheck.claims.policy import ClaimSettings, DecisionPolicy
@@ -27,6 +36,7 @@ from robustcheck.claims.test_spec import TestSpec
 from robustcheck.claims.verdict import About, Verdict
 from robustcheck.errors import ClaimFailed, RobustcheckError, RobustnessWarning
 from robustcheck.notation import View
+from robustcheck.records.old_run import OldRun
 from robustcheck.text import percent
 
 if TYPE_CHECKING:
@@ -65,7 +75,8 @@ class Decider:
     """Decides claims about one model on one image set.
 
     `on_verdict` is called with each verdict, and with the claim, or the view, that it is about; `on_truth` with the
-    verdict on a comparison whenever its truth value is asked for.
+    verdict on a comparison whenever its truth value is asked for. `old_run` helps to decide claims where the policy stops
+    early; the measurements' order must have been drawn after it was fixed.
     """
 
     def __init__(
@@ -74,8 +85,10 @@ class Decider:
         policy: DecisionPolicy | None = None,
         on_verdict: Callable[[Subject, Verdict], None] = lambda _subject, _verdict: None,
         on_truth: Callable[[Verdict], None] | None = None,
+        old_run: OldRun | None = None,
     ) -> None:
         self.policy: DecisionPolicy = policy or DecisionPolicy()
+        self._old_run = old_run
         self._measurements = measurements
         self._on_verdict = on_verdict
         self._on_truth = on_truth
@@ -116,8 +129,17 @@ class Decider:
                 np.column_stack([new, old[rows]])
                 for rows, new in self._measurements.draws(terms, policy.budget)
             )
-            verdict = no_regression_early(
-                pairs, len(old), tolerance=tolerance, name=name, alpha=policy.alpha, budget=policy.budget
+            verdict = self._named(
+                no_regression_early(
+                    pairs,
+                    len(old),
+                    tolerance=tolerance,
+                    name=name,
+                    alpha=policy.alpha,
+                    budget=policy.budget,
+                    min_seen=policy.min_images,
+                    baseline=None if self._old_run is None else old[self._old_run.order],
+                )
             )
         else:
             verdict = no_regression(self.sample(terms)[:, 0], old, tolerance=tolerance, name=name)
@@ -153,19 +175,29 @@ class Decider:
         if not policy.stop_early:
             columns = self.sample(terms)  # all images, with whatever else is planned
         if policy.stop_early or settings.about == "population":
+            is_assisted = self._old_run is not None and policy.stop_early and settings.about == "testset"
             verdict = decide_early(
                 claim,
                 (drawn for _, drawn in self._measurements.draws(terms, policy.budget)),
                 self._measurements.image_count,
                 alpha=policy.alpha if settings.alpha is None else settings.alpha,
+                min_seen=policy.min_images,
                 budget=policy.budget,
                 tolerance=settings.tolerance,
                 about=settings.about,
+                old=self._old_run.measures(terms) if self._old_run is not None and is_assisted else None,
             )
+            verdict = self._named(verdict)
         else:
             verdict = decide_exact(claim, columns, tolerance=settings.tolerance)
             verdict = self._with_other_seeds(claim, columns, verdict)
         return replace(verdict, notes=(*verdict.notes, *self._blind_notes(claim)))
+
+    def _named(self, verdict: Verdict) -> Verdict:
+        """Return a verdict whose assistance says which run it was."""
+        if verdict.assistance is None:
+            return verdict
+        return replace(verdict, assistance=replace(verdict.assistance, baseline=str(self._old_run)))
 
     def _with_other_seeds(self, claim: Claim, columns: NDArray[np.float64], verdict: Verdict) -> Verdict:
         """Warn where another seed would turn the verdict on views that are drawn at random.
@@ -263,10 +295,11 @@ def decide_early(
     *,
     alpha: float = 0.05,
     alpha_refute: float = 0.01,
-    min_seen: int = 256,
+    min_seen: int = 0,
     budget: int | None = None,
     tolerance: float = 0.0,
     about: About = "testset",
+    old: NDArray[np.float64] | None = None,
 ) -> Verdict:
     """Return the verdict from as few images as decide it; the error is at most alpha wherever it stops.
 
@@ -275,14 +308,24 @@ def decide_early(
     the "testset" the verdict is exact once all were seen; about the "population" that they come from it is not,
     and may be "not shown" when they end. A recovery is decided once its denominator is shown to be above
     `robustcheck.claims.recovery.LEAST_TAKEN` too; where that is refuted it raises `RobustcheckError`.
+
+    old: (population, len(claim.terms)), an earlier run's measures of all images in the order of the draws, NaN where one
+    is unknown. They help to decide about the "testset", if the order was drawn after they were fixed: see
+    `robustcheck.claims.assisted_bets`.
     """
     finite = population if about == "testset" else None
     options: dict[str, Any] = {"alpha": alpha, "alpha_refute": alpha_refute, "budget": budget}
     options["min_seen"] = min(min_seen, population)
-    test = MeanTest(spec_for(claim, population=finite, tolerance=tolerance, **options))
+    test = _assisted(
+        spec_for(claim, population=finite, tolerance=tolerance, **options),
+        None if old is None else oriented(claim, old),
+    )
     denominator, guard = claim.guard, None
     if denominator is not None:
-        guard = MeanTest(TestSpec(LEAST_TAKEN, *denominator.range, finite, **options))
+        guard = _assisted(
+            TestSpec(LEAST_TAKEN, *denominator.range, finite, **options),
+            None if old is None else per_image(denominator, claim.terms, old),
+        )
     tables = []
     for draw in draws:
         table = as_columns(claim.terms, draw)[: None if budget is None else budget - test.seen]
@@ -299,11 +342,22 @@ def decide_early(
         return decide_exact(claim, seen, alpha=alpha, tolerance=tolerance)
     if not len(seen):
         raise RobustcheckError(f"{claim}: there are no images to decide it on")
-    return _stopped(claim, seen, test, guard, population)
+    return _stopped(claim, seen, test, guard, images=population, old=old)
+
+
+def _assisted(spec: TestSpec, old: NDArray[np.float64] | None) -> MeanTest:
+    """Return the test, with the help of old values (N,) if there are any."""
+    return MeanTest(spec, None if old is None else OldValues.of(spec, old))
 
 
 def _stopped(
-    claim: Claim, seen: NDArray[np.float64], test: MeanTest, guard: MeanTest | None, images: int
+    claim: Claim,
+    seen: NDArray[np.float64],
+    test: MeanTest,
+    guard: MeanTest | None,
+    *,
+    images: int,
+    old: NDArray[np.float64] | None,
 ) -> Verdict:
     """Return the verdict on a claim that was not tested on every image, in the claim's own terms."""
     notes: tuple[str, ...] = ()
@@ -316,13 +370,18 @@ def _stopped(
         if guard.state == "not shown":
             state, needed = "not shown", max(needed or 0, guard.needed() or 0) or None
             notes = (f"what the attack took is not yet shown to be above {100 * LEAST_TAKEN:g} points",)
-        low, high = ratio_bounds(claim.left, claim.terms, seen, test.spec, upward=claim.upward)
+        low, high = ratio_bounds(claim.left, claim.terms, seen, test.spec, upward=claim.upward, old=old)
+    estimate, assistance = quantity(claim, seen), verdict.assistance
+    if assistance is not None and old is not None:
+        assistance = replace(assistance, sample_mean=estimate)
+        estimate = min(max(assisted_quantity(claim, seen, old), low), high)
     return replace(
         verdict,
         state=state,
-        estimate=quantity(claim, seen),
+        estimate=estimate,
         low=low,
         high=high,
+        assistance=assistance,
         needed=needed,
         population=images,
         notes=notes,

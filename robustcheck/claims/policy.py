@@ -31,6 +31,8 @@ class DecisionPolicy:
     """Maximum probability that a false claim passes, when stopping early."""
     budget: int | None = None
     """Maximum number of images evaluated for a claim, when stopping early."""
+    min_images: int = 0
+    """Minimum number of images evaluated for a claim, when stopping early; a certain answer apart."""
     require_adaptive: bool = False
     """A claim about a defended view must also hold against attacks that go through the defence."""
 

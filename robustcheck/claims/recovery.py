@@ -16,6 +16,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from robustcheck.claims.assisted_bets import AssistedGame, OldValues
+from robustcheck.claims.bets import Game
 from robustcheck.claims.columns import per_image
 from robustcheck.claims.expression import Quotient, Term
 from robustcheck.claims.intervals import sign_test
@@ -64,12 +66,20 @@ def refusal(quotient: Quotient, terms: tuple[Term, ...], columns: NDArray[np.flo
 
 
 def ratio_bounds(
-    quotient: Quotient, terms: tuple[Term, ...], seen: NDArray[np.float64], spec: TestSpec, *, upward: bool
+    quotient: Quotient,
+    terms: tuple[Term, ...],
+    seen: NDArray[np.float64],
+    spec: TestSpec,
+    *,
+    upward: bool,
+    old: NDArray[np.float64] | None = None,
 ) -> tuple[float, float]:
     """Return bounds of numerator / denominator: between them no ratio is refuted by the images seen.
 
     seen: (n, len(terms)) in the order drawn. A ratio c is refuted where numerator - c * denominator is shown to
     differ from 0 by the betting test. The bound on the claim's side has the error alpha, the other alpha_refute.
+    old: (N, len(terms)), the old measures of all images as drawn, which help to refute: of numerator - c * denominator
+    anew for each c.
     """
     numerator = per_image(quotient.numerator, terms, seen)
     denominator = per_image(quotient.denominator, terms, seen)
@@ -79,7 +89,11 @@ def ratio_bounds(
         low, high = (quotient.numerator - quotient.denominator * ratio).range
         against = replace(spec, threshold=0.0, low=low, high=high, tolerance=0.0, strict=False)
         values = against.scaled(numerator - ratio * denominator)
-        return against.game.evidence(values, up=up) >= -math.log(alphas[0] if up else alphas[1])
+        game: Game | AssistedGame = against.game
+        if old is not None:
+            before = per_image(quotient.numerator - quotient.denominator * ratio, terms, old)
+            game = AssistedGame(against.game, OldValues.of(against, before))
+        return game.evidence(values, up=up) >= -math.log(alphas[0] if up else alphas[1])
 
     point = float(numerator.mean() / denominator.mean()) if denominator.mean() else 0.0
     point = min(FARTHEST, max(-FARTHEST, point))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from robustcheck.claims.assisted_bets import OldValues
 from robustcheck.claims.intervals import Interval, sign_test, t_interval
 from robustcheck.claims.sequential import MeanTest
 from robustcheck.claims.test_spec import TestSpec
@@ -111,23 +112,25 @@ def no_regression_early(
     name: str = "",
     alpha: float = 0.05,
     budget: int | None = None,
+    min_seen: int = 0,
+    baseline: ArrayLike | None = None,
 ) -> Verdict:
     """Return whether the measure fell by at most `tolerance`, from as few images as decide it.
 
     draws: tables (k, 2), new and old, of the images in a random order fixed before; read lazily. Exact once all
-    of the `population` were seen.
+    of the `population` were seen. baseline: (population,), all old values in the order of the draws, if that was fixed
+    after them: they help to decide (see `robustcheck.claims.assisted_bets`).
     """
     if not population:
         raise RobustcheckError("there are no images to compare")
     if not 0 <= tolerance < 1:
         raise RobustcheckError(f"tolerance must be >= 0 and < 1, got {tolerance:g}")
-    spec = TestSpec(-tolerance, -1.0, 1.0, population, alpha, budget=budget)
-    test = MeanTest(spec)
+    test, known = _test(-tolerance, population, baseline, alpha=alpha, budget=budget, min_seen=min_seen)
     sums = np.zeros(2)
     for draw in draws:
         table = np.asarray(draw, dtype=np.float64)[: None if budget is None else budget - test.seen]
         after, before = _pair(table[:, 0], table[:, 1])
-        test.update(after - before)
+        test.update(after - before if known is None else after)
         sums += (after.sum(), before.sum())
         if test.done:
             break
@@ -136,11 +139,45 @@ def no_regression_early(
         raise RobustcheckError("there are no images to compare")
     now, then = (sums / verdict.seen).tolist()
     left, right = (name, f"{name} of the baseline") if name else ("new", "old")
+    if known is not None:
+        verdict = _less(verdict, known, -tolerance)
     return replace(
         verdict,
         claim=f"{left} - {right} >= {-tolerance:g}",
         parts=(("now", now), ("baseline", then)),
         percent=True,
+    )
+
+
+def _test(
+    least: float, population: int, baseline: ArrayLike | None, **options: Any
+) -> tuple[MeanTest, float | None]:
+    """Return the test of a change of at least `least`, and the baseline's mean, if that helps.
+
+    Then it is the test that the new values have a mean of at least that mean plus `least`, which all can have who do
+    not have to lie below 0.
+    """
+    if baseline is not None:
+        old = np.clip(np.asarray(baseline, dtype=np.float64), 0.0, 1.0)
+        known = float(old.mean())
+        if 0 < known + least < 1:
+            spec = TestSpec(known + least, 0.0, 1.0, population, **options)
+            return MeanTest(spec, OldValues.of(spec, old)), known
+    return MeanTest(TestSpec(least, -1.0, 1.0, population, **options)), None
+
+
+def _less(verdict: Verdict, known: float, threshold: float) -> Verdict:
+    """Return a verdict on a mean as one on what it is above a known one."""
+    assistance = verdict.assistance
+    if assistance is not None:
+        assistance = replace(assistance, sample_mean=assistance.sample_mean - known)
+    return replace(
+        verdict,
+        estimate=verdict.estimate - known,
+        low=verdict.low - known,
+        high=verdict.high - known,
+        threshold=threshold,
+        assistance=assistance,
     )
 
 

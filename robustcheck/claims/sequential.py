@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from robustcheck.claims.assisted_bets import AssistedGame, OldValues
-from robustcheck.claims.bets import EQUAL, Game, Wealth
+from robustcheck.claims.bets import Game, Wealth
 from robustcheck.claims.test_spec import TestSpec
 from robustcheck.claims.verdict import Assistance, State, Verdict
 from robustcheck.errors import RobustcheckError
@@ -34,7 +34,7 @@ def test_mean(
     population: int | None = None,
     alpha: float = 0.05,
     alpha_refute: float = 0.01,
-    min_seen: int = 256,
+    min_seen: int = 0,
     budget: int | None = None,
     tolerance: float = 0.0,
     chunk: int = 64,
@@ -46,7 +46,8 @@ def test_mean(
     (how many numbers there are), they are drawn from it without replacement, in a random order fixed before,
     and the verdict is about the mean of all of them, exact once all were seen; without one they are independent
     draws. A false claim "holds" with probability at most `alpha`, a true one is "refuted" with at most
-    `alpha_refute`, however often the numbers were looked at. `budget` is the most numbers to read.
+    `alpha_refute`, however often the numbers were looked at. `budget` is the most numbers to read,
+    `min_seen` the fewest; the error needs none.
     `tolerance` widens the threshold to a grey zone below it in which either answer is right.
 
     >>> test_mean([1, 1, 1, 0] * 100, 0.5, low=0, high=1).state
@@ -196,8 +197,8 @@ class MeanTest:
         if self.old is None:
             return None
         seen = max(self.seen, 1)
-        changed = np.abs(self._values - self.old.values[: self.seen]) > EQUAL
-        return Assistance(self._unscaled(self._total / seen), float(changed.sum()) / seen, self.old.coverage)
+        churn = self.old.churn(self._values)
+        return Assistance(self._unscaled(self._total / seen), churn, self.old.coverage)
 
     def _unscaled(self, value: float) -> float:
         return self.spec.low + value * (self.spec.high - self.spec.low)

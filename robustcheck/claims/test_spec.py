@@ -39,7 +39,7 @@ class TestSpec:
     population: int | None = None
     alpha: float = 0.05
     alpha_refute: float = 0.01
-    min_seen: int = 256
+    min_seen: int = 0
     budget: int | None = None
     tolerance: float = 0.0
     strict: bool = False

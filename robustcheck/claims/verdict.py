@@ -30,7 +30,7 @@ class Assistance:
     sample_mean: float
     """The mean of the images seen, without that help; of the quantity that the verdict estimates."""
     churn: float
-    """The share of the images seen whose value is not the old one."""
+    """The share of the images seen whose value is not the old one, of those that have an old one."""
     coverage: float = 1.0
     """The share of the images of which there are old values."""
     baseline: str = ""

@@ -15,6 +15,7 @@ from robustcheck.limits import described, parse_limits
 from robustcheck.options.option import Option, flag, option
 from robustcheck.options.types import (
     batch_size,
+    draw_value,
     file_path,
     integer,
     one_of,
@@ -104,6 +105,21 @@ class Settings:
     )
     budget: int | None = option(
         "N", integer(1), "with --robustcheck-stop-early: maximum number of images per claim"
+    )
+    min_images: int = option(
+        "N", integer(0), "with --robustcheck-stop-early: minimum number of images per claim", "0"
+    )
+    assist: str = option(
+        "auto|off",
+        one_of("auto", "off"),
+        "with --robustcheck-stop-early and --robustcheck-compare: the baseline's records help to decide claims, or not",
+        "auto",
+    )
+    draw: str | None = option(
+        "TEXT",
+        draw_value,
+        "with an assisted run: draw images in the order of the run that reported this value",
+        shown_default="a fresh value",
     )
     require_adaptive: bool = flag(
         "claims about a defended view must also hold against attacks that go through the defence"

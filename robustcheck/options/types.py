@@ -53,6 +53,13 @@ def batch_size(text: str) -> int | str:
         raise ValueError(f"must be an integer >= 1, or auto, got {quoted(text)}") from None
 
 
+def draw_value(text: str) -> str:
+    """Return a text of at most 64 letters, digits, '.', '_' and '-'."""
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", text):
+        raise ValueError(f"must be at most 64 letters, digits, '.', '_' and '-', got {quoted(text)}")
+    return text
+
+
 def seconds(text: str) -> float:
     """Return a time in seconds, above 0.
 

@@ -6,10 +6,11 @@ repository, meant to be committed beside the code whose claims it holds.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from robustcheck.records.measures import default_measure, find_measure
 from robustcheck.records.provenance import Provenance
 from robustcheck.records.rows import Column
 from robustcheck.records.table import Records
-from robustcheck.regular_file import is_file
+from robustcheck.regular_file import is_file, read_regular
 from robustcheck.text import listed
 
 FOLDER = "robustcheck-baselines"
@@ -86,6 +87,8 @@ class Baseline:
     records: Records
     saved: Mapping[str, str] = field(default_factory=dict)
     """Which run made it: date, commit, command, tests, versions."""
+    digest: str = ""
+    """16 hex digits over the file's bytes."""
 
     def __str__(self) -> str:
         commit = self.saved.get("commit", "")
@@ -114,7 +117,8 @@ class Baseline:
                 f"the run that made the baseline {path.name} failed its own integrity tests "
                 f"({', '.join(map(str, header['integrity tests failed']))}): mend that and save it again"
             )
-        return cls.of(path, records, header)
+        digest = hashlib.sha256(read_regular(path)).hexdigest()[:16]
+        return replace(cls.of(path, records, header), digest=digest)
 
     @classmethod
     def of(cls, path: Path, records: Records, header: Mapping[str, Any]) -> Baseline:
@@ -150,15 +154,23 @@ class Baseline:
                 "more or less?): compare under the same labels, or save it anew"
             )
 
-    def _rows(self, ids: Sequence[str], labels: Column) -> Column:
-        """Return the baseline's row of each image, -1 where it has none: int64 (n,).
+    def rows_by_name(self, names: Sequence[str], labels: Column) -> Column:
+        """Return the baseline's row of each image by its name, -1 where it has none: int64 (n,)."""
+        return self._paired(self.records.names, names, labels)
 
-        Of images with equal pixels those with equal labels are paired first.
+    def _rows(self, ids: Sequence[str], labels: Column) -> Column:
+        """Return the baseline's row of each image by its pixels, -1 where it has none: int64 (n,)."""
+        return self._paired(self.records.ids, ids, labels)
+
+    def _paired(self, theirs: Sequence[str], ids: Sequence[str], labels: Column) -> Column:
+        """Return the row of `theirs`, the baseline's, for each of `ids`, -1 where there is none: int64 (n,).
+
+        Of images with equal ones those with equal labels are paired first.
         """
         rows = np.full(len(ids), -1, np.int64)
         free: defaultdict[tuple[str, int] | str, list[int]] = defaultdict(list)
         taken = set()
-        for row, key in enumerate(zip(self.records.ids, self.records.labels.tolist(), strict=True)):
+        for row, key in enumerate(zip(theirs, self.records.labels.tolist(), strict=True)):
             free[key].append(row)
             free[key[0]].append(row)
         for by_label in (True, False):

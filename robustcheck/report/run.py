@@ -138,7 +138,7 @@ class ReportedClaim(Reported):
         }
         sample = verdict.sample + ("" if verdict.exact else f", alpha {verdict.alpha:g}")
         return cls(
-            **copied | {"sample": sample},
+            **copied | {"sample": sample, "notes": (*_assisted(verdict), *verdict.notes)},
             against_baseline="baseline" in dict(verdict.parts),
             text=verdict.claim or "",
             numbers=f"{verdict.comparison}; {sample}",
@@ -167,7 +167,7 @@ class ReportedClaim(Reported):
             state=("not shown" if open_ else "refuted") if failed else "holds",
             text=text,
             numbers=f"{comparison}; {sample}",
-            notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+            notes=tuple(dict.fromkeys(note for part in parts for note in (*_assisted(part), *part.notes))),
             model=model,
             seen=parts[-1].seen,
             population=parts[-1].population,
@@ -190,6 +190,10 @@ class ReportedClaim(Reported):
 def required(claims: Iterable[ReportedClaim]) -> tuple[ReportedClaim, ...]:
     """Return what tests require, without what they only compared."""
     return tuple(claim for claim in claims if claim.role == "claim")
+
+
+def _assisted(verdict: Verdict) -> tuple[str, ...]:
+    return () if verdict.assistance is None else (str(verdict.assistance),)
 
 
 def _awareness(views: Sequence[View]) -> Literal["", "blind", "adaptive"]:

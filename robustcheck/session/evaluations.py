@@ -169,6 +169,8 @@ class Evaluations:
 
         images = match_classes(images, classifier)
         settings, resources = self._settings, self._resources
+        old_run = resources.old_run(images)
+        by_seed = np.random.default_rng(settings.seed).permutation(len(images))
         evaluation = Evaluation(
             classifier,
             images,
@@ -179,7 +181,7 @@ class Evaluations:
                 optimize=settings.optimize,
                 transfer=settings.transfer or {},
             ),
-            order=np.random.default_rng(settings.seed).permutation(len(images)),
+            order=by_seed if old_run is None else old_run.order,
             store=resources.store,
             executor=resources.executor,
             progress=self._new_progress(lambda: evaluation.underway),
@@ -188,11 +190,16 @@ class Evaluations:
         made = Robustness(
             evaluation,
             policy=DecisionPolicy(
-                settings.stop_early, self._alpha, settings.budget, settings.require_adaptive
+                settings.stop_early,
+                self._alpha,
+                settings.budget,
+                settings.min_images,
+                settings.require_adaptive,
             ),
             planned=self._planned,
             baseline=self._resources.baseline,
             on_verdict=lambda subject, verdict: self._on_verdict(made, subject, verdict),
             on_truth=self._on_truth,
+            old_run=old_run,
         )
         return made

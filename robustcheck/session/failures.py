@@ -6,7 +6,7 @@ Imports inside functions keep the start of a run lazy.
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -92,7 +92,7 @@ class FailureReports:
             explained = [] if noted.is_explained else noted.verdict.explain()
             lines = [*explained, *evidence(noted.claimed, noted.robustness)]
             if (folder := self._session.settings.artifacts) is not None:
-                command = reproduce(item.nodeid, self._session.settings)
+                command = reproduce(item.nodeid, self._session.settings, self._session.resources.replay)
                 lines.append(_write_evidence(folder, noted, nodeid=item.nodeid, command=command))
             if lines:
                 yield "robustcheck", "\n".join(map(printable, lines))
@@ -132,11 +132,14 @@ def _write_evidence(folder: Path, noted: NotedVerdict, *, nodeid: str, command: 
         return f"no evidence was written to {folder}: {error}"
 
 
-def reproduce(nodeid: str, settings: Settings) -> str:
-    """Return the command that runs one test again, with the options of this run that affect its results."""
+def reproduce(nodeid: str, settings: Settings, replay: Sequence[str] = ()) -> str:
+    """Return the command that runs one test again, with the options of this run that affect its results.
+
+    `replay` are arguments that the command line of this run did not have.
+    """
     suite = nodeid.startswith("robustcheck/")  # a suite that ships has no file to name
     chosen = ["-k", nodeid.rpartition("::")[2].partition("[")[0]] if suite else [nodeid]
-    return shell_command(["pytest", *chosen, *settings.arguments()])
+    return shell_command(["pytest", *chosen, *settings.arguments(), *replay])
 
 
 def _is_complete(error: BaseException, entry: TracebackType | None) -> bool:

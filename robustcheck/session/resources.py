@@ -19,8 +19,10 @@ from robustcheck.options.table import Settings
 
 if TYPE_CHECKING:
     from robustcheck.evaluation.executor import Executor
+    from robustcheck.images import ImageSet
     from robustcheck.models import Classifier
     from robustcheck.records.baseline import Baseline
+    from robustcheck.records.old_run import OldRun
     from robustcheck.session.xdist import Worker
     from robustcheck.store.store import RecordStore
 
@@ -43,6 +45,8 @@ class Resources:
         self.run_id: str = uuid4().hex if worker is None else worker.run_id
         self.messages: dict[str, None] = {}
         """Lines to report about the store and the workers, each once."""
+        self.facts: dict[str, str] = {}
+        """What reports say of how the run went."""
         self._cache_folder = cache_folder
         self._load: Callable[..., Classifier] | None = None
         self._cleanup = ExitStack()
@@ -157,6 +161,38 @@ class Resources:
 
         name = self.settings.compare
         return None if name is None else Baseline.read(name, self.root)
+
+    @property
+    def draw(self) -> str:
+        """The value from which an assisted run draws the order of images: a fresh one, or that of a run to replay."""
+        return self.settings.draw or self.run_id[:16]
+
+    def old_run(self, images: ImageSet) -> OldRun | None:
+        """Return the baseline as it helps to decide claims about images; None if it is not asked to, or can't.
+
+        The order in which images are drawn is then fixed here: after the baseline, and unknown to who wrote it.
+        """
+        from robustcheck.records.old_run import OldRun, draw_order
+
+        settings, baseline = self.settings, self.baseline
+        if baseline is None or not settings.stop_early or settings.assist == "off":
+            return None
+        order = draw_order(len(images), seed=settings.seed, digest=baseline.digest, draw=self.draw)
+        try:
+            old = OldRun.of(baseline, images.names, images.labels, order)
+        except RobustcheckError as error:
+            self.messages[f"the baseline {baseline.path.name} does not assist: {error}"] = None
+            return None
+        how = f"drawn from seed {settings.seed}, the baseline's digest {baseline.digest} and the draw {self.draw}"
+        self.facts["order of images"] = how
+        self.messages[f"the order of images was new: --robustcheck-draw={self.draw} replays it"] = None
+        return old
+
+    @property
+    def replay(self) -> list[str]:
+        """The arguments that draw images in this run's order again, where the command line does not."""
+        fresh = self.facts and self.settings.draw is None
+        return [f"--robustcheck-draw={self.draw}"] if fresh else []
 
     def check_baselines(self) -> None:
         """Raise `RobustcheckError` if a baseline can't be saved under its name, or can't be read."""

@@ -28,20 +28,21 @@ def to_plain(session: Session) -> dict[str, Any]:
         "studies": [study.to_plain() for study in session.studies()],
         "stored": {name: astuple(stored) for name, stored in session.stored_by_view().items()},
         "messages": [*session.resources.messages],
+        "facts": dict(session.resources.facts),
     }
 
 
 def add(session: Session, sent: Mapping[str, Any]) -> None:
     """Add the results of another process; one that evaluated nothing has no studies."""
     if not sent["studies"]:
-        session.add_results([], {}, sent["messages"])
+        session.add_results([], {}, sent["messages"], sent["facts"])
         return
     from robustcheck.report.study import Study
     from robustcheck.store.stats import CacheStats
 
     studies = [Study.from_plain(plain) for plain in sent["studies"]]
     stored = {name: CacheStats(*plain) for name, plain in sent["stored"].items()}
-    session.add_results(studies, stored, sent["messages"])
+    session.add_results(studies, stored, sent["messages"], sent["facts"])
 
 
 class ForkedTests:

@@ -135,12 +135,17 @@ class Session:
         )
 
     def add_results(
-        self, studies: Sequence[Study], stored: Mapping[str, CacheStats], messages: Iterable[str]
+        self,
+        studies: Sequence[Study],
+        stored: Mapping[str, CacheStats],
+        messages: Iterable[str],
+        facts: Mapping[str, str],
     ) -> None:
         """Add the results of another process: a worker of pytest-xdist, or a test in a process of its own."""
         self._studies_of_others += studies
         self._stored_by_others.append(stored)
         self.resources.messages.update(dict.fromkeys(messages))
+        self.resources.facts.update(facts)
 
     def close(self) -> None:
         """End the workers of the evaluations, and keep the record store within its limit."""
@@ -150,7 +155,7 @@ class Session:
 
     def _facts(self) -> dict[str, str]:
         """Return how and when the run was started, and how it went, as reports show it."""
-        facts = {"command line": self._command_line, "date": self._date}
+        facts = {"command line": self._command_line, "date": self._date, **self.resources.facts}
         if self.is_interrupted:
             facts["interrupted"] = "the run was interrupted: these are the results up to then"
         if stored := self.stored():

@@ -72,9 +72,9 @@ class TestDecision:
 
     def test_not_before_the_floor(self):
         ones = np.ones(10_000)
-        assert decide_mean(ones, 0.5, low=0, high=1).seen == 256
-        assert decide_mean(ones, 0.5, low=0, high=1, min_seen=0).seen == 64
-        assert decide_mean(ones, 0.5, low=0, high=1, min_seen=0, chunk=1).seen < 20
+        assert decide_mean(ones, 0.5, low=0, high=1).seen == 64
+        assert decide_mean(ones, 0.5, low=0, high=1, min_seen=200).seen == 256
+        assert decide_mean(ones, 0.5, low=0, high=1, chunk=1).seen < 20
         assert decide_mean(ones, 0.5, low=0, high=1, budget=100).state == "holds"
 
     def test_certain_before_the_end_of_a_small_population(self):
@@ -124,7 +124,7 @@ class TestStream:
                 yield value
 
         verdict = decide_mean(stream(), 0.5, low=0, high=1, population=50_000)
-        assert verdict.seen == len(drawn) == 256
+        assert verdict.seen == len(drawn) == 64
 
     def test_nor_beyond_the_budget(self):
         drawn = []

@@ -42,7 +42,8 @@ def verdicts(result):
 
 
 def test_it_stops_and_agrees_with_the_whole_set(large):
-    early, whole = large.runpytest("--robustcheck-stop-early"), large.runpytest()
+    early = large.runpytest("--robustcheck-stop-early", "--robustcheck-min-images=256")
+    whole = large.runpytest()
     for result in (early, whole):
         result.assert_outcomes(passed=2, failed=1)
     assert verdicts(early) == verdicts(whole)
@@ -69,9 +70,10 @@ def numbers(result):
 
 def test_workers_of_xdist_decide_from_the_same_images(large):
     pytest.importorskip("xdist")
-    parallel = large.runpytest("--robustcheck-stop-early", "--robustcheck-store=off", "-n", "2")
+    options = ("--robustcheck-stop-early", "--robustcheck-min-images=256", "--robustcheck-store=off")
+    parallel = large.runpytest(*options, "-n", "2")
     parallel.assert_outcomes(passed=2, failed=1)
-    serial = large.runpytest("--robustcheck-stop-early", "--robustcheck-store=off")
+    serial = large.runpytest(*options)
     assert sorted(numbers(parallel)) == sorted(numbers(serial))
     assert sum("n = 256 of 3000" in line for line in numbers(parallel)) >= 2
 
@@ -87,7 +89,15 @@ def test_no_batch_is_evaluated_after_the_deciding_one_and_no_view_that_no_claim_
             assert "JPG(Adv_5)" not in map(str, records.views)
         """
     )
-    large.runpytest("--robustcheck-stop-early").assert_outcomes(passed=1)
+    result = large.runpytest("--robustcheck-stop-early", "--robustcheck-min-images=256")
+    result.assert_outcomes(passed=1)
+
+
+def test_a_decision_falls_at_the_end_of_any_batch(large):
+    large.makepyfile("def test_it(robustness):\n    assert robustness['x'].accuracy >= 0.3\n")
+    result = large.runpytest("--robustcheck-stop-early")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["x * 8", "*n = 8 of 3000, alpha 0.05"])
 
 
 def test_budget_that_does_not_decide_is_not_shown(large):
