@@ -125,7 +125,7 @@ def test_interrupt_in_the_middle_of_a_claim_leaves_what_was_seen(large):
             assert robustness["x"].accuracy >= 0.6
         """
     )
-    result = large.runpytest_subprocess("--robustcheck-stop-early")
+    result = large.runpytest_subprocess("--robustcheck-stop-early", "--robustcheck-min-images=256")
     assert result.ret == pytest.ExitCode.INTERRUPTED
     result.stdout.fnmatch_lines(["x *104", "*KeyboardInterrupt*"])
 
