@@ -124,6 +124,9 @@ class Settings:
     require_adaptive: bool = flag(
         "claims about a defended view must also hold against attacks that go through the defence"
     )
+    require_tested_attacks: bool = flag(
+        "each attack that the run's claims name must find the adversarial examples that are planted for it"
+    )
     transfer: Mapping[str, str] | None = option(
         "[NAME=]SPEC,...",
         transfer_models,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,8 @@ from robustcheck.models import Classifier
 from robustcheck.notation import View, X, parse
 from robustcheck.records import Records
 from robustcheck.sanity.check import Skipped
+
+Value = TypeVar("Value")
 
 _FEW = 8
 """How many images the checks of outputs and gradients take."""
@@ -61,6 +64,7 @@ class Subject:
     ) -> None:
         self.classifier: Classifier = classifier
         self.attack: str = attack
+        self.seed: int = seed
         self.transfer: str | None = next(iter(transfer or {}), None)
         """The name of the model that attacks are transferred from."""
         self.images: ImageSet = images.sample(count, seed=seed)
@@ -71,10 +75,17 @@ class Subject:
         )
         self._images: dict[View, Tensor] = {}
         self._losses: dict[View, npt.NDArray[np.float64]] = {}
+        self._made: dict[Hashable, object] = {}
 
     def view(self, epsilon: int) -> View:
         """Return the attack that is examined, at an epsilon."""
         return parse(f"{self.attack}_{epsilon}")
+
+    def cached(self, key: Hashable, make: Callable[[], Value]) -> Value:
+        """Return what several checks need and one function makes, once for each key."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]  # type: ignore[return-value]
 
     def records(self, *views: str | View) -> Records:
         """Return records that have some views of all images."""

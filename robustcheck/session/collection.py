@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from robustcheck.benchmark.hooks import FIXTURE as BENCHMARK
+from robustcheck.errors import RobustcheckError
 from robustcheck.session import marker
 from robustcheck.session.session import Session
+from robustcheck.session.toml_items import NAME as CLAIMS_FILE
 from robustcheck.session.toml_items import ClaimItem
 from robustcheck.session.view_discovery import views_named_by
 
@@ -64,8 +66,14 @@ class SuiteCollection:
         wanted = settings.suite
         if wanted is None and "model" in settings.typed and not any(map(uses_fixtures, items)):
             wanted = "jpeg-study"
+        if wanted == "sanity":
+            self._session.claimed += _named_by(items) or _declared_in(session.config.rootpath / CLAIMS_FILE)
         if wanted is not None:
             items.extend(session.genitems(SuiteModule.named(wanted, session)))
+        if settings.require_tested_attacks and wanted != "sanity":
+            self._session.claimed += _named_by(items)
+            if self._session.claimed:
+                items.extend(session.genitems(SuiteModule.named("sanity", session)))
         for item in items:
             if uses_fixtures(item):
                 item.add_marker(marker.NAME)
@@ -80,6 +88,21 @@ class SuiteCollection:
         if not session.config.option.collectonly:
             for item in session.items:
                 self._session.planned.update(dict.fromkeys(_views_of(item)))
+
+
+def _named_by(items: Iterable[pytest.Item]) -> list[View]:
+    return [view for item in items for view in _views_of(item)]
+
+
+def _declared_in(path: Path) -> list[View]:
+    """Return the views of the claims in a `robustcheck.toml`, none if there is no such file."""
+    from robustcheck.claims import read_claims
+
+    try:
+        declared = read_claims(path).claims if path.is_file() else ()
+    except RobustcheckError as error:
+        raise pytest.UsageError(str(error)) from None
+    return [view for each in declared for view in each.claim.views]
 
 
 def _views_of(item: pytest.Item) -> Iterable[View]:

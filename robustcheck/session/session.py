@@ -53,6 +53,8 @@ class Session:
         self.resources: Resources = Resources(settings, root, worker=worker, cache_folder=cache_folder)
         self.planned: dict[View, None] = {}
         """The views that the tests to be run name."""
+        self.claimed: list[View] = []
+        """Those of them whose attacks are to be tested."""
         self.clock: EvaluationClock = EvaluationClock(settings.timeout)
         self.evaluations: Evaluations = Evaluations(
             self.resources,

@@ -1,21 +1,24 @@
 """Whether an evaluation of this classifier on these images can be trusted: a test for each check.
 
 The checks, and what it means where one fails, are in `robustcheck.sanity`. Attacks that the repository
-registered are examined beside fast gradient sign.
+registered are examined beside fast gradient sign, and examples are planted for the attacks that claims name, or for
+`PGD_8`. With `--robustcheck-require-tested-attacks` each run has the tests of planted examples.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from robustcheck.errors import RobustnessWarning
-from robustcheck.notation import STEPS
+from robustcheck.notation import STEPS, View
 from robustcheck.report.run import Check
 from robustcheck.robustness import Robustness
-from robustcheck.sanity.registry import CHECKS, OF_THE_ATTACK
+from robustcheck.sanity.planted_examples import is_untested
+from robustcheck.sanity.registry import CHECKS, OF_THE_ATTACK, find_check, planted_checks
 from robustcheck.sanity.subject import Subject
 from robustcheck.session import KEY
 from robustcheck.text import printable_lines
@@ -26,11 +29,19 @@ COUNT = 64
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make a test of each check, and for each registered attack of each that is about the attack."""
-    registered = [step.name for step in STEPS.values() if step.kind == "attack" and step.function is not None]
-    cases = [(name, "Adv") for name in CHECKS]
-    cases += [(name, attack) for attack in registered for name in OF_THE_ATTACK]
+    session = metafunc.config.stash[KEY]
+    cases = _all_cases() if session.settings.suite == "sanity" else []
+    views: list[str | View] = [*session.claimed] or ["PGD_8"] * bool(cases)
+    cases += [(check.name, "Adv") for check in planted_checks(views)]
     ids = [name if attack == "Adv" else f"{name}-{attack}" for name, attack in cases]
     metafunc.parametrize(("check", "attack"), cases, ids=ids)
+
+
+def _all_cases() -> list[tuple[str, str]]:
+    """Return each check with the attack that it examines."""
+    registered = [step.name for step in STEPS.values() if step.kind == "attack" and step.function is not None]
+    cases = [(name, "Adv") for name in CHECKS]
+    return cases + [(name, attack) for attack in registered for name in OF_THE_ATTACK]
 
 
 @pytest.fixture(scope="module")
@@ -63,13 +74,17 @@ def test_trust_evaluation(
     check: str,
     attack: str,
     subject_of: Callable[[str], Subject],
+    pytestconfig: pytest.Config,
     record_property: Callable[[str, object], None],
 ) -> None:
     """A statement that holds of any sound evaluation."""
-    result = CHECKS[check].run(subject_of(attack))
+    found = find_check(check)
+    result = found.run(subject_of(attack))
+    if pytestconfig.stash[KEY].settings.require_tested_attacks and is_untested(result):
+        result = replace(result, state="failed")
     name = check if attack == "Adv" else f"{check} [{attack}]"
     record_property(Check.PROPERTY, Check(name, result.state, result.text).to_json())
-    text = f"{CHECKS[check].statement} Not so here: {result.text}"
+    text = f"{found.statement} Not so here: {result.text}"
     if result.state == "warned":
         warnings.warn(text, RobustnessWarning, stacklevel=1)
     if result.state == "skipped":
