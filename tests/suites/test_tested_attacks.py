@@ -10,7 +10,7 @@ OPTION = "--robustcheck-require-tested-attacks"
 CHECK = "attack_finds_the_planted_example"
 TEST = """
 def test_it(robustness):
-    assert robustness["{view}"].kept >= 0
+    assert robustness["{view}"].kept {relation}
 """
 ATTACK = """
 
@@ -20,7 +20,7 @@ def idle(classifier, images, labels, *, epsilon):
 """
 TOML = """
 [claims]
-it = "kept(Idle_8) >= 0"
+it = "kept(Idle_8) >= 0.5"
 """
 
 
@@ -36,7 +36,7 @@ def idle(repository):
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_attack_of_a_test_that_finds_nothing_turns_the_run_red(idle, workers):
     pytest.importorskip("xdist")
-    idle.makepyfile(TEST.format(view="Idle_8"))
+    idle.makepyfile(TEST.format(view="Idle_8", relation=">= 0.5"))
     idle.runpytest().assert_outcomes(passed=1)
     result = idle.runpytest(OPTION, "-n", workers)
     result.assert_outcomes(passed=1, failed=1)
@@ -56,14 +56,19 @@ def test_attack_of_a_claim_in_toml_that_finds_nothing_turns_the_run_red(idle):
 
 
 def test_sound_attacks_pass_each_once(repository):
-    repository.makepyfile(TEST.format(view="JPG(PGD_8[steps=5])"), test_b=TEST.format(view="PGD_8[steps=5]"))
+    repository.makepyfile(
+        TEST.format(view="JPG(PGD_8[steps=5])", relation="<= 0.99"),
+        test_b=TEST.format(view="PGD_8[steps=5]", relation="<= 0.99"),
+    )
     result = repository.runpytest(OPTION, "-v")
     result.assert_outcomes(passed=3)
-    result.stdout.fnmatch_lines([f"  passed   {CHECK}[[]PGD_8[[]steps=5]]: PGD_8[[]steps=5] finds *"])
+    result.stdout.fnmatch_lines([f"  passed   {CHECK}[[]PGD_8[[]steps=5]]: PGD_8[[]steps=5]*"])
 
 
 def test_attack_that_can_not_be_tested_is_skipped_in_the_suite_and_fails_where_tests_are_required(repository):
-    repository.makepyfile(TEST.format(view="PGD_200[steps=3]"))  # no two images are further apart
+    repository.makepyfile(
+        TEST.format(view="PGD_200[steps=3]", relation="<= 0.99")
+    )  # no two images are further apart
     result = repository.runpytest(OPTION)
     result.assert_outcomes(passed=1, failed=1)
     assert "not testable: of 1 planted" in result.stdout.str()
