@@ -25,6 +25,7 @@ from robustcheck.session.collection import SuiteCollection
 from robustcheck.session.evaluation_clock import check_timeout
 from robustcheck.session.evaluation_errors import EvaluationErrors, user_errors
 from robustcheck.session.failures import FailureReports
+from robustcheck.session.interruption import Interruption
 from robustcheck.session.openmp import ADVICE, limit_spinning
 from robustcheck.session.reporter import Reporter, new_progress
 from robustcheck.session.result_log import ResultLog
@@ -101,6 +102,7 @@ def pytest_configure(config: pytest.Config) -> None:
         saver,
         Reporter(session, saver),
         benchmarks,
+        Interruption(full_trace=config.getoption("fulltrace")),
     ):
         config.pluginmanager.register(part, f"robustcheck.{type(part).__name__}")
     try:

@@ -94,3 +94,67 @@ def test_sigterm_elsewhere_kills_as_ever(repository):
         time.sleep(0.05)
     process.terminate()
     assert process.wait() == -signal.SIGTERM
+
+
+ARGUMENT = """
+from pathlib import Path
+
+class Argument:
+    def __repr__(self):
+        Path("formatted").touch()
+        return "an argument"
+
+def work(argument):
+    try:
+        raise ValueError(argument)
+    except ValueError:
+        stop()
+
+def stop():
+    raise KeyboardInterrupt
+
+def test_it():
+    work(Argument())
+"""
+
+
+@pytest.mark.parametrize("full", [(), ("--full-trace",)])
+def test_arguments_are_formatted_where_they_are_shown(repository, full):
+    repository.makepyfile(test_it=ARGUMENT)
+    result = repository.runpytest(*full, no_reraise_ctrlc=True)
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert "test_it.py:15: KeyboardInterrupt" in result.stdout.str()
+    assert (repository.path / "formatted").exists() == bool(full)
+
+
+def test_a_second_one_is_ignored_while_the_first_is_noted(repository):
+    (repository.path / "conftest.py").write_text(
+        """
+import signal
+
+def pytest_keyboard_interrupt():
+    print("ignored:", signal.getsignal(signal.SIGINT) is signal.SIG_IGN)
+
+def pytest_unconfigure():
+    print("after:", signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+"""
+    )
+    repository.makepyfile("def test_it():\n    raise KeyboardInterrupt")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    try:
+        result = repository.runpytest("-s", no_reraise_ctrlc=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    result.stdout.fnmatch_lines(["*ignored: True", "*after: True"])
+
+
+@pytest.mark.parametrize("hook", ["sessionfinish", "terminal_summary"])
+@pytest.mark.parametrize("first", ["raise KeyboardInterrupt", "pass"])
+def test_reports_that_are_interrupted_end_in_a_line(repository, hook, first):
+    (repository.path / "conftest.py").write_text(f"def pytest_{hook}():\n    raise KeyboardInterrupt")
+    repository.makepyfile(f"def test_it():\n    {first}")
+    result = repository.runpytest(no_reraise_ctrlc=True)
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    text = result.stdout.str() + result.stderr.str()
+    assert "interrupted again: reports are incomplete" in text
+    assert "Traceback" not in text
