@@ -37,8 +37,10 @@ def names():
 
 
 def is_too_large(library, name):
+    if library == "torchvision":
+        return torchvision.models.get_model_weights(name).DEFAULT.meta["num_params"] > LARGEST
     with torch.device("meta"):  # nothing is allocated
-        return sum(parameter.numel() for parameter in built(library, name).parameters()) > LARGEST
+        return sum(each.numel() for each in timm.create_model(name).parameters()) > LARGEST
 
 
 def built(library, name):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -59,6 +60,8 @@ def shell(script, folder, **environment):
 )
 def test_the_gate_leaves_its_reports_and_its_status(repository, test, status, says):
     repository.makepyfile(test_it=test)
+    (repository.path / "robustcheck-report").mkdir()
+    (repository.path / "robustcheck-report" / "summary.md").write_text("of an earlier run")
     output, summary = repository.path / "output", repository.path / "step.md"
     done = shell(
         "run.sh",
@@ -70,6 +73,7 @@ def test_the_gate_leaves_its_reports_and_its_status(repository, test, status, sa
     assert done.returncode == 0, done.stderr
     assert output.read_text() == f"status={status}\n"
     assert says in summary.read_text()
+    assert "of an earlier run" not in summary.read_text()
     assert (repository.path / "robustcheck-report" / "junit.xml").is_file()
     if "Nothing" not in says:
         assert json.loads((repository.path / "robustcheck-report" / "run.json").read_text())["claims"]
@@ -140,6 +144,17 @@ def test_the_comment_says_how_many_records_came_from_the_store(pull_request, ses
     (pull_request / "robustcheck-report" / "run.json").write_text(session)
     assert says in comment(pull_request, STORE="true", BASELINE="main")
     assert "from the store" not in comment(pull_request, BASELINE="main")
+
+
+def test_the_comment_names_the_artifact(pull_request):
+    assert "in the artifact `py311`" in comment(pull_request, ARTIFACT="py311")
+
+
+def test_the_comment_says_that_an_earlier_step_failed(pull_request):
+    shutil.rmtree(pull_request / "robustcheck-report")
+    body = comment(pull_request)
+    assert "Nothing was evaluated: an earlier step of the job failed." in body
+    assert "No page was written" in body
 
 
 def test_the_comment_says_what_is_missing(pull_request):

@@ -2,9 +2,12 @@
 # Keep one comment of ours on the pull request up to date: found by its first line, edited where it is there.
 set -euo pipefail
 marker="<!-- robustcheck gate -->"
+summary=robustcheck-report/summary.md
+mkdir -p robustcheck-report
+[ -s "$summary" ] || printf '## robustcheck\n\nNothing was evaluated: an earlier step of the job failed.\n' > "$summary"
 {
   echo "$marker"
-  head -c 60000 robustcheck-report/summary.md # GitHub takes 65,536 characters of a comment
+  head -c 60000 "$summary" # GitHub takes 65,536 characters of a comment
   echo
   [ -n "${BASELINE:-}" ] || echo "Not compared with an earlier run: the action's input \`baseline\` names none."
   if [ "${STORE:-false}" = true ]; then
@@ -14,7 +17,7 @@ marker="<!-- robustcheck gate -->"
   fi
   echo
   if [ -f robustcheck-report/report.html ]; then
-    echo "The page with tables and pictures is in the artifact \`robustcheck\`, a zip, of [this run]($RUN_URL)."
+    echo "The page with tables and pictures is in the artifact \`${ARTIFACT:-robustcheck}\`, a zip, of [this run]($RUN_URL)."
   else
     echo "No page was written; the log is that of [this run]($RUN_URL)."
   fi

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Run pytest with the reports of the gate; its exit status becomes an output, so that the later steps run first.
 set -uo pipefail
-mkdir -p robustcheck-report
+rm -rf robustcheck-report # of an earlier run in the same folder
+mkdir robustcheck-report
 store=off
 [ "${STORE:-false}" = true ] && store=.robustcheck-store
 arguments=(--robustcheck-store="$store" --robustcheck-report=robustcheck-report/report.html
