@@ -142,10 +142,19 @@ class _Reader:
                 raise self.error(
                     f"{key} is set twice: above the tables, and in [robustcheck]", "robustcheck", key
                 )
+        for key, value in top.items():
+            self.check_place(key, value)
         top = {key: self.setting(key, value, SHARED, (key,)) for key, value in top.items()}
         return top | {
             key: self.setting(key, value, SHARED, ("robustcheck", key)) for key, value in table.items()
         }
+
+    def check_place(self, key: str, value: object) -> None:
+        """Raise `RobustcheckError` for a table that is none of ours, and for a claim above [claims]."""
+        if isinstance(value, dict):
+            raise self.error(unknown("table", key, ("claims", "robustcheck")), key)
+        if key not in SHARED and isinstance(value, str) and re.search(r"[<>]", value):
+            raise self.error(f"{key} is a claim: write it below [claims]", key)
 
     def setting(self, name: str, value: object, allowed: tuple[str, ...], key: tuple[str, ...]) -> object:
         if name not in allowed:

@@ -126,7 +126,12 @@ def test_a_family(write):
         ),
         ('[claims.a]\nclaim = "accuracy(x) > 0.1"\nfamily = "holm"', 3, "unknown setting 'family'"),
         ('tolerence = 0.1\n[claims]\na = "accuracy(x) > 0.1"', 1, "did you mean 'tolerance'?"),
-        ('[claim]\na = "accuracy(x) > 0.1"', 1, "unknown setting 'claim'"),
+        ('[claim]\na = "accuracy(x) > 0.1"', 1, "unknown table 'claim': did you mean 'claims'?"),
+        ('[Claims]\na = "accuracy(x) > 0.1"', 1, "unknown table 'Claims': did you mean 'claims'?"),
+        ('[claim.a]\nclaim = "accuracy(x) > 0.1"', 1, "unknown table 'claim': did you mean 'claims'?"),
+        ("[tool.robustcheck]\nalpha = 0.1", 1, "unknown table 'tool': Allowed: claims, robustcheck"),
+        ('a = "accuracy(x) > 0.1"', 1, "a is a claim: write it below [claims]"),
+        ('\na = "kept(JPG) < 10%"\n[claims]', 2, "a is a claim: write it below [claims]"),
         (
             '[robustcheck]\n\non_undecided = "skip"\n[claims]',
             3,

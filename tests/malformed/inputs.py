@@ -401,7 +401,12 @@ def images(folder: Path) -> Iterator[Case]:
         ),
         "NaN": ([np.full((3, 8, 8), np.nan)], "[0]", "got float64 from nan to nan", "0..255"),
         "four channels": ([np.zeros((4, 9, 9), np.uint8)], "[0]", "got (4, 9, 9)", "(3, H, W)"),
-        "a batch in an item": ([np.zeros((2, 3, 9, 9), np.uint8)], "[0]", "got (2, 3, 9, 9)", "(3, H, W)"),
+        "a batch in an item": (
+            [np.zeros((2, 3, 9, 9), np.uint8)],
+            "[0]",
+            "shape (2, 3, 9, 9)",
+            "pair (X, y)",
+        ),
         "no pixels": ([np.zeros((3, 0, 9), np.uint8)], "[0]", "got (3, 0, 9)", "(3, H, W)"),
         "16 bits": ([np.zeros((3, 9, 9), np.uint16)], "[0]", "got uint16", "0..255"),
         "words": (["a.png", "b.png"], "[0]", "got str", "PIL image"),
@@ -409,7 +414,7 @@ def images(folder: Path) -> Iterator[Case]:
         "a dictionary of lists": (
             {"image": [1], "label": [0]},
             "dict",
-            "ImageSet.from_arrays(pixels, labels)",
+            "pair (X, y)",
         ),
         "nothing": ([], "list", "at least one"),
         "a used generator": (iter(()), "tuple_iterator", "list"),
@@ -591,7 +596,7 @@ def claim_files(folder: Path) -> Iterator[Case]:
         "tolerance -1": (b"tolerance = -1\n[claims]\na = 'kept(x) > 0.1'", 1, "-1", ">= 0 and < 1"), "Latin-1": (b"[claims]\n# caf\xe9", 1, "0xe9", "UTF-8"),
         "bytes": (bytes(range(256)), 1, "0x80", "UTF-8"), "a name twice": (b"[claims]\na = 'kept(x) > 0.1'\na = 'kept(x) > 0.2'", 3, "name", "twice"),
         "about the moon": (b"about = 'moon'\n[claims]\na = 'kept(x) > 0.1'", 1, "'moon'", "testset, population"),
-        "a list of claims": (b"[[claims]]\na = 1", 1, "claims", "[claims]"), "an unknown table": (b"[claim]\na = 'kept(x) > 0.1'", 1, "'claim'", "alpha, family"),
+        "a list of claims": (b"[[claims]]\na = 1", 1, "claims", "[claims]"), "an unknown table": (b"[claim]\na = 'kept(x) > 0.1'", 1, "'claim'", "'claims'"),
     }  # fmt: skip
     for index, (name, (content, line, *says)) in enumerate(contents.items()):
         path = folder / f"{index}.toml"
