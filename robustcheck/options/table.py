@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from robustcheck.errors import unknown
 from robustcheck.limits import described, parse_limits
 from robustcheck.options.option import Option, flag, option
 from robustcheck.options.types import (
+    age,
     batch_size,
     draw_value,
     file_path,
@@ -150,6 +152,13 @@ class Settings:
         affects_results=False,
     )
     compare: str | None = option("NAME|PATH", str, "compare with the records of a saved baseline")
+    baseline_age: timedelta = option(
+        "30d",
+        age,
+        "with --robustcheck-compare: note a baseline that is older, in days (30d) or weeks (4w)",
+        "30d",
+        affects_results=False,
+    )
     report: Path | None = option(
         "PATH.html",
         file_path(".html", ".htm"),

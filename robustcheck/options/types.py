@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from pathlib import Path
 
 from robustcheck.errors import RobustcheckError, unknown
@@ -51,6 +52,18 @@ def batch_size(text: str) -> int | str:
         return integer(1)(text)
     except ValueError:
         raise ValueError(f"must be an integer >= 1, or auto, got {quoted(text)}") from None
+
+
+def age(text: str) -> timedelta:
+    """Return a number of days or weeks.
+
+    >>> age("30d").days, age("2w").days
+    (30, 14)
+    """
+    found = re.fullmatch(r"([0-9]{1,5})([dw])", text.strip(), re.ASCII)
+    if found is None:
+        raise ValueError(f"must be a number of days or weeks, such as 30d or 4w, got {quoted(text)}")
+    return timedelta(days=int(found[1]) * (7 if found[2] == "w" else 1))
 
 
 def draw_value(text: str) -> str:

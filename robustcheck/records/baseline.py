@@ -11,6 +11,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from robustcheck.records.table import Records
 from robustcheck.regular_file import is_file, read_regular
 from robustcheck.text import listed
 
+DATE = "%Y-%m-%d %H:%M UTC"
+"""The form of the date in `Baseline.saved`."""
 FOLDER = "robustcheck-baselines"
 MUST_AGREE = ("codec", "labels", "pixels", "seed")
 """Where these differ, other images or other numbers were measured. Of the codec: its settings, which decide the pixels."""
@@ -89,6 +92,8 @@ class Baseline:
     """Which run made it: date, commit, command, tests, versions."""
     digest: str = ""
     """16 hex digits over the file's bytes."""
+    remark: str = ""
+    """What a person should know of it, besides what a comparison shows."""
 
     def __str__(self) -> str:
         commit = self.saved.get("commit", "")
@@ -119,6 +124,14 @@ class Baseline:
             )
         digest = hashlib.sha256(read_regular(path)).hexdigest()[:16]
         return replace(cls.of(path, records, header), digest=digest)
+
+    def age(self, now: datetime) -> timedelta | None:
+        """Return how long before `now`, with a time zone, the run that made it started; None where it has no date."""
+        try:
+            made = datetime.strptime(self.saved.get("date", ""), DATE)
+        except ValueError:
+            return None
+        return now - made.replace(tzinfo=UTC)
 
     @classmethod
     def of(cls, path: Path, records: Records, header: Mapping[str, Any]) -> Baseline:
@@ -207,6 +220,7 @@ class Baseline:
 
     def notes(self, records: Records) -> Iterator[str]:
         """Yield what a person should know of a comparison: what differs besides, and what has no counterpart."""
+        yield from filter(None, [self.remark])
         then, now = self.records.provenance.model.name, records.provenance.model.name
         if then != now:
             yield f"model: {then} then, {now} now"

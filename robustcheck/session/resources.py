@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import cached_property, partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -159,8 +160,15 @@ class Resources:
         """The baseline that `--robustcheck-compare` names."""
         from robustcheck.records.baseline import Baseline
 
-        name = self.settings.compare
-        return None if name is None else Baseline.read(name, self.root)
+        name, limit = self.settings.compare, self.settings.baseline_age
+        if name is None:
+            return None
+        baseline = Baseline.read(name, self.root)
+        age = baseline.age(datetime.now(UTC))
+        if age is None or age <= limit:
+            return baseline
+        remark = f"the baseline is {age.days} days old, more than --robustcheck-baseline-age={limit.days}d: save it anew"
+        return replace(baseline, remark=remark)
 
     @property
     def draw(self) -> str:

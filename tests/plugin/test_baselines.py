@@ -325,3 +325,28 @@ def test_a_comparison_names_what_has_no_counterpart(saved):
     assert "model: toy then, other now" in said
     assert "2 views without counterpart, in the baseline only: JPG_50(Adv_9), Adv_9" in said
     assert "1 view without counterpart, in this run only: Adv_3" in said
+
+
+@pytest.mark.parametrize(
+    ("date", "options", "noted"),
+    [
+        ("2001-01-01 00:00 UTC", [], True),
+        ("2001-01-01 00:00 UTC", ["--robustcheck-baseline-age=4w"], True),
+        ("2001-01-01 00:00 UTC", ["--robustcheck-baseline-age=99999d"], False),
+        ("2999-01-01 00:00 UTC", [], False),
+        ("some day", [], False),
+    ],
+)
+def test_an_old_baseline_is_noted(saved, date, options, noted):
+    path = saved.path / "robustcheck-baselines" / "v1.0.csv"
+    path.write_text(re.sub(r'""date"": ""[^"]*""', f'""date"": ""{date}""', path.read_text(), count=1))
+    result = saved.runpytest("--robustcheck-compare=v1.0", "test_gate.py", *options)
+    result.assert_outcomes(passed=1)
+    assert ("note: the baseline is " in result.stdout.str()) is noted
+
+
+@pytest.mark.parametrize("text", ["30", "-1d", "1y", "d", "1.5d"])
+def test_the_age_of_a_baseline_is_checked(repository, text):
+    result = repository.runpytest(f"--robustcheck-baseline-age={text}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*--robustcheck-baseline-age: must be a number of days or weeks*"])
