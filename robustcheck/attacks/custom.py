@@ -16,6 +16,7 @@ from robustcheck.models import Classifier
 from robustcheck.models.device import is_out_of_memory
 from robustcheck.notation import View
 from robustcheck.notation.registration import SEEDS, arguments
+from robustcheck.notation.tree import DRAW
 
 
 def call_function(batch: AttackBatch, views: Sequence[View]) -> list[Tensor]:
@@ -56,7 +57,7 @@ def call_registered(
     amount = view.amount
     if amount is None and step.amount is not None:
         amount = step.amount.default
-    named = arguments(step, amount, {name: view.options[name] for name, _ in view.written})
+    named = arguments(step, amount, {name: view.options[name] for name, _ in view.written if name != DRAW})
     if SEEDS in signature(step.function).parameters:
         named[SEEDS] = list(seeds)
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -49,8 +48,9 @@ def by_row(batch: AttackBatch, views: Sequence[View], values: Sequence[float]) -
 
 def start_seeds(batch: AttackBatch, view: View) -> list[int]:
     """Return a seed for each image of each restart; the first restarts are the same whatever the attack's options."""
-    plain = replace(view, written=())
-    return [seed for number in range(view.options.restarts) for seed in batch.seeds(f"{plain} {number}")]
+    return [
+        seed for number in range(view.options.restarts) for seed in batch.seeds(f"{view.seed_text} {number}")
+    ]
 
 
 def best_restart(images: Tensor, score: Score, restarts: int) -> Tensor:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -95,7 +94,7 @@ def side_of(number: int, queries: int, share: float, size: tuple[int, int]) -> i
 
 def _searched(batch: AttackBatch, view: View) -> Tensor:
     clean, options = batch.images[view.source], view.options
-    seeds = batch.seeds(replace(view, written=()))
+    seeds = batch.seeds(view.seed_text)
     objective = batch.objective(view, batch.labels_of(view), mixed_seeds(seeds, 0))
     squares = _Squares(clean, int(view.number), seeds, options.queries)
     change = squares.stripes()

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from robustcheck.claims.claim import Claim, compare
 from robustcheck.claims.columns import as_columns, per_image
-from robustcheck.claims.expression import Expression, Linear, Quotient
+from robustcheck.claims.expression import Expression, Linear, Quotient, is_binary
 from robustcheck.claims.intervals import Interval, clopper_pearson, t_interval
 from robustcheck.claims.recovery import FARTHEST, check_quotient, edge
 from robustcheck.claims.verdict import Relation, Verdict
 from robustcheck.errors import RobustcheckError
-from robustcheck.records.measures import MEASURES
 from robustcheck.text import interval, percent
 
 if TYPE_CHECKING:
@@ -221,7 +220,7 @@ class Estimate(Comparable):
         """Return Clopper-Pearson's interval for one 0/1 measure, else an approximate one."""
         values = self._values(columns)
         match self.expression:
-            case Linear(weights=(((measure, _), 1.0),), constant=0.0) if MEASURES[measure].binary:
+            case Linear(weights=(((measure, view), 1.0),), constant=0.0) if is_binary(measure, view):
                 return clopper_pearson(round(float(values.sum())), len(values))
             case form:
                 return t_interval(values, *form.range)

@@ -98,6 +98,11 @@ class Quotient:
 Expression = Linear | Quotient
 
 
+def is_binary(measure: str, view: View) -> bool:
+    """Whether a measure of a view is 0 or 1 for each image: a mean over draws is not."""
+    return MEASURES[measure].binary and not view.draws
+
+
 def total(parts: Iterable[Linear]) -> Linear:
     """Return the sum of any number of sums, in a time that is linear in their terms."""
     weights: dict[Term, float] = {}

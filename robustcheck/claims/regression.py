@@ -39,6 +39,8 @@ class Change:
     """The rows where the new run is worse."""
     won: tuple[int, ...]
     """The rows where the new run is better."""
+    is_binary: bool = True
+    """Whether all values are 0 or 1; else the test is the sign test of the images that differ."""
 
     @property
     def change(self) -> float:
@@ -47,17 +49,24 @@ class Change:
 
     def __repr__(self) -> str:
         bounds, counts = (self.interval.low, self.interval.high), (len(self.lost), len(self.won), self.n)
-        return change_text(self.old, self.new, bounds, counts, self.p)
+        return change_text(self.old, self.new, bounds, counts, self.p, is_binary=self.is_binary)
 
 
 def change_text(
-    old: float, new: float, bounds: tuple[float, float], counts: tuple[int, int, int], p: float
+    old: float,
+    new: float,
+    bounds: tuple[float, float],
+    counts: tuple[int, int, int],
+    p: float,
+    *,
+    is_binary: bool = True,
 ) -> str:
     """Return a change in a line; `bounds` are those of the change, `counts` the images lost, won, and all."""
     lost, won, n = counts
+    test = "McNemar" if is_binary else "sign test"
     return (
         f"{percent(old)} -> {percent(new)}: {100 * (new - old):+.1f} points (about {interval(*bounds, signed=True)}), "
-        f"{lost} lost, {won} won of {n}, McNemar p = {p:.2g}"
+        f"{lost} lost, {won} won of {n}, {test} p = {p:.2g}"
     )
 
 
@@ -81,6 +90,7 @@ def change(new: ArrayLike, old: ArrayLike) -> Change:
         p=min(1.0, 2 * sign_test(more, less)),
         lost=lost,
         won=won,
+        is_binary=bool(np.isin([*after, *before], (0, 1)).all()),
     )
 
 

@@ -70,8 +70,9 @@ class BatchState:
         return self._top_labels
 
     def classify(self, views: Iterable[View]) -> None:
-        """Give the model the images of all views that it has not seen, in full batches."""
-        waiting = [view for view in views if view not in self.logits]
+        """Give the model the images of all views, and of their draws, that it has not seen, in full batches."""
+        single = dict.fromkeys(each for view in views for each in (view.draws or (view,)))
+        waiting = [view for view in single if view not in self.logits]
         if not waiting:
             return
         logits = self.logits_of(torch.cat([self.images[view] for view in waiting]))
@@ -86,6 +87,9 @@ class BatchState:
 
     def make(self, views: tuple[View, ...]) -> None:
         """Make the images of some views that belong together; those that they are made from are there already."""
+        if views[0].draws:
+            self.images.update((view, self.images[view.draws[0]]) for view in views)
+            return
         kind = views[0].declared.kind
         if kind == "attack":
             attack: AttackFunction = load(views[0].declared.implementation)

@@ -13,9 +13,14 @@ from robustcheck.records import COLUMNS
 def measure(run: BatchState, view: View) -> Tensor:
     """Return the rows `robustcheck.records.COLUMNS` of a view of a batch, float64 (rows, n).
 
-    The prediction is NaN where the logits are not finite, and `correct` where there is no label. All
+    Of a view with draws they are the means over its draws, but for the prediction, which is the first draw's. The
+    prediction is NaN where the logits are not finite, and `correct` where there is no label. All
     stays on the device, so that a batch is fetched at once.
     """
+    if view.draws:
+        each = torch.stack([measure(run, draw) for draw in view.draws])  # (draws, rows, n)
+        first = torch.tensor([name == "prediction" for name in COLUMNS], device=each.device)[:, None]
+        return torch.where(first & each[:, :1].isfinite().all(dim=0), each[0], each.mean(dim=0))
     logits = run.logits[view].double()
     prediction = logits.argmax(dim=1)
     top = run.top_labels

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from robustcheck.notation import View, X
 from robustcheck.notation.registry import AIM
+from robustcheck.notation.tree import DRAW
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,13 @@ def make_plan(views: Iterable[View]) -> Plan:
 def _add_steps(view: View, steps: dict[View, None]) -> None:
     if view == X or view in steps:
         return
-    for needed in view.declared.needs(view):
+    for needed in _needed(view):
         _add_steps(needed, steps)
     steps[view] = None
+
+
+def _needed(view: View) -> Iterable[View]:
+    return view.draws or view.declared.needs(view)
 
 
 def _grouped(steps: Iterable[View]) -> tuple[tuple[View, ...], ...]:
@@ -80,7 +85,7 @@ def _grouped(steps: Iterable[View]) -> tuple[tuple[View, ...], ...]:
     place: dict[View, int] = {X: -1}
     by_rule: defaultdict[Hashable, list[int]] = defaultdict(list)
     for view in steps:
-        ready = max(place[needed] for needed in view.declared.needs(view))
+        ready = max(place[needed] for needed in _needed(view))
         rule = _rule(view)
         at = next((group for group in by_rule[rule] if rule is not None and group > ready), len(groups))
         if at == len(groups):
@@ -94,7 +99,7 @@ def _grouped(steps: Iterable[View]) -> tuple[tuple[View, ...], ...]:
 def _rule(view: View) -> Hashable:
     """Return what views that are made in one batch agree in; None for a view that is made alone."""
     step = view.declared
-    if step.differ_in is None:
+    if step.differ_in is None or view.draws:
         return None
-    common = tuple(value for name, value in view.options.items() if name not in step.differ_in)
+    common = tuple(value for name, value in view.options.items() if name not in {*step.differ_in, DRAW})
     return step.name, view.options.get("target") is None, common

@@ -316,7 +316,10 @@ def _split(batch: Batch, size: int) -> Iterator[Batch]:
 def _samples(plan: Plan, batch: Batch, run: BatchState) -> Iterator[ImageSample]:
     """Yield each image of a batch that was run through a plan."""
     with torch.inference_mode():
-        shown = {view: run.logits[view].double().softmax(dim=1).cpu().numpy() for view in plan.views}
+        shown = {
+            view: run.logits[(view.draws or (view,))[0]].double().softmax(dim=1).cpu().numpy()
+            for view in plan.views
+        }
     images = {view: run.images[view].cpu().numpy() for view in plan.views}
     for at, row in enumerate(batch.indices.tolist()):
         yield ImageSample(

@@ -95,6 +95,10 @@ class Number(Option):
         return (self.words or f"{kind}{bounded}") + (f": {self.because}" if self.because else "")
 
 
+DRAWS = Number("draws", 1, 1000, default=1, integer=True)
+"""How many draws of what is random the measures of a view are the means of."""
+
+
 @dataclass(frozen=True)
 class Choice(Option):
     """One of several words."""

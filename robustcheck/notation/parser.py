@@ -87,6 +87,13 @@ class _Parser(Cursor):
 
     def checked(self, view: View, columns: dict[str, int]) -> View:
         step = view.declared
+        if drawn := [source for source in view.sources if source.draws]:
+            raise self.error(
+                f"draws is an option of a view's last step, got {drawn[0].alone} inside {view.head}: write "
+                f"{view.head}[draws={drawn[0].options.draws}]({drawn[0].undrawn})"
+                if "draws" in step.options
+                else f"draws is an option of a view's last step, got {drawn[0].alone} inside {view.head}"
+            )
         if step.kind == "selection":
             if view.sources == (X,):
                 raise self.error(f"{step.name} chooses among views: write {step.name}(Adv_1; PGD_1)")
@@ -186,6 +193,10 @@ class Through(Option):
             raise ValueError(
                 f"{self.name} is what stands between attack and model, such as JPG, JPG_50, JPG:identity or "
                 f"JPG+Noise_2, got {text}"
+            )
+        if view.draws:
+            raise ValueError(
+                f"{self.name} takes a defence without draws, got {text}: eot=K averages a gradient over draws"
             )
         asks_identity = text != written and "identity" in gradients
         return ThroughStep(view, "identity" if asks_identity else gradients[0])

@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from robustcheck.errors import RobustcheckError
-from robustcheck.notation.options import Choice, Flag, Number, Option, Text
+from robustcheck.notation.options import DRAWS, Choice, Flag, Number, Option, Text
 from robustcheck.notation.registry import STEPS, Gradient, Step, add_steps
 from robustcheck.notation.steps import LABEL, MOST_LEVELS
 
@@ -76,7 +76,7 @@ def _registration(
             summary=(inspect.getdoc(function) or str(function)).partition("\n")[0],
             implementation=f"robustcheck.{kind}s.custom:call_function",
             amount=number,
-            options={"label": LABEL, **options} if is_attack else options,
+            options=({"label": LABEL} if is_attack else {}) | {"draws": DRAWS} | options,
             is_seeded=lambda _: seeded,
             gradients=gradients,
             function=function,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from robustcheck.notation.options import Choice, ModelName, Number, Option, Span, Target
+from robustcheck.notation.options import DRAWS, Choice, ModelName, Number, Option, Span, Target
 from robustcheck.notation.parser import Through
 from robustcheck.notation.registry import Step, Strength, add_steps
 from robustcheck.notation.tree import View
@@ -23,8 +23,10 @@ _EPSILON = Number(
 _QUALITY = Number("quality", 1, 100, default=75, integer=True, spans=True)
 LABEL = Choice("label", ("top", "true"), default="top")
 _LOSSES = ("scaled_log_odds", "margin", "log_odds", "dlr")
+_DRAWN: dict[str, Option] = {"draws": DRAWS}
 _AIM: dict[str, Option] = {
     "label": LABEL,
+    **_DRAWN,
     "target": Target("target"),
     "through": Through("through"),
     "eot": Number("eot", 1, 1000, default=1, integer=True),
@@ -83,7 +85,7 @@ def _library(name: str, package: str, *distributions: str, example: str, summary
         f"robustcheck.attacks.external.{package}:attack",
         example,
         _EPSILON,
-        {"label": LABEL},
+        {"label": LABEL, **_DRAWN},
         is_open=True,
         validator=f"robustcheck.attacks.external.{package}:attack.validate",
         distributions=distributions,
@@ -150,6 +152,7 @@ add_steps(
         "robustcheck.transforms.jpeg:recompress",
         "JPG_50..90(Adv_1)",
         _QUALITY,
+        _DRAWN,
         is_seeded=lambda view: isinstance(view.amount, Span),
         gradients=("own", "identity"),
         control="JPG_noise",
@@ -162,6 +165,7 @@ add_steps(
         "robustcheck.transforms.jpeg_noise:permute_change",
         "JPG_noise(Adv_1)",
         _QUALITY,
+        _DRAWN,
         needs=lambda view: (view.source, View("JPG", view.amount, (), view.sources)),
         is_seeded=lambda _view: True,
         is_noise=True,
@@ -173,6 +177,7 @@ add_steps(
         "robustcheck.transforms.noise:add_random_signs",
         "Noise_2",
         LEVELS,
+        _DRAWN,
         is_seeded=lambda _view: True,
         gradients=("own",),
         is_noise=True,

@@ -8,11 +8,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
+from robustcheck.notation.options import DRAWS as DRAWS_OPTION
 from robustcheck.notation.options import Amount, Options, Span
 from robustcheck.notation.registry import Gradient, Step, find_step
 
 IDENTITY = ":identity"
 """What is written behind a defence that the gradient passes as if it were not there."""
+DRAW = "draw"
+"""What marks the second and further draws of a view; it is never written by a user."""
 DRAWS = 8
 """How many draws the gradient is averaged over, in the adaptive counterpart of an attack on a random defence."""
 
@@ -117,13 +120,44 @@ class View:
     def library_options(self) -> dict[str, str]:
         """The options that are not the notation's but those of an attack of another library."""
         declared = self.declared.options
-        return {name: text for name, text in self.written if name not in declared}
+        return {name: text for name, text in self.written if name not in declared and name != DRAW}
 
     def walk(self) -> Iterator[View]:
         """Every view inside this one, each before those made from it; the last is this one."""
         for source in self.sources:
             yield from source.walk()
         yield self
+
+    @property
+    def draws(self) -> tuple[View, ...]:
+        """The views that the measures of this one are the means of, each drawn anew; empty for a view that is drawn once.
+
+        The first is the view without its option `draws`.
+
+        >>> from robustcheck.notation import parse
+        >>> parse("Noise_2[draws=3](Adv_1)").draws[0], len(parse("Noise_2[draws=3]").draws)
+        (parse("Noise_2(Adv_1)"), 3)
+        """
+        if not self.sources or self.declared.options.get("draws") is not DRAWS_OPTION:
+            return ()
+        count = self.options.draws
+        others = (
+            replace(self.undrawn, written=(*self.undrawn.written, (DRAW, str(n))))
+            for n in range(2, count + 1)
+        )
+        return (self.undrawn, *others) if count > 1 else ()
+
+    @property
+    def undrawn(self) -> View:
+        """This view without its option `draws`: one draw."""
+        if self.declared.options.get("draws") is not DRAWS_OPTION:
+            return self
+        return replace(self, written=tuple((key, text) for key, text in self.written if key != "draws"))
+
+    @property
+    def seed_text(self) -> str:
+        """The view as its random numbers depend on it where they do not depend on its options, such as random starts."""
+        return str(replace(self, written=tuple(each for each in self.written if each[0] == DRAW)))
 
     @property
     def is_seeded(self) -> bool:
@@ -208,7 +242,7 @@ def _unseen(view: View, after: tuple[str, ...] = ()) -> tuple[str, ...] | None:
     if step.kind == "attack":
         seen = {passed.view.alone for passed in view.through}
         return tuple(name for name in after if name not in seen)
-    return _unseen(view.source, (*after, view.alone) if step.gradients else after)
+    return _unseen(view.source, (*after, view.undrawn.alone) if step.gradients else after)
 
 
 def _with_adaptive_attack(view: View, after: list[View]) -> View | None:
@@ -225,7 +259,7 @@ def _with_adaptive_attack(view: View, after: list[View]) -> View | None:
 
 
 def _going_through(attack: View, defences: list[View]) -> View:
-    passed = [ThroughStep(defence, defence.declared.gradients[0]) for defence in defences]
+    passed = [ThroughStep(defence.undrawn, defence.declared.gradients[0]) for defence in defences]
     options = dict(attack.written) | {"through": "+".join(map(str, passed))}
     drawn = any(defence.kind == "noise" or isinstance(defence.amount, Span) for defence in defences)
     if drawn and "eot" in attack.declared.options:

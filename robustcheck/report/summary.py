@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from robustcheck.claims import changes_since
+from robustcheck.claims.expression import is_binary
 from robustcheck.claims.intervals import clopper_pearson, t_interval
 from robustcheck.claims.record_warnings import warnings_of
 from robustcheck.claims.regression import change_text
 from robustcheck.errors import RobustcheckError
-from robustcheck.notation import View
+from robustcheck.notation import View, parse
 from robustcheck.records.measures import MEASURES, Measure, default_measure
 from robustcheck.report.distributions import Box, Scatter, box_of, scatters_of
 from robustcheck.report.panel import Panel
@@ -99,7 +100,7 @@ class ViewChange:
 
     def __str__(self) -> str:
         bounds, counts = (self.low, self.high), (self.lost, self.won, self.n)
-        return change_text(self.old, self.new, bounds, counts, self.p)
+        return change_text(self.old, self.new, bounds, counts, self.p, is_binary=not parse(self.view).draws)
 
 
 @dataclass(frozen=True)
@@ -207,7 +208,9 @@ def _row(records: Records, view: View) -> Row:
         kind=view.kind,
         n=len(rows),
         means={
-            name: _bounded(rows[measure.column], measure) if labelled or not measure.needs_labels else None
+            name: _bounded(rows[measure.column], is_share=is_binary(name, view))
+            if labelled or not measure.needs_labels
+            else None
             for name, measure in MEASURES.items()
         },
         largest_change=float(rows["linf"].max()),
@@ -216,8 +219,8 @@ def _row(records: Records, view: View) -> Row:
     )
 
 
-def _bounded(values: NDArray[np.float64], measure: Measure) -> Bounded:
-    if measure.binary:
+def _bounded(values: NDArray[np.float64], *, is_share: bool) -> Bounded:
+    if is_share:
         successes, count = round(float(values.sum())), len(values)
         interval = clopper_pearson(successes, count)
         return Bounded(successes / count, interval.low, interval.high)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from robustcheck.errors import RobustcheckError
 from robustcheck.notation import STEPS, NotationError, View, X, parse
-from robustcheck.notation.options import Choice, Flag, Number, Option, Target
+from robustcheck.notation.options import DRAWS, Choice, Flag, Number, Option, Target
 from robustcheck.notation.parser import Through
 from robustcheck.strategies.arguments import integer
 
@@ -67,7 +67,9 @@ def _applied(head: str, options: str, source: View) -> View:
 def _heads(name: str, chosen: list[str]) -> st.SearchStrategy[tuple[str, str]]:
     """A step's name with an allowed amount, and options in brackets."""
     step = STEPS[name]
-    values = {key: _option_values(option, chosen) for key, option in step.options.items()}
+    values = {
+        key: _option_values(option, chosen) for key, option in step.options.items() if option is not DRAWS
+    }
     written = [
         text.map(f"{key}={{}}".format)
         for key, text in sorted(values.items())

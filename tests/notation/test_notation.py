@@ -116,7 +116,7 @@ def test_one_spelling(text, canonical):
         ("JPG(Adv_1))", 10, ["expected the end"]),
         ("Adv_1[steps=3]", 6, ["no option 'steps'", "label, loss, norm, target, through"]),
         ("PGD_1[restart=3]", 6, ["no option 'restart'", "did you mean restarts?"]),
-        ("JPG[label=top]", 4, ["no option 'label'", "none"]),
+        ("JPG[label=top]", 4, ["no option 'label'", "allowed: draws"]),
         ("Adv_1[label=foo]", 12, ["top, true"]),
         ("Adv_1[label=top,label=top]", 16, ["twice"]),
         ("Adv_1[through=JPEG]", 14, ["did you mean JPG"]),

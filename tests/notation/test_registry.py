@@ -64,7 +64,7 @@ def test_options_of_registered_functions_are_values_too():
         @register_attack("Darken")
         def darken(classifier, images, labels, *, epsilon, spare: float = 0.0, everywhere: bool = True): ...
 
-        assert parse("Darken_8").options == {"label": "top", "spare": 0.0, "everywhere": True}
+        assert parse("Darken_8").options == {"label": "top", "draws": 1, "spare": 0.0, "everywhere": True}
         assert parse("Darken_8[everywhere=false,spare=0.25]").options.everywhere is False
         assert str(parse("Darken_8[everywhere=true,spare=0]")) == "Darken_8"
 

@@ -106,7 +106,7 @@ def _against(study: StudySummary) -> Iterator[str]:
     yield f"Against the baseline {code(study.against.baseline)}:\n\n"
     yield from (f"- {prose(note)}\n" for note in study.against.notes)
     if study.against.changes:
-        yield "\n| view | then | now | points | lost | won | McNemar p |\n|---|--:|--:|--:|--:|--:|--:|\n"
+        yield "\n| view | then | now | points | lost | won | sign test p |\n|---|--:|--:|--:|--:|--:|--:|\n"
     for change in study.against.changes:
         yield (
             f"| {code(change.view, cell=True)} | {percent(change.old)} | {percent(change.new)} | "
