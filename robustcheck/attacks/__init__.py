@@ -7,7 +7,7 @@ from robustcheck.attacks.apgd import apgd
 from robustcheck.attacks.fgs import fgs
 from robustcheck.attacks.gradient import Gradient, HasLogits, loss_gradient
 from robustcheck.attacks.gradient_ascent import Ball, gradient_ascent
-from robustcheck.attacks.objective import DifferentiableDefence, Objective, transfer_from
+from robustcheck.attacks.objective import DifferentiableDefence, Ensemble, Objective, transfer_from
 from robustcheck.attacks.pgd import pgd
 from robustcheck.attacks.restarts import best_restart
 from robustcheck.attacks.square import square
@@ -15,6 +15,7 @@ from robustcheck.attacks.square import square
 __all__ = [
     "Ball",
     "DifferentiableDefence",
+    "Ensemble",
     "Gradient",
     "HasLogits",
     "Objective",

@@ -160,6 +160,22 @@ class Resized:
         return self.classifier.logits(pixels)
 
 
+@dataclass(frozen=True)
+class Ensemble:
+    """Several models with the same classes, whose logits are averaged (Dong et al., arXiv 1710.06081)."""
+
+    models: tuple[HasLogits, ...]
+
+    @property
+    def name(self) -> str:
+        """The names of the models."""
+        return " + ".join(model.name for model in self.models)
+
+    def logits(self, pixels: Tensor) -> Tensor:
+        """Return the mean of the models' logits."""
+        return torch.stack([model.logits(pixels) for model in self.models]).mean(dim=0)
+
+
 def transfer_from(source: Classifier, examined: Classifier) -> HasLogits:
     """Return a model that attacks on another are made on.
 

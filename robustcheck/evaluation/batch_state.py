@@ -34,7 +34,7 @@ class BatchState:
     """Every image, logit and gradient of a batch made so far, by view.
 
     Images are uint8 (n, 3, H, W) on the classifier's device. `model` runs the classifier, which attacks are made on;
-    `other_model` returns the model that a view's `from=SPEC` names, to make them on instead.
+    `other_models` returns what a view's `from=A+B` names, to make them on instead.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class BatchState:
         seed: int,
         codec: str,
         batch_size: int,
-        other_model: Callable[[str], HasLogits],
+        other_models: Callable[[Sequence[str]], HasLogits],
     ) -> None:
         self.classifier: Classifier = model.attacked
         self.ids: tuple[str, ...] = clean.ids
@@ -55,7 +55,7 @@ class BatchState:
         self.batch_size: int = batch_size
         self.images: dict[View, Tensor] = {X: clean.pixels}
         self.logits: dict[View, Tensor] = {}
-        self._model, self._other_model = model, other_model
+        self._model, self._other_models = model, other_models
         self._top_labels = clean.top_labels
         self._directions: dict[GradientOf, Tensor] = {}
         self._finite: dict[str, Tensor] = {}
@@ -143,7 +143,7 @@ class BatchState:
         """Return the loss that an attack maximises, for rows with some labels and seeds."""
         options = attack.options
         return Objective(
-            self.classifier if options["from"] is None else self._other_model(options["from"]),
+            self.classifier if options["from"] is None else self._other_models(options["from"]),
             labels,
             targeted=options.target is not None,
             loss=options.loss,

@@ -91,10 +91,10 @@ def _facts_of(view: View, other_model: OtherModel) -> Iterator[str]:
             yield step.version
         for passed in inner.through:
             yield from _facts_of(passed.view, other_model)
-        if "from" in step.options and inner.options["from"]:
-            source: Any = other_model(inner.options["from"])
+        for name in (inner.options["from"] or ()) if "from" in step.options else ():
+            source: Any = other_model(name)
             facts = _model_facts(getattr(source, "classifier", source))
-            yield f"{inner.options['from']} is {facts['weights']} {facts['state']}"
+            yield f"{name} is {facts['weights']} {facts['state']}"
 
 
 def _model_facts(classifier: Classifier) -> dict[str, str]:

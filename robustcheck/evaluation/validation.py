@@ -36,7 +36,7 @@ def _validate_attack(
         raise RobustcheckError(
             f"{view.alone}: {classifier.name} has no class {target}: its classes go from 0 to {classifier.probe() - 1}"
         )
-    if model := options.get("from"):
+    for model in options.get("from") or ():
         try:
             other_model(model)
         except RobustcheckError as error:

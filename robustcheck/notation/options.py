@@ -146,19 +146,27 @@ class Text(Option):
 
 
 @dataclass(frozen=True)
-class ModelName(Option):
-    """Another model, by a name that runs no code: a torchvision or timm name, the sample, or one that the run declares."""
+class ModelNames(Option):
+    """Other models, joined by `+`, by names that run no code: torchvision or timm names, the sample, or ones that the run declares."""
 
     name: str
     default: None = None
 
-    def parse(self, text: str) -> str:
-        """Return the name, or raise RobustcheckError that says what is allowed."""
-        try:
-            check_model_in_view(text)
-        except RobustcheckError as error:
-            raise RobustcheckError(f"{self.name} {error}") from None
-        return text
+    def parse(self, text: str) -> tuple[str, ...]:
+        """Return the names in alphabetical order, or raise RobustcheckError that says what is allowed."""
+        names = text.split("+")
+        for name in names:
+            try:
+                check_model_in_view(name)
+            except RobustcheckError as error:
+                raise RobustcheckError(f"{self.name} {error}") from None
+        if len(set(names)) < len(names):
+            raise RobustcheckError(f"{self.name} must name each model once, got {text!r}")
+        return tuple(sorted(names))
+
+    def text(self, value: tuple[str, ...]) -> str:
+        """Return the names' one spelling."""
+        return "+".join(value)
 
 
 @dataclass(frozen=True)

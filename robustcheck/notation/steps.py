@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from robustcheck.notation.options import DRAWS, Choice, ModelName, Number, Option, Span, Target
+from robustcheck.notation.options import DRAWS, Choice, ModelNames, Number, Option, Span, Target
 from robustcheck.notation.parser import Through
 from robustcheck.notation.registry import Step, Strength, add_steps
 from robustcheck.notation.tree import View
@@ -30,7 +30,7 @@ _AIM: dict[str, Option] = {
     "target": Target("target"),
     "through": Through("through"),
     "eot": Number("eot", 1, 1000, default=1, integer=True),
-    "from": ModelName("from"),
+    "from": ModelNames("from"),
     "norm": Choice("norm", ("inf", "2"), default="inf"),
     "loss": Choice("loss", _LOSSES, default="log_odds"),
 }

@@ -6,7 +6,7 @@ import torch
 
 from robustcheck import Classifier, ImageSet, RobustcheckError, evaluate
 from robustcheck.attacks import fgs, pgd
-from robustcheck.evaluation import Evaluation
+from robustcheck.evaluation import Evaluation, RunConfig
 from robustcheck.evaluation.batch_state import BatchState, CleanBatch
 from robustcheck.evaluation.prepared_model import PreparedModel
 from robustcheck.models import registry as loading
@@ -125,7 +125,7 @@ def test_an_image_that_is_lost_is_worse_than_one_that_is_less_probable(toy_class
         seed=0,
         codec="auto",
         batch_size=8,
-        other_model=lambda _: toy_classifier,
+        other_models=lambda _: toy_classifier,
     )
     lost, kept = parse("Adv_1"), parse("Adv_5")
     run.images |= {lost: clean + 1, kept: clean + 5}
@@ -222,6 +222,47 @@ def test_attack_made_on_another_model_is_weaker_than_on_the_examined_one(
     assert other_model == ["my.module:net"]  # once, for all batches and views
     assert records.mean("p_top", "Adv_9") < records.mean("p_top", "Adv_9[from=mine]")
     assert records.column("linf", "Adv_9[from=mine]").max() == 9
+
+
+@pytest.fixture
+def two_models(monkeypatch):
+    models = {"a": another(), "b": classifier_of(Linear(seed=9), name="b"), "seven": another(7)}
+    monkeypatch.setattr("robustcheck.evaluation.runner.load_model", lambda spec, **_: models[spec])
+    return models
+
+
+def test_transfer_from_several_models_follows_the_mean_of_their_logits(
+    toy_classifier, toy_images, two_models
+):
+    transfer = {name: name for name in two_models}
+    views = ["Adv_9[from=a]", "Adv_9[from=b]", "Adv_9[from=a+b]", "PGD_9[from=b+a,steps=3]"]
+    records = evaluate(toy_classifier, toy_images, views, transfer=transfer)
+    assert [str(view) for view in records.views[1:]] == [*views[:3], "PGD_9[from=a+b,steps=3]"]
+    evaluation = Evaluation(toy_classifier, toy_images, RunConfig(transfer=transfer))
+    batch = next(toy_images.batches(13))
+    images = evaluation.images_of(parse("Adv_9[from=a+b]"), batch)
+    pixels = batch.pixels.float().requires_grad_()
+    resized = torch.nn.functional.interpolate(pixels, (20, 20), mode="bilinear", antialias=True).clamp(0, 255)
+    mean = (two_models["a"].logits(resized) + two_models["b"].logits(pixels)) / 2
+    labels = toy_classifier(batch.pixels).argmax(1)
+    loss = torch.nn.functional.cross_entropy(mean, labels, reduction="sum")
+    (gradient,) = torch.autograd.grad(loss, pixels)
+    expected = (pixels + 9 * gradient.sign()).clamp(0, 255).round().to(torch.uint8)
+    assert (images == expected).double().mean() > 0.999
+
+
+@pytest.mark.parametrize(
+    ("view", "message"),
+    [
+        ("Adv_1[from=a+a]", "from must name each model once, got 'a.a'"),
+        ("Adv_1[from=a+]", "from must be a torchvision name"),
+        ("Adv_1[from=a+os:abort]", "from must be a torchvision name.*'os:abort'"),
+        ("Adv_1[from=a+seven]", r"Adv_1\[from=a\+seven\]: .* knows 7 classes, and the other 4"),
+    ],
+)
+def test_each_of_several_models_is_checked(toy_classifier, toy_images, two_models, view, message):
+    with pytest.raises(RobustcheckError, match=message):
+        evaluate(toy_classifier, toy_images, [view], transfer={name: name for name in two_models})
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def test_row_names_an_implementation_that_is_there(step):
 def test_options_are_values_with_their_defaults():
     options = parse("PGD_8[through=JPG_50+JPG:identity,momentum=0.5,target=07,from=resnet50]").options
     assert (options.eot, options.steps, options.restarts, options.norm) == (1, 20, 1, "inf")
-    assert (options.momentum, options.target, options["from"], options.step) == (0.5, 7, "resnet50", None)
+    assert (options.momentum, options.target, options["from"], options.step) == (0.5, 7, ("resnet50",), None)
     assert [(str(step.view), step.gradient) for step in options.through] == [
         ("JPG_50", "own"),
         ("JPG", "identity"),
