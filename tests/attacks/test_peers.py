@@ -6,7 +6,9 @@ Of FGS the same pixels, but where a gradient is rounding error; of PGD, whose wa
 import pytest
 import torch
 
+from robustcheck import Classifier, evaluate
 from robustcheck.attacks import fgs, pgd
+from tests.sanity import networks
 
 pytestmark = pytest.mark.slow
 
@@ -82,3 +84,28 @@ def test_same_success_as_peers(sample_classifier, photographs, labels, peer):
     kept = [int((sample_classifier(found).argmax(1) == labels).sum()) for found in (ours, theirs)]
     assert abs(kept[0] - kept[1]) <= 1
     assert max(kept) <= 3  # of eight
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("epsilon", [40, 64])
+@pytest.mark.parametrize("scale", [1.0, 30.0])
+def test_auto_pgd_is_at_least_as_strong_as_torchattacks_with_the_dlr_loss(epsilon, scale):
+    """On an adversarially trained network, at equal gradient calls; with large logits, too."""
+    pytest.importorskip("torchattacks")
+    robust, images = networks.trained("robust")
+    scaled = torch.nn.Sequential(robust.module, Times(scale)).eval()
+    classifier = Classifier(scaled, mean=(0.5,) * 3, std=(0.5,) * 3, input_size=16, device="cpu")
+    ours, theirs = f"APGD_{epsilon}[steps=30]", f"torchattacks:APGD_{epsilon}[loss=dlr,steps=30]"
+    records = evaluate(classifier, images, [ours, theirs], batch_size=160)
+    assert records.mean("kept", ours) <= records.mean("kept", theirs)
+
+
+class Times(torch.nn.Module):
+    """Logits times a number."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, logits):
+        return logits * self.factor
