@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from robustcheck.attacks import HasLogits, Objective, loss_gradient
+from robustcheck.attacks import Ensemble, HasLogits, Objective, loss_gradient
 from robustcheck.attacks.batch import AttackFunction
 from robustcheck.attacks.gradient_ascent import Norm, steepest
 from robustcheck.attacks.seeds import image_seeds
@@ -34,7 +34,7 @@ class BatchState:
     """Every image, logit and gradient of a batch made so far, by view.
 
     Images are uint8 (n, 3, H, W) on the classifier's device. `model` runs the classifier, which attacks are made on;
-    `other_models` returns what a view's `from=A+B` names, to make them on instead.
+    `other_model` returns a model that a view's `from=A+B` names, to make them on instead.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class BatchState:
         seed: int,
         codec: str,
         batch_size: int,
-        other_models: Callable[[Sequence[str]], HasLogits],
+        other_model: Callable[[str], HasLogits],
     ) -> None:
         self.classifier: Classifier = model.attacked
         self.ids: tuple[str, ...] = clean.ids
@@ -55,7 +55,7 @@ class BatchState:
         self.batch_size: int = batch_size
         self.images: dict[View, Tensor] = {X: clean.pixels}
         self.logits: dict[View, Tensor] = {}
-        self._model, self._other_models = model, other_models
+        self._model, self._other_model = model, other_model
         self._top_labels = clean.top_labels
         self._directions: dict[GradientOf, Tensor] = {}
         self._finite: dict[str, Tensor] = {}
@@ -143,7 +143,7 @@ class BatchState:
         """Return the loss that an attack maximises, for rows with some labels and seeds."""
         options = attack.options
         return Objective(
-            self.classifier if options["from"] is None else self._other_models(options["from"]),
+            self._attacked(options["from"] or ()),
             labels,
             targeted=options.target is not None,
             loss=options.loss,
@@ -154,6 +154,11 @@ class BatchState:
             batch_size=self.batch_size,
             watch=lambda values: self._watch(attack.alone, values),
         )
+
+    def _attacked(self, names: Sequence[str]) -> HasLogits:
+        """Return the model that an attack is made on: the classifier, unless others are named."""
+        others = [self._other_model(name) for name in names]
+        return Ensemble(tuple(others)) if len(others) > 1 else next(iter(others), self.classifier)
 
     def direction(self, attack: View) -> Tensor:
         """Return the direction of an attack's first step from its source, computed once for all that share it."""

@@ -6,7 +6,7 @@ what was measured of the earlier one; tests/gpu holds that nothing else waits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from robustcheck.attacks import Ensemble, HasLogits, transfer_from
+from robustcheck.attacks import HasLogits, transfer_from
 from robustcheck.attacks.gradient import not_finite
 from robustcheck.errors import RobustcheckError
 from robustcheck.evaluation.batch_state import BatchState, CleanBatch
@@ -103,16 +103,8 @@ class BatchRunner:
         rows = np.arange(min(len(self._images), 2 * _TRIAL_BATCH))
         return [batch.pixels for batch in self._images.batches(_TRIAL_BATCH, rows)]
 
-    def other_models(self, names: Sequence[str]) -> HasLogits:
-        """Return the model that a view's `from=NAME` names, or the ensemble of several, on the classifier's device.
-
-        Raises RobustcheckError as `other_model` does.
-        """
-        models = [self.other_model(name) for name in names]
-        return models[0] if len(models) == 1 else Ensemble(tuple(models))
-
     def other_model(self, name: str) -> HasLogits:
-        """Return one of the models that a view's `from=NAME` names, loaded once, on the classifier's device.
+        """Return a model that a view's `from=NAME` names, loaded once, on the classifier's device.
 
         Raises RobustcheckError for a name that a view may not use and the run does not declare.
         """
@@ -245,7 +237,7 @@ class BatchRunner:
             seed=self.config.seed,
             codec=self.config.codec,
             batch_size=self._limit,
-            other_models=self.other_models,
+            other_model=self.other_model,
         )
         if plan.clean_gradient:
             run.find_clean_gradient()  # first, since it classifies the clean images on the way

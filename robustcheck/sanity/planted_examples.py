@@ -106,7 +106,7 @@ def attack_of(view: View) -> View:
 
 
 def _alone(attack: View) -> View:
-    written = tuple((name, text) for name, text in attack.written if name not in {"label", "target"})
+    written = tuple((name, text) for name, text in attack.written if name not in {"label", "target", "draws"})
     view = replace(attack, written=written, sources=(X,))
     for step in attack.through:
         view = replace(step.view, sources=(view,))

@@ -125,7 +125,7 @@ def attacked(classifier, images, run):
         seed=0,
         codec="auto",
         batch_size=2,
-        other_models=lambda _: classifier,
+        other_model=lambda _: classifier,
     )
     (found,) = attack(batch, [parse("foolbox:It_8")])
     return found

@@ -125,7 +125,7 @@ def test_an_image_that_is_lost_is_worse_than_one_that_is_less_probable(toy_class
         seed=0,
         codec="auto",
         batch_size=8,
-        other_models=lambda _: toy_classifier,
+        other_model=lambda _: toy_classifier,
     )
     lost, kept = parse("Adv_1"), parse("Adv_5")
     run.images |= {lost: clean + 1, kept: clean + 5}

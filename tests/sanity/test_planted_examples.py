@@ -204,7 +204,7 @@ def test_attacks_of_views_are_each_tested_once():
         [
             "x",
             "JPG(PGD_8)",
-            "PGD_8[label=true]",
+            "PGD_8[draws=2,label=true]",
             "Worst(PGD_8; JPG(APGD_4))",
             "Noise_2(JPG(Adv_1[through=JPG+Noise_2]))",
         ],
