@@ -225,7 +225,7 @@ class Decider:
             counterpart = view.adaptive_counterpart
             table = None if counterpart is None else self.peek([(name, counterpart) for name in names])
             if table is None:
-                yield f"{note}; an attacker who knows of it may do better"
+                yield f"{note}; an adaptive one may do better"
             else:
                 means = zip(names, table.mean(axis=0).tolist(), strict=True)
                 values = ", ".join(f"{name} {percent(value)}" for name, value in means)

@@ -15,7 +15,8 @@ State = Literal["holds", "refuted", "not shown"]
 About = Literal["testset", "population"]
 Relation = Literal[">=", ">", "<=", "<"]
 
-WIDTH = 78
+WIDTH = 72
+"""Beside pytest's mark `E` and its blanks, 80 columns."""
 MOST_LINES = 8
 CONTRARY: dict[Relation, Relation] = {">=": "<", ">": "<=", "<=": ">", "<": ">="}
 _CONTRARY_STATE: dict[State, State] = {"holds": "refuted", "refuted": "holds", "not shown": "not shown"}
@@ -142,12 +143,12 @@ class Verdict:
             return f"all {self.seen} images"
         return f"n = {self.seen} of {self.population}"
 
-    def explain(self) -> list[str]:
-        """Return at most eight lines of at most 78 columns: verdict, both sides, n of N, what to do."""
+    def explain(self, *, advise: bool = True) -> list[str]:
+        """Return at most eight lines of at most 72 columns: verdict, both sides, n of N, what to do."""
         head = _wrap(f"{self.state.upper()}: {_claim(self)}", 2, first="", rest="    ")
         numbers = _wrap(self.comparison, 2)
         certainty = _wrap(_certainty(self), 1)
-        advice = _wrap(_advice(self), 2)
+        advice = _wrap(_advice(self), 2) if advise else []
         if self.assistance:
             certainty += _wrap(str(self.assistance), 1)
         room = MOST_LINES - sum(map(len, (head, numbers, certainty, advice)))

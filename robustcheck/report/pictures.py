@@ -86,19 +86,24 @@ def choose(records: Records, baseline: Baseline | None = None) -> Iterator[Choic
     right = {view: _right(records, view) for view in (X, attack, defence, *([noise] if noise else []))}
     views = (X, attack, defence)
     newly = _newly_lost(records, baseline, defence)
+    left = records.columns[defence][
+        "p_top"
+    ]  # the least first of what is lost, the most first of what is given back
     if newly is not None:
-        yield Choice(f"{NEWLY_LOST}: {defence}", _best(newly), views)
+        yield Choice(f"{NEWLY_LOST}: {defence}", _first(newly, left), views)
     lost = right[X] & ~right[attack]
     back = lost & right[defence]
     given_back = f"Given back by {defence.declared.title or defence.step}"
     if noise is not None:
         also = back & right[noise]
-        yield Choice(f"{given_back} and not by noise of its size", _best(back & ~also), (*views, noise))
-        yield Choice(BY_NOISE, _best(also), (*views, noise))
+        yield Choice(
+            f"{given_back} and not by noise of its size", _first(back & ~also, -left), (*views, noise)
+        )
+        yield Choice(BY_NOISE, _first(also, -left), (*views, noise))
     else:
-        yield Choice(given_back, _best(back), views)
+        yield Choice(given_back, _first(back, -left), views)
     if newly is None:
-        yield Choice(LOST, _best(lost & ~right[defence]), views)
+        yield Choice(LOST, _first(lost & ~right[defence], left), views)
 
 
 def _trio(records: Records) -> tuple[View, View, View | None] | None:
@@ -123,7 +128,11 @@ def _of_attacked(records: Records) -> Iterator[Choice]:
     attacked = sorted((view for view in records.views if view.attack is not None), key=sort_key)
     for view in attacked[:1]:
         lost = _right(records, X) & records.seen(view) & ~_right(records, view)
-        yield Choice(f"Lost under {view}", _best(lost), tuple(dict.fromkeys((X, *view.walk()))))
+        yield Choice(
+            f"Lost under {view}",
+            _first(lost, records.columns[view]["p_top"]),
+            tuple(dict.fromkeys((X, *view.walk()))),
+        )
 
 
 def _right(records: Records, view: View) -> NDArray[np.bool_]:
@@ -144,8 +153,10 @@ def _newly_lost(records: Records, baseline: Baseline | None, view: View) -> NDAr
     return mask
 
 
-def _best(mask: NDArray[np.bool_]) -> tuple[int, ...]:
-    return tuple(np.flatnonzero(mask)[:MOST_IMAGES].tolist())
+def _first(mask: NDArray[np.bool_], key: NDArray[np.float64]) -> tuple[int, ...]:
+    """Return the images of a mask that have least of a key."""
+    rows = np.flatnonzero(mask)
+    return tuple(rows[np.argsort(key[rows], kind="stable")][:MOST_IMAGES].tolist())
 
 
 def _panel(choice: Choice, look: ImageSample, records: Records, names: Sequence[str]) -> Panel:

@@ -15,6 +15,7 @@ import pytest
 
 from robustcheck.errors import ClaimFailed, RobustcheckError
 from robustcheck.session.collection import uses_fixtures
+from robustcheck.session.failure_text import explain_assertion, summarise
 from robustcheck.session.session import Session
 from robustcheck.session.statement import is_ours
 from robustcheck.text import printable, printable_lines, shell_command
@@ -56,7 +57,8 @@ class FailureReports:
         if noted.verdict.state == "holds" and not noted.is_alternative:
             return [printable(f"{noted.verdict.claim} holds")]
         noted.is_explained = True
-        return [*map(printable, noted.verdict.explain())]
+        explained = [*map(printable, noted.verdict.explain(advise=not noted.is_alternative))]
+        return [*explained, ""] if noted.is_alternative else explained  # the next begins on a line of its own
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
@@ -67,10 +69,16 @@ class FailureReports:
             self._trim_traceback(call.excinfo, item)
         if call.when == "teardown":
             self._add_claims(item)
-        report = yield
         error, entry = (None, None) if call.excinfo is None else (call.excinfo.value, call.excinfo.tb)
+        verdicts = self._session.verdicts
+        if isinstance(error, AssertionError):
+            verdicts.mark_failed(item, error, entry)
+            explain_assertion(error, verdicts.failed(item))
+        report = yield
         if report.failed or hasattr(report, "wasxfail"):
-            self._session.verdicts.mark_failed(item, error, entry)
+            verdicts.mark_failed(item, error, entry)
+        if report.failed:
+            summarise(report, error, verdicts.failed(item) if report.when == "call" else [])
         if report.when == "call" and report.failed:
             report.sections += self._sections(item)
         if report.failed and report.when != "teardown" and uses_fixtures(item):

@@ -94,30 +94,19 @@ class ClaimItem(pytest.Function):
         """Show a failed claim, or a user's mistake, without any stack."""
         error = excinfo.value
         if isinstance(error, ClaimFailed):
-            return self._shown(excinfo, str(error), _summary(error))
+            return self._shown(excinfo, str(error))
         if isinstance(error, RobustcheckError):
             head = f"{self.nodeid.partition('::')[0]}:{self.declared.line}: {self.name}"
-            return self._shown(excinfo, f"{head}\n{error}", str(error))
+            return self._shown(excinfo, f"{head}\n{error}")
         return super().repr_failure(excinfo, *args, **kwargs)
 
-    def _shown(self, excinfo: pytest.ExceptionInfo[BaseException], text: str, summary: str) -> Any:
-        """Return what pytest shows of a failure: a text, and a line for its summary."""
+    def _shown(self, excinfo: pytest.ExceptionInfo[BaseException], text: str) -> Any:
+        """Return what pytest shows of a failure: a text, and no stack."""
         shown: Any = excinfo.getrepr(style="native")
         if shown.reprcrash is None:
             return text
         shown.reprcrash.path, shown.reprcrash.lineno = str(self.path), self.declared.line
-        shown.reprcrash.message = summary
+        shown.reprcrash.message = text
         shown.reprtraceback.reprentries[:] = shown.reprtraceback.reprentries[:1]
         shown.reprtraceback.reprentries[0].lines = [f"{text}\n"]
         return shown
-
-
-def _summary(error: ClaimFailed) -> str:
-    """Return what was measured and what is required: 28.6 %, required >= 60.0 %."""
-    from robustcheck.claims import Verdict
-
-    verdict = error.verdict
-    if not isinstance(verdict, Verdict):
-        return str(error)
-    numbers = verdict.comparison.removeprefix("measured ").partition(": ")[0]
-    return numbers if verdict.state == "refuted" else f"{verdict.state}: {numbers}"

@@ -25,7 +25,7 @@ def claim(repository):
 def test_blind_claim_says_so(claim):
     result = claim().runpytest()
     result.assert_outcomes(passed=1)
-    assert "JPG_10(Adv_6): attack blind to JPG_10; an attacker who knows of it may do better" in section(
+    assert "JPG_10(Adv_6): attack blind to JPG_10; an adaptive one may do better" in section(
         result
     )
 

@@ -50,7 +50,7 @@ def test_without_a_defence_those_lost_to_the_attack_are_shown(made):
     records = made.records(5, ("x", "Adv_1"))
     records.columns[parse("Adv_1")]["correct"][:] = [1, 0, 1, 1, 0]
     (choice,) = choose(records)
-    assert (choice.group, choice.rows) == ("Lost under Adv_1", (1, 4))
+    assert (choice.group, choice.rows) == ("Lost under Adv_1", (4, 1))
     assert not list(choose(made.records(5, ("x",))))
 
 
