@@ -2,9 +2,10 @@
 
 import math
 
+import numpy as np
 import pytest
 
-from robustcheck.text import first_line, interval, listed, percent, shell_command
+from robustcheck.text import first_line, fixed, interval, listed, percent, shell_command
 
 
 @pytest.mark.parametrize(
@@ -22,6 +23,21 @@ from robustcheck.text import first_line, interval, listed, percent, shell_comman
 )
 def test_percentages(value, decimals, text):
     assert percent(value, decimals) == text
+
+
+@pytest.mark.parametrize(
+    ("right", "shown"), [(1977, "98.9 %"), (1, "0.1 %"), (1001, "50.1 %"), (1999, "100.0 %")]
+)
+def test_halves_are_rounded_up_however_the_share_was_computed(right, shown):
+    ways = (right / 2000, 1 - (2000 - right) / 2000, sum([1 / 2000] * right), np.float64(right) / 2000)
+    assert {percent(way) for way in ways} == {shown}
+    assert fixed(100 * (right / 2000), 1) == shown.removesuffix(" %")
+
+
+def test_numbers_beyond_floating_point_are_shown_as_they_are():
+    assert fixed(1e30, 1) == f"{1e30:.1f}"
+    assert fixed(np.float32(0.125), 2) == "0.13"
+    assert fixed(-0.04, 1) == "0.0"
 
 
 def test_intervals_have_no_unit_and_a_sign_where_they_are_of_differences():

@@ -8,7 +8,6 @@ where they may decide, and decides families jointly.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -34,10 +33,11 @@ from robustcheck.claims.regression import no_regression, no_regression_early
 from robustcheck.claims.sequential import MeanTest
 from robustcheck.claims.test_spec import TestSpec
 from robustcheck.claims.verdict import About, Verdict
-from robustcheck.errors import ClaimFailed, RobustcheckError, RobustnessWarning
+from robustcheck.errors import ClaimFailed, RobustcheckError
 from robustcheck.notation import View
 from robustcheck.records.old_run import OldRun
 from robustcheck.text import percent
+from robustcheck.user_code import warn
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -214,7 +214,7 @@ class Decider:
         if again.state == verdict.state:
             return verdict
         note = f"within the noise of the seeds: with --robustcheck-seed={seed} it would be {again!r}"
-        warnings.warn(f"{claim}: {note}", RobustnessWarning, stacklevel=2)
+        warn(f"{claim}: {note}")
         return replace(verdict, notes=(*verdict.notes, note))
 
     def _blind_notes(self, claim: Claim) -> Iterator[str]:
@@ -240,7 +240,7 @@ def enforce(verdict: Verdict, settings: ClaimSettings, head: str = "") -> Verdic
     if verdict.state == "refuted" or settings.on_undecided == "fail":
         raise ClaimFailed(message, verdict)
     if settings.on_undecided == "warn":
-        warnings.warn(message, RobustnessWarning, stacklevel=3)
+        warn(message)
     return replace(verdict, undecided="true")
 
 

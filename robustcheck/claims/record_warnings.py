@@ -17,6 +17,7 @@ from robustcheck.claims.intervals import sign_test
 from robustcheck.notation import View, X
 from robustcheck.notation.registry import AIM, Strength
 from robustcheck.records import Records
+from robustcheck.text import fixed
 
 CHANCE_ALPHA = 0.001
 _ROUNDING = 1e-3
@@ -114,7 +115,7 @@ def stronger_than_it_should_be(records: Records, weaker: View, stronger: View) -
     if gain.mean() < NOTICEABLE or sign_test(against, for_it) > LEVEL:
         return None
     return (
-        f"mean p(l_x) is {left[both].mean():.3f} under {weaker} and {right[both].mean():.3f} under {stronger}: the "
+        f"mean p(l_x) is {fixed(left[both].mean(), 3)} under {weaker} and {fixed(right[both].mean(), 3)} under {stronger}: the "
         f"first is the stronger on {against} of {int(both.sum())} images"
     )
 

@@ -14,7 +14,7 @@ from robustcheck.claims.sequential import MeanTest
 from robustcheck.claims.test_spec import TestSpec
 from robustcheck.claims.verdict import Verdict
 from robustcheck.errors import RobustcheckError
-from robustcheck.text import interval, percent
+from robustcheck.text import fixed, interval, percent
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -65,7 +65,7 @@ def change_text(
     lost, won, n = counts
     test = "McNemar" if is_binary else "sign test"
     return (
-        f"{percent(old)} -> {percent(new)}: {100 * (new - old):+.1f} points (about {interval(*bounds, signed=True)}), "
+        f"{percent(old)} -> {percent(new)}: {fixed(100 * (new - old), 1, '+')} points (about {interval(*bounds, signed=True)}), "
         f"{lost} lost, {won} won of {n}, {test} p = {p:.2g}"
     )
 

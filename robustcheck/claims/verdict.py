@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from robustcheck.errors import ClaimFailed
-from robustcheck.text import percent, printable
+from robustcheck.text import fixed, percent, printable
 
 State = Literal["holds", "refuted", "not shown"]
 About = Literal["testset", "population"]
@@ -207,7 +207,7 @@ def _distance(verdict: Verdict) -> str:
     size = abs(verdict.margin)
     if size < _ROUNDING:
         return "equal"
-    shown = f"{100 * size:.{_decimals(verdict)}f} points" if verdict.percent else f"{size:.4g}"
+    shown = f"{fixed(100 * size, _decimals(verdict))} points" if verdict.percent else f"{size:.4g}"
     if verdict.margin > 0:
         return f"{shown} to spare"
     return (

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Iterator
 
 from torch import Tensor
 
 from robustcheck.claims.record_warnings import warnings_of
-from robustcheck.errors import RobustcheckError, RobustnessWarning
+from robustcheck.errors import RobustcheckError
 from robustcheck.evaluation.batch_state import BatchState
 from robustcheck.notation import X
 from robustcheck.records import Records
+from robustcheck.user_code import warn
 
 AGREE = 1e-3
 """How far two logits may differ that should be equal, as a share of their spread: float32 and other batch sizes."""
@@ -37,7 +37,7 @@ class Diagnostics:
         """Warn, unless that was done before."""
         if text not in self._given:
             self._given.add(text)
-            warnings.warn(f"{self._name}: {text}", RobustnessWarning, stacklevel=2)
+            warn(f"{self._name}: {text}")
 
     def warn_of_first_batch(self, texts: Iterable[str]) -> None:
         """Warn of what a first batch has shown."""

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 
-from robustcheck.errors import RobustcheckError, RobustnessWarning, unknown
+from robustcheck.errors import RobustcheckError, unknown
 from robustcheck.images.image_set import ImageSet
 from robustcheck.models import Classifier
 from robustcheck.models.class_names import plain_name
 from robustcheck.models.imagenet_classes import CLASSES, sorted_wnids, wnids_of
+from robustcheck.user_code import warn
 
 _WNID = re.compile(r"n\d{8}")
 
@@ -93,8 +93,4 @@ def _warn_of_order(images: ImageSet, classifier: Classifier, why: str) -> None:
     names = images.class_names or ()
     known = classifier.class_names or ()
     pairs = ", ".join(f"{mine!r} as {theirs!r}" for mine, theirs in list(zip(names, known, strict=False))[:3])
-    warnings.warn(
-        f"{why}: folders are matched to classes by order" + (f" ({pairs}, ...)" if pairs else ""),
-        RobustnessWarning,
-        stacklevel=4,
-    )
+    warn(f"{why}: folders are matched to classes by order" + (f" ({pairs}, ...)" if pairs else ""))

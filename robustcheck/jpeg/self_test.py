@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from functools import cache
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from robustcheck.errors import RobustnessWarning
 from robustcheck.jpeg.registry import CODECS, Implementation, implementation
 from robustcheck.jpeg.tables import SUBSAMPLINGS
+from robustcheck.user_code import warn
 
 _QUALITIES = (20, 75, 95)
 
@@ -66,5 +65,5 @@ def agrees_with_tensor(codec: str) -> bool:
             f"image, so the JPEG codecs {codec!r} and 'tensor' don't give the same pixels here. codec='auto' "
             "takes the tensor codec; install a build of it on libjpeg-turbo 2 or newer for its speed"
         )
-        warnings.warn(message, RobustnessWarning, stacklevel=4)
+        warn(message)
     return differing == 0

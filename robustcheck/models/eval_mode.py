@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from types import TracebackType
 
 from torch import nn
 
-from robustcheck.errors import RobustnessWarning
 from robustcheck.text import listed
+from robustcheck.user_code import warn
 
 # Libraries have their own classes of the kind that acts differently in training: timm's DropPath, BatchNormAct2d,
 # torchvision's StochasticDepth.
@@ -58,11 +57,9 @@ class EvalMode:
         self._module.eval()  # which may leave layers in train mode on purpose
         left = layers_in_train_mode(self._module)
         if changed := [kind for kind in before if kind not in left]:
-            warnings.warn(
+            warn(
                 f"{self._name} is in train mode, which changes {listed(changed, 4)}: it is evaluated in eval mode, and "
-                "then put back. Call .eval() on it first to avoid this warning",
-                RobustnessWarning,
-                stacklevel=4,
+                "then put back. Call .eval() on it first to avoid this warning"
             )
 
     def _leave(self) -> None:

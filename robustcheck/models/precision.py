@@ -15,7 +15,6 @@ computed in double precision from the logits.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -23,7 +22,8 @@ from typing import Any
 
 import torch
 
-from robustcheck.errors import RobustcheckError, RobustnessWarning, unknown
+from robustcheck.errors import RobustcheckError, unknown
+from robustcheck.user_code import warn
 
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 PRECISION_NAMES = {
@@ -102,11 +102,7 @@ def _check_host(name: str, device: torch.device) -> None:
     if name == "tf32":
         raise RobustcheckError(f"tf32 needs a CUDA device, got {device}: use fp32 or bf16")
     if name in _HALF and device.type == "cpu" and not _has_units(name):
-        warnings.warn(
-            f"this CPU has no {name} arithmetic: PyTorch emulates it, many times slower than fp32",
-            RobustnessWarning,
-            stacklevel=2,
-        )
+        warn(f"this CPU has no {name} arithmetic: PyTorch emulates it, many times slower than fp32")
 
 
 def _has_units(name: str) -> bool:

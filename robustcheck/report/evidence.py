@@ -14,6 +14,7 @@ from robustcheck.claims.expression import Linear
 from robustcheck.notation import View, X
 from robustcheck.records import MEASURES, Records
 from robustcheck.robustness import Robustness
+from robustcheck.text import fixed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -103,7 +104,7 @@ def _image(claim: Claim, records: Records, image: int) -> str:
     parts = [_name(records, image)]
     for view in claim.views:
         columns = records.columns[view]
-        parts.append(f"{view} -> {columns['prediction'][image]}, p(top) {columns['p_top'][image]:.2f}")
+        parts.append(f"{view} -> {columns['prediction'][image]}, p(top) {fixed(columns['p_top'][image], 2)}")
     return "; ".join(parts)
 
 

@@ -21,6 +21,7 @@ from robustcheck.notation import View, X, parse
 from robustcheck.sanity.check import Failed, Skipped
 from robustcheck.sanity.defences import registered_defences
 from robustcheck.sanity.subject import Subject
+from robustcheck.text import fixed
 
 SMALL, LARGE, HUGE = 1, 8, 128
 FEW_STEPS, MANY_STEPS = 2, 10
@@ -195,9 +196,9 @@ def adaptive_steps_are_near_their_best(subject: Subject) -> str:
     best = min(means, key=means.__getitem__)
     if means[default] - means[best] > MUCH_STRONGER:
         raise Failed(
-            f"mean p(l_x) is {means[default]:.3f} under {default} and {means[best]:.3f} under {best}"
+            f"mean p(l_x) is {fixed(means[default], 3)} under {default} and {fixed(means[best], 3)} under {best}"
         )
-    return "mean p(l_x) " + ", ".join(f"{mean:.3f} under {view}" for view, mean in means.items())
+    return "mean p(l_x) " + ", ".join(f"{fixed(mean, 3)} under {view}" for view, mean in means.items())
 
 
 def _in_order(subject: Subject, weaker: str | View, stronger: str | View) -> str:
@@ -206,7 +207,7 @@ def _in_order(subject: Subject, weaker: str | View, stronger: str | View) -> str
     if problem := stronger_than_it_should_be(records, weak, strong):
         raise Failed(problem)
     means = [records.mean("p_top", view) for view in (weak, strong)]
-    return f"mean p(l_x) {means[0]:.3f} under {weak}, {means[1]:.3f} under {strong}"
+    return f"mean p(l_x) {fixed(means[0], 3)} under {weak}, {fixed(means[1], 3)} under {strong}"
 
 
 def _defended(attack: View) -> list[View]:

@@ -17,8 +17,8 @@ from robustcheck.errors import ClaimFailed, RobustcheckError
 from robustcheck.session.collection import uses_fixtures
 from robustcheck.session.failure_text import explain_assertion, summarise
 from robustcheck.session.session import Session
-from robustcheck.session.statement import is_ours
 from robustcheck.text import printable, printable_lines, shell_command
+from robustcheck.user_code import is_ours
 
 if TYPE_CHECKING:
     from robustcheck.options.table import Settings

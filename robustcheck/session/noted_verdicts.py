@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from robustcheck.session.location import location_of
-from robustcheck.session.statement import Requirement, caller_of_ours, comparison_at, is_ours
+from robustcheck.session.statement import Requirement, comparison_at
+from robustcheck.user_code import caller_of_ours, is_ours
 
 if TYPE_CHECKING:
     from robustcheck.claims import Claim, Subject, Verdict

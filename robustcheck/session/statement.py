@@ -13,14 +13,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice, pairwise
-from pathlib import Path
 from types import FrameType
 
 Position = tuple[int, int, int, int]
 """First line, last line, first column, column behind the last, as code objects have them."""
 
-_PACKAGE = Path(__file__).parents[1]
-_SUITES = _PACKAGE / "suites"
 _COMPREHENSIONS = (ast.GeneratorExp, ast.ListComp, ast.SetComp)
 _DISPLAYS = (*_COMPREHENSIONS, ast.List, ast.Tuple, ast.Set)
 _CATCHING = {"raises", "suppress", "assertRaises", "assertRaisesRegex"}
@@ -51,18 +48,6 @@ class Comparison:
     """None where it is only compared."""
     is_operator: bool
     """It is a comparison that is written there, not one that a function such as `max` makes."""
-
-
-def is_ours(path: str) -> bool:
-    """Return whether a file is of this package, and not of a suite, which is as a user's test."""
-    return Path(path).is_relative_to(_PACKAGE) and not Path(path).is_relative_to(_SUITES)
-
-
-def caller_of_ours(frame: FrameType | None) -> FrameType | None:
-    """Return the first frame that is not this package's, from a frame outwards."""
-    while frame is not None and is_ours(frame.f_code.co_filename):
-        frame = frame.f_back
-    return frame
 
 
 def comparison_at(frame: FrameType) -> Comparison:

@@ -26,23 +26,23 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from robustcheck.atomic_io import atomic_write
-from robustcheck.errors import RobustcheckError, RobustnessWarning
+from robustcheck.errors import RobustcheckError
 from robustcheck.records.parquet import PARQUET, require_pyarrow
 from robustcheck.regular_file import is_file, read_regular
 from robustcheck.store.block import DamagedBlock, RecordBlock
+from robustcheck.user_code import warn
 
 FACTS = "study.json"
 
 
 def _warn(text: str) -> None:
-    warnings.warn(text, RobustnessWarning, stacklevel=3)
+    warn(text)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from robustcheck.records.measures import default_measure
 from robustcheck.report.run import Finding
 from robustcheck.robustness import Robustness
 from robustcheck.session import KEY
-from robustcheck.text import printable_lines
+from robustcheck.text import fixed, printable_lines
 
 Report = Callable[[str, bool, str], None]
 
@@ -101,7 +101,7 @@ def test_trust_attack_beats_random_signs(records: Records, epsilon: int) -> None
     """An attack that hurts no more than noise of its size has no gradient to go by."""
     attacked, random = (records.mean("p_top", view) for view in (f"Adv_{epsilon}", f"Noise_{epsilon}"))
     assert attacked < random, (
-        f"mean p(l_x) is {attacked:.3f} under Adv_{epsilon} and {random:.3f} under random signs of that size: "
+        f"mean p(l_x) is {fixed(attacked, 3)} under Adv_{epsilon} and {fixed(random, 3)} under random signs of that size: "
         "the gradient does not reach the pixels, or is swamped by rounding (saturated or masked logits?)"
     )
 

@@ -25,9 +25,7 @@ def claim(repository):
 def test_blind_claim_says_so(claim):
     result = claim().runpytest()
     result.assert_outcomes(passed=1)
-    assert "JPG_10(Adv_6): attack blind to JPG_10; an adaptive one may do better" in section(
-        result
-    )
+    assert "JPG_10(Adv_6): attack blind to JPG_10; an adaptive one may do better" in section(result)
 
 
 def test_value_against_the_adaptive_twin_stands_beside_it_where_it_was_evaluated(claim):

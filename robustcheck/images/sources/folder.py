@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-from robustcheck.errors import RobustcheckError, RobustnessWarning
+from robustcheck.errors import RobustcheckError
 from robustcheck.images.decoding import printable
 from robustcheck.images.formats import EXTENSIONS
 from robustcheck.images.image_set import ImageSet
@@ -17,6 +16,7 @@ from robustcheck.images.subset import Draw
 from robustcheck.models.preprocessing import Preprocessing
 from robustcheck.specs import IMAGE_SOURCES, forms, prefixes
 from robustcheck.text import first_line, listed
+from robustcheck.user_code import warn
 
 _OTHER_IMAGES = frozenset(".arw .cr2 .dng .heic .heif .jxl .nef .psd .svg .tga".split())  # noqa: SIM905 - a list to read
 
@@ -48,10 +48,8 @@ def open_folder(location: str, preprocessing: Preprocessing, _draw: Draw | None 
             "folder: remove what is not a class, or give each class an image"
         )
     if loose:
-        warnings.warn(
-            f"{root} has class folders, so {len(loose)} image(s) beside them are skipped, such as {printable(loose[0])!r}",
-            RobustnessWarning,
-            stacklevel=3,
+        warn(
+            f"{root} has class folders, so {len(loose)} image(s) beside them are skipped, such as {printable(loose[0])!r}"
         )
     return image_set(
         root,
@@ -130,11 +128,9 @@ class Listing:
         """Warn of images in formats that are not supported."""
         if self._unsupported:
             name = next(iter(self._unsupported))
-            warnings.warn(
+            warn(
                 f"{printable(root)}: {len(self._unsupported)} file(s) of an unsupported format are skipped, such as "
-                f"{printable(name)!r} ({' '.join(sorted(set(self._unsupported.values())))}); save them as PNG or JPEG",
-                RobustnessWarning,
-                stacklevel=4,
+                f"{printable(name)!r} ({' '.join(sorted(set(self._unsupported.values())))}); save them as PNG or JPEG"
             )
 
 

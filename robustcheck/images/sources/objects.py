@@ -125,8 +125,9 @@ def _labelled(
     source: Source, labels: Sequence[Any], where: Sequence[str], classes: list[str] | None, shown: str
 ) -> ImageSet:
     indices, names = as_labels(labels, where)
+    numbered = [f"image {index}" for index in range(len(where))]
     if names is None or classes is None:
-        made = ImageSet(source, names=where, name=shown, labels=indices, class_names=names or classes)
+        made = ImageSet(source, names=numbered, name=shown, labels=indices, class_names=names or classes)
         made.has_sorted_names = names is not None
         return made
     if unknown_names := sorted({*names} - {*classes}):
@@ -134,7 +135,7 @@ def _labelled(
             f"labels of {shown} must be among its classes, {listed(classes, 10)}, got {unknown_names[0]!r}"
         )
     own = [classes.index(names[index]) if index >= 0 else index for index in indices]
-    return ImageSet(source, names=where, name=shown, labels=own, class_names=classes)
+    return ImageSet(source, names=numbered, name=shown, labels=own, class_names=classes)
 
 
 def _targets(images: Any) -> Sequence[Any] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -10,7 +9,7 @@ from zipfile import BadZipFile, ZipFile
 
 import torch
 
-from robustcheck.errors import RobustcheckError, RobustnessWarning
+from robustcheck.errors import RobustcheckError
 from robustcheck.limits import check
 from robustcheck.models.checkpoints.pickle_data import NeedsCode
 from robustcheck.models.checkpoints.state_dicts import SAVE, StateDict, Tensors, select, shown
@@ -18,6 +17,7 @@ from robustcheck.models.checkpoints.stored_tensor import BadCheckpoint, Storage,
 from robustcheck.models.checkpoints.torch_file import TorchFile, read_torch_file
 from robustcheck.regular_file import NotRegularFile, open_regular
 from robustcheck.text import first_line
+from robustcheck.user_code import warn
 
 # Entries of TorchScript, and of torch.export.
 _CODE = ("constants.pkl", "archive_format", "serialized_exported_program.json")
@@ -59,7 +59,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         choice = select(found.content, key, str(path))
         state = _loaded(choice.state, found, path)
     if choice.is_guess:
-        warnings.warn(f"weights: {choice.note}; {path}#KEY chooses another", RobustnessWarning, stacklevel=2)
+        warn(f"weights: {choice.note}; {path}#KEY chooses another")
     return Checkpoint(path, state, choice.note, choice.key)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import re
-import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -13,11 +12,12 @@ from typing import Any, TypeAlias
 import torch
 from torch import nn
 
-from robustcheck.errors import RobustcheckError, RobustnessWarning
+from robustcheck.errors import RobustcheckError
 from robustcheck.limits import check
 from robustcheck.models.checkpoints.checkpoint import Checkpoint
 from robustcheck.models.checkpoints.state_dicts import StateDict, Tensors, is_averaged, shown
 from robustcheck.text import first_line, listed
+from robustcheck.user_code import warn
 
 Renaming: TypeAlias = Callable[[Tensors, nn.Module], Tensors]
 
@@ -123,11 +123,9 @@ def _report_choice(fit: Fit, checkpoint: Checkpoint, name: str) -> None:
             f"{checkpoint.path} holds {name} {len(keys)} times: under {listed(keys, 6)}; choose one with "
             f"--robustcheck-weights={checkpoint.path}#{keys[0]}"
         )
-    warnings.warn(
+    warn(
         f"weights: the averaged copy {keys[0]!r} of {checkpoint.path}, not {listed(map(repr, keys[1:]), 6, ' and ')}; "
-        f"{checkpoint.path}#KEY chooses another",
-        RobustnessWarning,
-        stacklevel=3,
+        f"{checkpoint.path}#KEY chooses another"
     )
 
 

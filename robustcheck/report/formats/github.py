@@ -10,7 +10,7 @@ from pathlib import Path
 from robustcheck.records.measures import MEASURES
 from robustcheck.report.run import ReportedClaim
 from robustcheck.report.summary import StudySummary, Summary
-from robustcheck.text import interval, percent, printable
+from robustcheck.text import fixed, interval, percent, printable
 
 SUFFIX = ".md"
 LARGEST = 1024 * 1024
@@ -92,7 +92,7 @@ def _table(study: StudySummary) -> Iterator[str]:
     yield f"| view | {first} | 95 % interval | {' | '.join(others)} | n |\n"
     yield f"|---|--:|:-:|{'--:|' * len(others)}--:|\n"
     for row in study.rows:
-        shown, numbers = study.mean(row), "".join(f"{mean.value:.3f} | " for _, mean in row.numbers)
+        shown, numbers = study.mean(row), "".join(f"{fixed(mean.value, 3)} | " for _, mean in row.numbers)
         yield (
             f"| {code(row.view, cell=True)} | {percent(shown.value)} | {interval(shown.low, shown.high)} % | "
             f"{numbers}{row.n:,} |\n"
@@ -110,7 +110,7 @@ def _against(study: StudySummary) -> Iterator[str]:
     for change in study.against.changes:
         yield (
             f"| {code(change.view, cell=True)} | {percent(change.old)} | {percent(change.new)} | "
-            f"{100 * (change.new - change.old):+.1f} | {change.lost:,} | {change.won:,} | {change.p:.2g} |\n"
+            f"{fixed(100 * (change.new - change.old), 1, '+')} | {change.lost:,} | {change.won:,} | {change.p:.2g} |\n"
         )
     yield "\n"
 

@@ -15,7 +15,7 @@ from robustcheck.options.table import Settings
 from robustcheck.report.formats import html_plots as plots
 from robustcheck.report.run import FinishedRun
 from robustcheck.report.summary import StudySummary, Summary
-from robustcheck.text import percent, printable
+from robustcheck.text import fixed, percent, printable
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -106,6 +106,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["percent"] = _percent
+    environment.filters["fixed"] = fixed
     environment.filters["breakable"] = _breakable
     return environment
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from robustcheck.records.measures import MEASURES
 from robustcheck.report.run import Check, Finding, ReportedClaim
 from robustcheck.report.summary import BaselineComparison, Row, StudySummary, Summary
-from robustcheck.text import interval, percent, printable
+from robustcheck.text import fixed, interval, percent, printable
 
 WIDTH = 80
 MOST_NAMES = 5
@@ -70,7 +70,9 @@ def _row(row: Row, width: int) -> Iterator[str]:
     first, bounds = (
         ("no label", "") if shown is None else (percent(shown.value), f"{interval(shown.low, shown.high)} %")
     )
-    numbers = "  ".join(f"{mean.value:>{max(7, len(measure.label))}.3f}" for measure, mean in row.numbers)
+    numbers = "  ".join(
+        f"{fixed(mean.value, 3):>{max(7, len(measure.label))}}" for measure, mean in row.numbers
+    )
     yield f"{name:<{width}}  {first:>8}  {bounds:^17}  {numbers}  {row.n:>6}"
 
 

@@ -530,3 +530,11 @@ def test_a_dataset_that_fails_on_an_item_has_a_bad_image_there():
     ):
         pixels_of(images)
     assert images.readable().labels.tolist() == [0, 1, 3]
+
+
+@pytest.mark.parametrize("kind", [list, iter], ids=["list", "iterator"])
+def test_images_of_a_list_are_called_by_their_number(kind):
+    images = image_set_of(
+        kind([(PICTURES[0], 0), (PICTURES[1], 1)]), RULE, name="the fixture robustcheck_images"
+    )
+    assert images.names == ("image 0", "image 1")
