@@ -32,7 +32,7 @@ from robustcheck.claims.recovery import LEAST_TAKEN, check_quotient, ratio_bound
 from robustcheck.claims.regression import no_regression, no_regression_early
 from robustcheck.claims.sequential import MeanTest
 from robustcheck.claims.test_spec import TestSpec
-from robustcheck.claims.verdict import About, Verdict
+from robustcheck.claims.verdict import BESIDE_MARK, About, Verdict
 from robustcheck.errors import ClaimFailed, RobustcheckError
 from robustcheck.notation import View
 from robustcheck.records.old_run import OldRun
@@ -236,7 +236,8 @@ def enforce(verdict: Verdict, settings: ClaimSettings, head: str = "") -> Verdic
     """Raise `ClaimFailed`, warn, or return the verdict on a claim that is required to hold."""
     if verdict.state == "holds":
         return verdict
-    message = "\n".join([*([head] if head else []), *verdict.explain()])
+    lines = [head, *verdict.explain()] if head else verdict.explain(width=BESIDE_MARK)
+    message = "\n".join(lines)
     if verdict.state == "refuted" or settings.on_undecided == "fail":
         raise ClaimFailed(message, verdict)
     if settings.on_undecided == "warn":

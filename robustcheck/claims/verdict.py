@@ -6,6 +6,7 @@ import math
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal
 
 from robustcheck.errors import ClaimFailed
@@ -15,8 +16,9 @@ State = Literal["holds", "refuted", "not shown"]
 About = Literal["testset", "population"]
 Relation = Literal[">=", ">", "<=", "<"]
 
-WIDTH = 72
-"""Beside pytest's mark `E` and its blanks, 80 columns."""
+WIDTH = 78
+BESIDE_MARK = 72
+"""Columns that are left of 80 beside pytest's mark `E` and its blanks."""
 MOST_LINES = 8
 CONTRARY: dict[Relation, Relation] = {">=": "<", ">": "<=", "<=": ">", "<": ">="}
 _CONTRARY_STATE: dict[State, State] = {"holds": "refuted", "refuted": "holds", "not shown": "not shown"}
@@ -96,7 +98,7 @@ class Verdict:
         if self.on_truth is not None:
             self.on_truth(self)
         if self.state == "not shown" and self.undecided == "raise":
-            raise ClaimFailed("\n".join(self.explain()), self)
+            raise ClaimFailed("\n".join(self.explain(width=BESIDE_MARK)), self)
         return self.state == "holds" or (self.undecided == "true" and self.state == "not shown")
 
     def __repr__(self) -> str:
@@ -143,18 +145,19 @@ class Verdict:
             return f"all {self.seen} images"
         return f"n = {self.seen} of {self.population}"
 
-    def explain(self, *, advise: bool = True) -> list[str]:
-        """Return at most eight lines of at most 72 columns: verdict, both sides, n of N, what to do."""
-        head = _wrap(f"{self.state.upper()}: {_claim(self)}", 2, first="", rest="    ")
-        numbers = _wrap(self.comparison, 2)
-        certainty = _wrap(_certainty(self), 1)
-        advice = _wrap(_advice(self), 2) if advise else []
+    def explain(self, *, advise: bool = True, width: int = WIDTH) -> list[str]:
+        """Return at most eight lines of at most `width` columns: verdict, both sides, n of N, what to do."""
+        wrap = partial(_wrap, width=width)
+        head = wrap(f"{self.state.upper()}: {_claim(self)}", 2, first="", rest="    ")
+        numbers = wrap(self.comparison, 2)
+        certainty = wrap(_certainty(self), 1)
+        advice = wrap(_advice(self), 2) if advise else []
         if self.assistance:
-            certainty += _wrap(str(self.assistance), 1)
+            certainty += wrap(str(self.assistance), 1)
         room = MOST_LINES - sum(map(len, (head, numbers, certainty, advice)))
-        parts = _wrap(_parts(self), min(2, room)) if self.parts else []
+        parts = wrap(_parts(self), min(2, room)) if self.parts else []
         room -= len(parts)
-        notes = [line for note in self.notes for line in _wrap(note, 2)][:room]
+        notes = [line for note in self.notes for line in wrap(note, 2)][:room]
         return [*head, *numbers, *parts, *certainty, *notes, *advice]
 
 
@@ -162,10 +165,10 @@ def _round(share: float) -> str:
     return percent(share).replace(".0 ", " ")
 
 
-def _wrap(text: str, most: int, *, first: str = "  ", rest: str = "  ") -> list[str]:
+def _wrap(text: str, most: int, *, width: int, first: str = "  ", rest: str = "  ") -> list[str]:
     return textwrap.wrap(
         text,
-        WIDTH,
+        width,
         initial_indent=first,
         subsequent_indent=rest,
         max_lines=most,

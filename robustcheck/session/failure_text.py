@@ -28,10 +28,12 @@ def explain_assertion(error: AssertionError, failed: Sequence[NotedVerdict]) -> 
 
     Alternatives, of which none sufficed, stay as pytest shows them: all of them failed.
     """
+    from robustcheck.claims.verdict import BESIDE_MARK
+
     if not failed or isinstance(error, ClaimFailed) or any(noted.is_alternative for noted in failed):
         return
     own = _EXPLANATION.sub("", str(error))
-    explained = [line for noted in failed for line in noted.verdict.explain()]
+    explained = [line for noted in failed for line in noted.verdict.explain(width=BESIDE_MARK)]
     error.args = ("\n".join([*([own] if own else []), *map(printable, explained)]),)
     for noted in failed:
         noted.is_explained = True

@@ -42,6 +42,7 @@ class FailureReports:
             return None
         from robustcheck.claims import Estimate, Ratio
         from robustcheck.claims.claim import MIRRORED
+        from robustcheck.claims.verdict import BESIDE_MARK
 
         if op not in MIRRORED:
             return None
@@ -57,7 +58,9 @@ class FailureReports:
         if noted.verdict.state == "holds" and not noted.is_alternative:
             return [printable(f"{noted.verdict.claim} holds")]
         noted.is_explained = True
-        explained = [*map(printable, noted.verdict.explain(advise=not noted.is_alternative))]
+        explained = [
+            *map(printable, noted.verdict.explain(advise=not noted.is_alternative, width=BESIDE_MARK))
+        ]
         return [*explained, ""] if noted.is_alternative else explained  # the next begins on a line of its own
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -176,7 +176,7 @@ shares = st.floats(-1, 1)
     st.booleans(),
     st.integers(1, 10**7) | st.none(),
 )
-def test_never_more_than_eight_lines_of_72_columns(state, numbers, claim, notes, exact, needed):
+def test_never_more_than_eight_lines_of_78_columns(state, numbers, claim, notes, exact, needed):
     estimate, low, high, threshold = numbers
     verdict = Verdict(
         state,
@@ -198,7 +198,7 @@ def test_never_more_than_eight_lines_of_72_columns(state, numbers, claim, notes,
     )
     lines = verdict.explain()
     assert 3 <= len(lines) <= 8
-    assert all(len(line) <= 72 for line in lines)
+    assert all(len(line) <= 78 for line in lines)
     assert lines[0].startswith(state.upper())
     assert ("voids the guarantee." in lines[-1]) == (state == "not shown")
     assert "\n" not in repr(verdict)
