@@ -45,7 +45,9 @@ def summarise(report: pytest.TestReport, error: BaseException | None, failed: Se
     if crash is None:
         return
     if failed:
-        crash.message = "\n".join([numbers([noted.verdict for noted in failed]), crash.message])
+        crash.message = numbers(
+            [noted.verdict for noted in failed]
+        )  # pytest shows all lines of it where CI is set
     elif isinstance(error, FixtureError):
         crash.message = str(error).removeprefix("robustcheck: ")
     elif isinstance(error, RobustcheckError):

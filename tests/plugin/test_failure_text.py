@@ -72,6 +72,20 @@ def test_the_short_summary_begins_with_the_numbers_or_with_what_is_wrong(reposit
     }
 
 
+def test_in_ci_it_is_one_line_too(repository, monkeypatch):
+    monkeypatch.setenv("CI", "true")
+    repository.makepyfile(test_it=SOURCE)
+    result = repository.runpytest("test_it.py", "-k", "test_and or test_check")
+    result.stdout.fnmatch_lines(
+        [
+            "FAILED test_it.py::test_and - *%, required >= 80.0 %",
+            "FAILED test_it.py::test_check - 90.0 %, required >= 95.0 %",
+            "*= 2 failed, *",
+        ],
+        consecutive=True,
+    )
+
+
 def test_the_message_explains_the_part_that_failed_and_names_no_class_of_ours(repository):
     repository.makepyfile(test_it=SOURCE)
     result = repository.runpytest("test_it.py")
