@@ -18,12 +18,13 @@ from robustcheck.errors import RobustcheckError
 from robustcheck.limits import use_limits
 from robustcheck.options.table import Settings, add_options, misspelt
 from robustcheck.report import writers
-from robustcheck.session import marker, xdist
+from robustcheck.session import marker, mutants, xdist
 from robustcheck.session.allure import AllureAttachments
 from robustcheck.session.baseline_saver import BaselineSaver
 from robustcheck.session.collection import SuiteCollection
 from robustcheck.session.evaluation_clock import check_timeout
 from robustcheck.session.evaluation_errors import EvaluationErrors, user_errors
+from robustcheck.session.evaluations import MUTATION
 from robustcheck.session.failures import FailureReports
 from robustcheck.session.interruption import Interruption
 from robustcheck.session.openmp import ADVICE, limit_spinning
@@ -92,6 +93,7 @@ def pytest_configure(config: pytest.Config) -> None:
         EvaluationErrors,
         FailureReports,
         AllureAttachments,
+        mutants.Mutants,
         xdist.Controller,
     )
     config.addinivalue_line("markers", marker.LINE)
@@ -108,11 +110,12 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         writers.check(settings)
         check_timeout(settings.timeout)
+        mutants.check(settings)
         session.resources.check_baselines()
         session.resources.check_workers(is_spread=is_worker or bool(config.getoption("numprocesses", None)))
     except RobustcheckError as error:
         raise pytest.UsageError(str(error)) from None
-    if settings.suite is not None and config.args_source is not pytest.Config.ArgsSource.ARGS:
+    if settings.suite not in {None, MUTATION} and config.args_source is not pytest.Config.ArgsSource.ARGS:
         config.args[:] = []  # the suite alone
     elif config.args_source is pytest.Config.ArgsSource.TESTPATHS:
         # It is rarely below the folder of the tests. By its name: pytest reads a bracket in a path as a parameter.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +39,18 @@ from robustcheck.text import printable
 
 Columns = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a mutation's evaluation differs: of few images of a set, and of other views than those that are named."""
+
+    population: int
+    """The size of the set that the images were drawn from at random; claims are decided about all of it."""
+    rewrite: Callable[[View], View] = lambda view: view
+    """Returns the view that is evaluated in place of a named one."""
+    is_stored: bool = True
+    """Whether records may come from the store: not of a changed network, which its key might not tell from another."""
 
 
 class Robustness:
@@ -94,10 +106,14 @@ class Robustness:
         """Whether anything has been measured."""
         return self._evaluation.done(X) > 0
 
+    def draw_from(self, sampling: Sampling) -> None:
+        """Take the images for a sample of a larger set, evaluated as a mutation says; before anything is evaluated."""
+        self._measurements.sampling = sampling
+
     @property
     def records(self) -> Records:
         """A copy of the records so far. Evaluates nothing."""
-        return self._evaluation.records
+        return self._measurements.named(self._evaluation.records)
 
     @property
     def standing(self) -> tuple[int, int]:
@@ -191,22 +207,22 @@ class Robustness:
         A record store keeps it as what it is, a second evaluation.
         """
         again = self._measurements.second()
-        again.run(views, count=count)
-        return again.records
+        again.run(map(self._measurements.evaluated, views), count=count)
+        return self._measurements.named(again.records)
 
     def compute_again(self, *views: str | View, count: int) -> Records:
         """Evaluate views on the first `count` images anew, at each call, without a record store."""
         again = self._evaluation.fresh(stored=False)
-        again.run(views, count=count)
-        return again.records
+        again.run(map(self._measurements.evaluated, views), count=count)
+        return self._measurements.named(again.records)
 
     def look(self, views: Iterable[str | View], rows: Iterable[int]) -> Iterator[ImageSample]:
         """Yield some images, by their rows in the set, under some views, made again for someone to look at."""
-        return self._evaluation.samples(views, rows)
+        return self._evaluation.samples(map(self._measurements.evaluated, views), rows)
 
     def images_of(self, view: str | View, batch: Batch) -> Tensor:
         """Return a batch of the images under a view, made anew: uint8 (n, 3, H, W) on the classifier's device."""
-        return self._evaluation.images_of(view, batch)
+        return self._evaluation.images_of(self._measurements.evaluated(view), batch)
 
 
 @dataclass(frozen=True)
@@ -236,20 +252,44 @@ class ViewEstimates:
 class EvaluatedMeasurements:
     """The decider's measurements: an evaluation that grows as they are asked for.
 
-    `planned` views are evaluated with the next that are needed on all images, if `together`.
+    `planned` views are evaluated with the next that are needed on all images, if `together`, or if the images are a
+    sample of few.
     """
 
-    def __init__(self, evaluation: Evaluation, planned: Iterable[View], *, together: bool) -> None:
+    def __init__(
+        self,
+        evaluation: Evaluation,
+        planned: Iterable[View],
+        *,
+        together: bool,
+    ) -> None:
         self.planned: dict[View, None] = dict.fromkeys((X, *planned))
         self._evaluation = evaluation
         self._together = together
+        self.sampling: Sampling | None = None
+        self._asked: dict[View, None] = {}
+        """The views that were evaluated, as they were named."""
         self.seconds: list[Evaluation] = []
         """Further evaluations of the same, or with other seeds."""
 
     @property
     def image_count(self) -> int:
-        """The size of the image set."""
-        return len(self._evaluation.images)
+        """The size of the set that claims are about."""
+        return len(self._evaluation.images) if self.sampling is None else self.sampling.population
+
+    def evaluated(self, view: str | View) -> View:
+        """Return the view that is evaluated where one is named: itself, but for a mutation."""
+        tree = parse(view)
+        self._asked[tree] = None
+        return tree if self.sampling is None else self.sampling.rewrite(tree)
+
+    def named(self, records: Records) -> Records:
+        """Return records with views under the names by which they were asked for."""
+        if self.sampling is None:
+            return records
+        pairs = ((view, self.sampling.rewrite(view)) for view in self._asked)
+        columns = {view: records.columns[made] for view, made in pairs if made in records.columns}
+        return replace(records, columns={X: records.columns[X], **columns} if columns else records.columns)
 
     def second(self, seed: int | None = None) -> Evaluation:
         """Return a further evaluation, with another seed if one is given."""
@@ -258,26 +298,35 @@ class EvaluatedMeasurements:
 
     def run(self, views: Iterable[View]) -> None:
         """Evaluate views on all images, with the planned ones that can be; the others fail the tests that need them."""
-        feasible = [view for view in self.planned if self._evaluation.unsupported_reason(view) is None]
+        views = [*map(self.evaluated, views)]
+        planned = map(self.evaluated, self.planned)
+        feasible = [view for view in planned if self._evaluation.unsupported_reason(view) is None]
         self._evaluation.run((*feasible, *views))
 
     def sample(self, terms: Sequence[Term]) -> Columns:
         """Return measures of every image, in image-set order: (N, len(terms))."""
         self._require_labels(terms)
-        views = [view for _, view in terms]
-        if any(self._evaluation.done(view) < self.image_count for view in views):
-            (self.run if self._together else self._evaluation.run)(views)
-        return _table(self._evaluation, terms)
+        made = self._evaluated(terms)
+        if any(self._evaluation.done(view) < len(self._evaluation.images) for _, view in made):
+            if self._together or self.sampling is not None:
+                self.run(view for _, view in terms)
+            else:
+                self._evaluation.run(view for _, view in made)
+        return _table(self._evaluation, made)
 
     def peek(self, terms: Sequence[Term]) -> Columns | None:
         """Return measures of the images evaluated so far, in image-set order; None where there are none."""
+        terms = self._evaluated(terms)
         done = min((self._evaluation.done(view) for _, view in terms), default=0)
         return _table(self._evaluation, terms, np.sort(self._evaluation.order[:done])) if done else None
 
     def draws(self, terms: Sequence[Term], budget: int | None) -> Iterator[tuple[Rows, Columns]]:
         """Yield rows and their measures, batch after batch, in the evaluation's random order."""
         self._require_labels(terms)
-        evaluation, count = self._evaluation, self.image_count
+        evaluation, count = self._evaluation, len(self._evaluation.images)
+        if self.sampling is not None:
+            yield evaluation.order, self.sample(terms)[evaluation.order]
+            return
         views = [view for _, view in terms]
         most = min(count, budget or count)
         try:
@@ -291,9 +340,13 @@ class EvaluatedMeasurements:
 
     def reseeded(self, terms: Sequence[Term]) -> tuple[int, Columns]:
         """Evaluate every image again with the next seed; return that seed and the measures."""
+        terms = self._evaluated(terms)
         other = self.second(self._evaluation.config.seed + 1)
         other.run(view for _, view in terms)
         return other.config.seed, _table(other, terms)
+
+    def _evaluated(self, terms: Sequence[Term]) -> list[Term]:
+        return [(measure, self.evaluated(view)) for measure, view in terms]
 
     def _require_labels(self, terms: Sequence[Term]) -> None:
         images = self._evaluation.images

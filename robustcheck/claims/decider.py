@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
@@ -108,7 +108,7 @@ class Decider:
         """
         verdict = self._decide(claim, settings or ClaimSettings())
         if settings is None:
-            verdict = replace(verdict, undecided="raise", on_truth=self._on_truth)
+            verdict = self._compared(verdict)
         self.report(claim, verdict)
         return verdict
 
@@ -132,7 +132,7 @@ class Decider:
             verdict = self._named(
                 no_regression_early(
                     pairs,
-                    len(old),
+                    self._measurements.image_count,
                     tolerance=tolerance,
                     name=name,
                     alpha=policy.alpha,
@@ -143,9 +143,14 @@ class Decider:
             )
         else:
             verdict = no_regression(self.sample(terms)[:, 0], old, tolerance=tolerance, name=name)
-        verdict = replace(verdict, undecided="raise", on_truth=self._on_truth)
+        verdict = self._compared(verdict)
         self.report(view, verdict)
         return verdict
+
+    def _compared(self, verdict: Verdict) -> Verdict:
+        """Return the verdict on a comparison in a test."""
+        undecided: Literal["true", "raise"] = "true" if self.policy.passes_undecided else "raise"
+        return replace(verdict, undecided=undecided, on_truth=self._on_truth)
 
     def report(self, subject: Subject, verdict: Verdict) -> None:
         """Pass a verdict on beside what it is about: the claim, or its adaptive counterpart."""

@@ -35,6 +35,8 @@ class DecisionPolicy:
     """Minimum number of images evaluated for a claim, when stopping early; a certain answer apart."""
     require_adaptive: bool = False
     """A claim about a defended view must also hold against attacks that go through the defence."""
+    passes_undecided: bool = False
+    """A comparison that is not shown counts as true, so that its test goes on to its next claims."""
 
 
 @dataclass(frozen=True)

@@ -23,13 +23,14 @@ from robustcheck.options.types import (
     one_of,
     probability,
     seconds,
+    share,
     spin_count,
     transfer_models,
 )
 from robustcheck.options.workers import WorkerOptions, parse_worker_options, ray_address
 from robustcheck.specs import IMAGE_SOURCES, MODEL_SOURCES, forms
 
-SUITES = ("jpeg-study", "sanity")
+SUITES = ("jpeg-study", "sanity", "mutation")
 
 
 @dataclass(frozen=True, eq=False)  # a run has one
@@ -97,6 +98,12 @@ class Settings:
         one_of("report", "gate"),
         "a finding of the paper that does not hold is reported, or fails",
         "report",
+    )
+    mutation_score: float | None = option(
+        "PERCENT",
+        share,
+        "with --robustcheck-suite=mutation: minimum share of the faults that the run's claims notice, such as 80%",
+        affects_results=False,
     )
     stop_early: bool = flag("draw images only until each claim is decided, at the error alpha")
     alpha: float = option(

@@ -99,6 +99,22 @@ def probability(text: str) -> float:
     return value
 
 
+def share(text: str) -> float:
+    """Return a share of 0 to 1, written as a percentage or a number.
+
+    >>> share("80%"), share("0.8")
+    (0.8, 0.8)
+    """
+    number, percent, rest = text.strip().partition("%")
+    try:
+        value = float(number) / (100 if percent else 1)
+    except ValueError:
+        value = -1.0
+    if rest or not 0 <= value <= 1:
+        raise ValueError(f"must be a share from 0% to 100%, such as 80%, got {quoted(text)}")
+    return value
+
+
 def one_of(*words: str) -> Callable[[str], str]:
     """Return a parser of some words."""
 

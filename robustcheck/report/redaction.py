@@ -24,7 +24,7 @@ ELSEWHERE = "…/"
 def without_paths(run: FinishedRun, root: Path) -> FinishedRun:
     """Return a run that names no path of the machine outside `root`: of those the last part alone is left."""
     hide = hider(root)
-    hidden = ("claims", "findings", "checks", "troubles", "session")
+    hidden = ("claims", "findings", "checks", "mutants", "troubles", "session")
     return replace(
         run,
         studies=tuple(_study(study, hide, root) for study in run.studies),

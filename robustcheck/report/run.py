@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Self
 
 Outcome = Literal["holds", "refuted", "not shown", "expected to fail"]
+MutantOutcome = Literal["caught", "survived", "not resolvable", "equivalent", "skipped", "not rerunnable"]
 _LARGEST = 2**53
 
 
@@ -227,6 +228,26 @@ class Check(Reported):
 
 
 @dataclass(frozen=True)
+class MutantResult(Reported):
+    """A fault that was put into the run's own set-up, and what became of the run's claims."""
+
+    PROPERTY: ClassVar[str] = "robustcheck_mutant"
+
+    name: str
+    outcome: MutantOutcome
+    what: str
+    """What is broken, in a sentence."""
+    advice: str
+    """What a gate that notices it has."""
+    claims: tuple[str, ...] = ()
+    """Those that turned red, of a mutant that was caught; that hold under it, of one that survived; that could not be
+    decided, of one that is not resolvable."""
+    reason: str = ""
+    images: int = 0
+    """How many images the claims were decided on."""
+
+
+@dataclass(frozen=True)
 class TestError(Reported):
     """A test of robustness that failed before, or without, a claim that did: nothing was decided by it."""
 
@@ -245,6 +266,9 @@ class FinishedRun:
     claims: tuple[ReportedClaim, ...] = ()
     findings: tuple[Finding, ...] = ()
     checks: tuple[Check, ...] = ()
+    mutants: tuple[MutantResult, ...] = ()
+    mutation_score: float | None = None
+    """The score that is required of them; None where none is."""
     baseline: Baseline | None = None
     troubles: tuple[TestError, ...] = ()
     session: Mapping[str, str] = field(default_factory=dict)

@@ -17,6 +17,7 @@ from robustcheck.errors import RobustcheckError
 from robustcheck.notation import View, parse
 from robustcheck.records.measures import MEASURES, Measure, default_measure
 from robustcheck.report.distributions import Box, Scatter, box_of, scatters_of
+from robustcheck.report.mutation import MutationSummary, mutation_summary
 from robustcheck.report.panel import Panel
 from robustcheck.report.run import Check, Finding, FinishedRun, ReportedClaim, TestError, required
 from robustcheck.report.study import Study
@@ -150,6 +151,8 @@ class Summary:
     studies: tuple[StudySummary, ...]
     findings: tuple[Finding, ...]
     checks: tuple[Check, ...]
+    mutation: MutationSummary | None
+    """Of a run of the mutation suite, what its claims notice."""
     troubles: tuple[TestError, ...]
     session: dict[str, str]
 
@@ -166,6 +169,7 @@ def summary_of(run: FinishedRun, *, plots: bool = True) -> Summary:
         studies=tuple(_study(study, run.baseline, plots) for study in run.studies),
         findings=run.findings,
         checks=run.checks,
+        mutation=mutation_summary(run),
         troubles=run.troubles,
         session=dict(run.session),
     )

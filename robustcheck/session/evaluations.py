@@ -24,10 +24,16 @@ if TYPE_CHECKING:
     from robustcheck.images import ImageSet
     from robustcheck.models import Classifier
     from robustcheck.notation import View
-    from robustcheck.robustness import Robustness
+    from robustcheck.records.baseline import Baseline
+    from robustcheck.robustness import Robustness, Sampling
     from robustcheck.session.evaluation_clock import EvaluationClock
+    from robustcheck.session.mutants import Mutant
     from robustcheck.session.resources import Resources
 
+MUTATION = "mutation"
+"""The suite that evaluates few images, under one fault after the other."""
+MUTATION_IMAGES = 64
+"""How many it evaluates, unless --robustcheck-limit says."""
 Progress = Callable[[int, int], None]
 NewProgress = Callable[[Callable[[], str]], Progress | None]
 """Of a function that says what is under way, returns what shows progress."""
@@ -61,6 +67,8 @@ class Evaluations:
         """The error that ended an evaluation in the test that is running."""
         self._alpha = self._settings.alpha
         self._has_own_images = False
+        self._mutant: Mutant | None = None
+        """What changes the set-ups that are evaluated now."""
 
     def begin(self, item: pytest.Item) -> None:
         """Start a test, with the settings that its marker gives it."""
@@ -74,6 +82,16 @@ class Evaluations:
     def __iter__(self) -> Iterator[Robustness]:
         """Yield each of the run's evaluations, in the order in which they were asked for."""
         return (made for *_, made in self._made)
+
+    @contextmanager
+    def under(self, mutant: Mutant | None) -> Iterator[None]:
+        """Make all evaluations anew within, of the set-ups that `mutant` changes; then those from before are back."""
+        kept = self._made, self._classifiers, self._mutant
+        self._made, self._classifiers, self._mutant = [], [], mutant
+        try:
+            yield
+        finally:
+            self._made, self._classifiers, self._mutant = kept
 
     def load_model(self) -> Classifier:
         """Return the classifier that the options name, or the sample."""
@@ -102,7 +120,10 @@ class Evaluations:
         for known_classifier, known_images, made in self._made:
             if known_classifier is classifier and known_images is images:
                 return made
-        made = self._make(classifier, self._open(classifier, images))
+        if self._settings.suite == MUTATION:
+            made = self._make_of_few(classifier, images)
+        else:
+            made = self._make(classifier, self._open(classifier, images))
         self._made.append((classifier, images, made))
         return made
 
@@ -153,13 +174,45 @@ class Evaluations:
             images,
             classifier.preprocessing,
             name="the fixture robustcheck_images",
-            limit=settings.limit,
+            limit=None if settings.suite == MUTATION else settings.limit,
             seed=settings.seed,
             stratified=settings.stratify,
         )
-        return opened.readable() if settings.bad_images == "skip" else opened
+        is_skipping = settings.bad_images == "skip" and settings.suite != MUTATION  # which draws few first
+        return opened.readable() if is_skipping else opened
 
-    def _make(self, classifier: Classifier, images: ImageSet) -> Robustness:
+    def _make_of_few(self, classifier: Classifier, images: Any) -> Robustness:
+        """Return the facade for few of the images, of a set-up that the mutant in force changes."""
+        from robustcheck.images import match_classes
+        from robustcheck.mutation.mutation import Setup
+        from robustcheck.robustness import Sampling
+        from robustcheck.session.few_images import baseline_of, draw
+
+        count = self._settings.limit or MUTATION_IMAGES
+        population = 0
+
+        def reopen(classifier: Classifier) -> ImageSet:
+            nonlocal population
+            whole = self._open(classifier, images)
+            population = len(whole)
+            return draw(whole, count, self._settings)
+
+        few = match_classes(reopen(classifier), classifier)
+        baseline = baseline_of(self._resources.baseline, few)
+        setup = Setup(classifier, few, lambda other: match_classes(reopen(other), other), baseline=baseline)
+        if self._mutant is not None:
+            setup = self._mutant.changed(setup)
+        is_own = setup.classifier is classifier
+        sampling = Sampling(population, setup.rewrite, is_stored=is_own)
+        return self._make(setup.classifier, setup.images, sampling, setup.baseline)
+
+    def _make(
+        self,
+        classifier: Classifier,
+        images: ImageSet,
+        sampling: Sampling | None = None,
+        baseline: Baseline | None = None,
+    ) -> Robustness:
         import numpy as np
 
         from robustcheck.claims import DecisionPolicy
@@ -169,7 +222,7 @@ class Evaluations:
 
         images = match_classes(images, classifier)
         settings, resources = self._settings, self._resources
-        old_run = resources.old_run(images)
+        old_run = resources.old_run(images) if sampling is None else None
         by_seed = np.random.default_rng(settings.seed).permutation(len(images))
         evaluation = Evaluation(
             classifier,
@@ -178,28 +231,35 @@ class Evaluations:
                 settings.seed,
                 resources.batch_size,
                 precision=settings.precision,
-                optimize=settings.optimize,
+                optimize=settings.optimize
+                if sampling is None
+                else "none",  # which spares each network a trial
                 transfer=settings.transfer or {},
             ),
             order=by_seed if old_run is None else old_run.order,
-            store=resources.store,
-            executor=resources.executor,
-            progress=self._new_progress(lambda: evaluation.underway),
+            store=resources.store if sampling is None or sampling.is_stored else None,
+            executor=None if self._mutant else resources.executor,
+            progress=None if self._mutant else self._new_progress(lambda: evaluation.underway),
         )
-        evaluation.during = partial(self._during, printable(f"evaluate[{classifier.name} on {images.name}]"))
+        under = f" under {self._mutant.name}" if self._mutant else ""
+        name = printable(f"evaluate[{classifier.name} on {images.name}{under}]")
+        evaluation.during = partial(self._during, name)
         made = Robustness(
             evaluation,
             policy=DecisionPolicy(
-                settings.stop_early,
+                settings.stop_early or sampling is not None,
                 self._alpha,
-                settings.budget,
-                settings.min_images,
+                settings.budget if sampling is None else len(images),
+                settings.min_images if sampling is None else len(images),
                 settings.require_adaptive,
+                passes_undecided=sampling is not None,
             ),
             planned=self._planned,
-            baseline=self._resources.baseline,
+            baseline=self._resources.baseline if sampling is None else baseline,
             on_verdict=lambda subject, verdict: self._on_verdict(made, subject, verdict),
             on_truth=self._on_truth,
             old_run=old_run,
         )
+        if sampling is not None:
+            made.draw_from(sampling)
         return made

@@ -82,7 +82,7 @@ class FailureReports:
             verdicts.mark_failed(item, error, entry)
         if report.failed:
             summarise(report, error, verdicts.failed(item) if report.when == "call" else [])
-        if report.when == "call" and report.failed:
+        if report.when == "call" and report.failed and not self._session.is_mutated:
             report.sections += self._sections(item)
         if report.failed and report.when != "teardown" and uses_fixtures(item):
             self._note_error(

@@ -134,7 +134,7 @@ class NotedVerdicts:
         from robustcheck.notation import View
 
         noted = NotedVerdict(
-            robustness, subject, verdict, location_of(item), is_declared=verdict.undecided != "raise"
+            robustness, subject, verdict, location_of(item), is_declared=verdict.on_truth is None
         )
         self._noted[item].append(noted)
         frame = caller_of_ours(sys._getframe())  # noqa: SLF001 - inspect.stack would read the source of every frame

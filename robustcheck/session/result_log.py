@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import pytest
 
 if TYPE_CHECKING:
-    from robustcheck.report.run import Check, Finding, Reported, ReportedClaim, TestError
+    from robustcheck.report.run import Check, Finding, MutantResult, Reported, ReportedClaim, TestError
 
 INTEGRITY = "test_trust_"
 """Prefix of a suite's integrity tests: if one fails, the numbers can't be trusted."""
@@ -62,6 +62,11 @@ class ResultLog:
         return self._all("Check")
 
     @property
+    def mutants(self) -> list[MutantResult]:
+        """The mutations of the suite, and what became of the claims under each."""
+        return self._all("MutantResult")
+
+    @property
     def troubles(self) -> list[TestError]:
         """The tests that failed without a claim that did not hold."""
         return self._all("TestError")
@@ -76,8 +81,8 @@ class ResultLog:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no test reported a claim, a finding or a check."""
-        return not (self.claims or self.findings or self.checks)
+        """Whether no test reported a claim, a finding, a check or a mutation."""
+        return not (self.claims or self.findings or self.checks or self.mutants)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -128,9 +133,9 @@ def is_ours(entry: object) -> TypeGuard[tuple[str, str]]:
 def reported_in(properties: Iterable[object]) -> Iterator[Reported]:
     """Yield the values that a test's properties hold."""
     for name, text in filter(is_ours, properties):
-        from robustcheck.report.run import Check, Finding, ReportedClaim, TestError
+        from robustcheck.report.run import Check, Finding, MutantResult, ReportedClaim, TestError
 
-        for kind in (ReportedClaim, Finding, Check, TestError):
+        for kind in (ReportedClaim, Finding, Check, MutantResult, TestError):
             if name == kind.PROPERTY:
                 yield kind.from_json(text)
 

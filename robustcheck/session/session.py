@@ -67,6 +67,8 @@ class Session:
         self.current_test: pytest.Item | None = None
         self.verdicts: NotedVerdicts = NotedVerdicts()
         self.is_interrupted = False
+        self.is_mutated = False
+        """The test that runs is examined under a mutation, and not reported."""
         self.lost_workers = 0
         """How many workers of pytest-xdist died without sending results."""
         self.has_ended = False
@@ -130,6 +132,8 @@ class Session:
             tuple(log.claims),
             tuple(log.findings),
             tuple(log.checks),
+            tuple(log.mutants),
+            self.settings.mutation_score,
             self.resources.baseline,
             tuple(log.troubles),
             self._facts(),

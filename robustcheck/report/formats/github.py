@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from robustcheck.records.measures import MEASURES
+from robustcheck.report.mutation import MutationSummary, lines_of
 from robustcheck.report.run import ReportedClaim
 from robustcheck.report.summary import StudySummary, Summary
 from robustcheck.text import fixed, interval, percent, printable
@@ -37,9 +38,8 @@ def render(summary: Summary, *, room: int = LARGEST) -> str:
 
 def _parts(summary: Summary) -> Iterator[str]:
     yield "## robustcheck\n\n"
-    for study in summary.studies:
-        for warning in study.warnings:
-            yield f"> [!WARNING]\n> {prose(warning)}\n\n"
+    warnings = (warning for study in summary.studies for warning in study.warnings)
+    yield from (f"> [!WARNING]\n> {prose(warning)}\n\n" for warning in warnings)
     for trouble in summary.troubles:
         yield f"> [!CAUTION]\n> Nothing was decided by {code(trouble.test)}: {prose(trouble.text[:MOST_OF_A_TEXT])}\n\n"
     if summary.claims:
@@ -61,6 +61,8 @@ def _parts(summary: Summary) -> Iterator[str]:
             state = "holds here" if finding.holds else "does not hold here"
             yield f"- {prose(finding.text)}: **{state}**. {prose(finding.numbers)}\n"
         yield "\n"
+    if summary.mutation is not None:
+        yield from _mutation(summary.mutation)
     failed = [check for check in summary.checks if check.state == "failed"]
     if summary.checks:
         yield f"### Checks of the evaluation\n\n{len(summary.checks) - len(failed)} of {len(summary.checks)} without a fault.\n\n"
@@ -73,6 +75,12 @@ def _parts(summary: Summary) -> Iterator[str]:
 def _provenance(lines: Mapping[str, str]) -> str:
     rows = "".join(f"| {prose(name)} | {code(text, cell=True)} |\n" for name, text in lines.items())
     return f"<details><summary>Provenance</summary>\n\n| | |\n|---|---|\n{rows}\n</details>\n"
+
+
+def _mutation(mutation: MutationSummary) -> Iterator[str]:
+    yield "### Mutations\n\n"
+    yield from (f"- {prose(line)}\n" for line in lines_of(mutation))
+    yield "\n"
 
 
 def _claim(claim: ReportedClaim) -> str:

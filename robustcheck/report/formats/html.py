@@ -13,6 +13,7 @@ from robustcheck.atomic_io import atomic_write
 from robustcheck.errors import RobustcheckError
 from robustcheck.options.table import Settings
 from robustcheck.report.formats import html_plots as plots
+from robustcheck.report.mutation import lines_of
 from robustcheck.report.run import FinishedRun
 from robustcheck.report.summary import StudySummary, Summary
 from robustcheck.text import fixed, percent, printable
@@ -65,6 +66,7 @@ def render(summary: Summary) -> str:
             title=_title(summary),
             states=STATES,
             plots=plots,
+            mutation_lines=[*lines_of(summary.mutation)] if summary.mutation else [],
             script=_ours(script),
             style=_ours((TEMPLATES / "style.css").read_text("utf-8")),
             script_hash=_ours(f"'sha256-{digest}'"),

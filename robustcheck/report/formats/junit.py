@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from robustcheck.report.run import Check, Finding, ReportedClaim, TestError
+from robustcheck.report.run import Check, Finding, MutantResult, ReportedClaim, TestError
 from robustcheck.report.summary import Summary
 
 Property = tuple[str, object]
@@ -35,6 +35,9 @@ def readable(properties: Iterable[Property]) -> list[Property]:
         elif name == Check.PROPERTY:
             check = Check.from_json(str(text))
             result += [(f"{PREFIX}.check", check.name), (f"{PREFIX}.check.state", check.state)]
+        elif name == MutantResult.PROPERTY:
+            mutant = MutantResult.from_json(str(text))
+            result += [(f"{PREFIX}.mutation", mutant.name), (f"{PREFIX}.mutation.outcome", mutant.outcome)]
         elif name != TestError.PROPERTY:  # the failure itself says as much
             result.append((name, text))
     return result
@@ -70,6 +73,9 @@ def of_suite(summary: Summary) -> Iterator[tuple[str, str]]:
     """Yield the facts of a session: its counts, and what its numbers depend on."""
     for state in ("holds", "refuted", "not shown", "expected to fail"):
         yield f"{PREFIX}.claims.{state.replace(' ', '-')}", str(summary.count(state))
+    if summary.mutation is not None:
+        yield f"{PREFIX}.mutation.applied", str(summary.mutation.applied)
+        yield f"{PREFIX}.mutation.caught", str(summary.mutation.caught)
     for at, study in enumerate(summary.studies, 1):
         prefix = PREFIX if len(summary.studies) == 1 else f"{PREFIX}.{at}"
         for name, text in study.provenance.items():

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterable, Iterator
 
 from robustcheck.records.measures import MEASURES
+from robustcheck.report.mutation import lines_of
 from robustcheck.report.run import Check, Finding, ReportedClaim
 from robustcheck.report.summary import BaselineComparison, Row, StudySummary, Summary
 from robustcheck.text import fixed, interval, percent, printable
@@ -37,6 +38,7 @@ def render(summary: Summary, *, encoding: str = "utf-8") -> list[str]:
         ("claims", (_claim(claim, several) for claim in summary.claims)),
         ("findings of arXiv 1608.00853", map(_finding, summary.findings)),
         ("checks of the evaluation", map(_check, summary.checks)),
+        ("mutations", (_wrapped(line, "  ", "    ") for line in _mutation(summary))),
     ):
         found = [line for part in parts for line in part]
         lines += [title, *found, ""] if found else []
@@ -116,6 +118,11 @@ def _finding(finding: Finding) -> Iterator[str]:
 
 def _check(check: Check) -> Iterator[str]:
     yield from _wrapped(f"{check.state:<9}{check.name}: {check.text}", "  ", " " * 11)
+
+
+def _mutation(summary: Summary) -> Iterator[str]:
+    if summary.mutation is not None:
+        yield from lines_of(summary.mutation)
 
 
 def _wrapped(text: str, first: str = "", further: str = "") -> list[str]:
