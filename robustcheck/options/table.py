@@ -102,7 +102,7 @@ class Settings:
     mutation_score: float | None = option(
         "PERCENT",
         share,
-        "with --robustcheck-suite=mutation: minimum share of the faults that the run's claims notice, such as 80%",
+        "with --robustcheck-suite=mutation: minimum share of the faults that the run's claims notice, in percent",
         affects_results=False,
     )
     stop_early: bool = flag("draw images only until each claim is decided, at the error alpha")

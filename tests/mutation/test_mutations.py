@@ -12,6 +12,7 @@ from robustcheck.mutation.mutation import DoesNotApply, Setup, Subject
 from robustcheck.mutation.networks import perturbed
 from robustcheck.mutation.registry import MUTATIONS
 from robustcheck.notation import parse
+from tests.sanity import zoo
 
 VIEWS = ("x", "Adv_16", "JPG(PGD_4[restarts=2])", "Noise_2", "JPG(Adv_4[through=JPG+Noise_2,eot=4])")
 
@@ -208,6 +209,12 @@ def test_weaker_baseline_is_wrong_on_a_third(setup):
     made = MUTATIONS["baseline_of_a_weaker_model"].applied(subject(with_baseline))
     assert made.baseline.records.mean("correct", "x") <= records.mean("correct", "x") - 0.25
     assert records.mean("kept", "x") == 1
+
+
+def test_each_broken_set_up_of_the_zoo_is_a_mutation_or_says_why_not():
+    assert zoo.AS_MUTATION.keys() | zoo.NO_MUTATION.keys() == zoo.ZOO.keys()
+    assert not zoo.AS_MUTATION.keys() & zoo.NO_MUTATION.keys()
+    assert set(zoo.AS_MUTATION.values()) <= MUTATIONS.keys()
 
 
 def test_there_are_many_and_the_docs_name_each():

@@ -20,6 +20,8 @@ from torch import nn
 import robustcheck
 from robustcheck import Classifier, ImageSet, jpeg
 from robustcheck.attacks import loss_gradient
+from robustcheck.mutation.mutation import Setup as Sound
+from robustcheck.mutation.registry import MUTATIONS
 from robustcheck.notation import temporary_steps
 
 
@@ -350,6 +352,65 @@ def small_epsilons_only(classifier, images, labels, *, epsilon):
 @broken("harm_grows_with_epsilon", attack("Timid", small_epsilons_only))
 def large_perturbations_dropped(sound, images):
     return Setup(sound, images, "Timid")
+
+
+# ------------------------------------------------------------------------------------ those of the mutation suite
+
+
+def mutated(name, caught_by):
+    """Add a fault that `robustcheck.mutation` declares."""
+
+    def make(sound, images):
+        made = MUTATIONS[name].change(Sound(sound, images, lambda _classifier: images))
+        return Setup(made.classifier, made.images)
+
+    make.__name__ = name
+    ZOO[name] = Broken(make, caught_by)
+
+
+mutated("pixels_not_scaled", "no_other_preprocessing_fits_better")
+mutated("last_layer_not_loaded", "clean_accuracy_is_far_above_chance")
+mutated("classes_in_another_order", "no_other_order_of_classes_fits_better")
+mutated("gradient_mirrored", "gradient_agrees_with_finite_differences")
+mutated("gradient_of_half_the_image", "every_part_of_the_image_has_its_gradient")
+mutated("images_duplicated", "images_are_not_copies")
+
+AS_MUTATION = {
+    "softmax_on_top": "softmax_on_top",
+    "put_back_into_train_mode": "train_mode",
+    "dropout_in_the_forward_pass": "dropout_left_on",
+    "random_noise_as_a_defence": "noise_inside_the_network",
+    "normalised_over_the_batch": "logits_depend_on_the_batch",
+    "gradient_cut": "gradient_cut",
+    "pixels_rounded_inside": "pixels_rounded_inside",
+    "logits_rounded": "logits_rounded",
+    "sign_flipped": "gradient_reversed",
+    "backward_that_is_not_the_forward_s": "gradient_mirrored",
+    "stored_gradient": "gradient_of_noise",
+    "wrong_mean_and_std": "normalisation_of_another_model",
+    "not_normalised_at_all": "normalisation_dropped",
+    "channels_swapped": "channels_swapped",
+    "rows_and_columns_exchanged": "rows_and_columns_exchanged",
+    "labels_off_by_one": "labels_shifted",
+    "folders_sorted_as_text": "labels_sorted_as_text",
+    "labels_shuffled": "labels_shuffled",
+    "epsilon_divided_by_255_twice": "epsilon_a_255th",
+    "loss_that_is_minimised": "gradient_reversed",
+    "gradient_masked_by_decoy": "gradient_of_noise",
+    "large_perturbations_dropped": "large_epsilons_dropped",
+    **{name: name for name in ZOO if name in MUTATIONS},
+}
+"""The set-ups that the mutation suite can make of any run's own, and their names there."""
+NO_MUTATION = {
+    "overflow": "an evaluation refuses logits that are not finite: every gate is red",
+    "truncation_instead_of_rounding": "it is in an attack's own code",
+    "epsilon_in_normalised_space": "it is in an attack's own code, and an evaluation refuses what exceeds epsilon",
+    "attack_without_a_seed": "it is in an attack's own code",
+    "random_defence_evaluated_once": "it is in a defence's own code",
+    "defence_whose_gradient_misleads": "it is in a defence's own code",
+    "another_subsampling": "a view can't name JPEG's subsampling",
+}
+"""The others, with the reason."""
 
 
 def examine(name, sound, images, only=None):
