@@ -99,7 +99,8 @@ class Mutants:
         started = time.monotonic()
         result = yield
         if uses_fixtures(item):
-            self.before[item.nodeid] = self._noted(item, item.stash[_REPORTS])
+            reports: list[pytest.TestReport] = item.stash[_REPORTS]
+            self.before[item.nodeid] = self._noted(item, reports)
             self._seconds += time.monotonic() - started
         return result
 
