@@ -192,6 +192,20 @@ def test_weak_last_and_unmutated():
     assert result.parseoutcomes().get("failed", 0) == 0
 
 
+def test_baseline_is_compared_on_the_few_images_and_refuses_others(repository):
+    test = "def test_clean_kept(robustness):\n    assert robustness.no_regression('x', tolerance=0.3)\n"
+    repository.makepyfile(test_saved="def test_saved(robustness):\n    assert robustness['x'].accuracy >= 0.5\n")
+    repository.runpytest("--robustcheck-save=good")
+    repository.makepyfile(test_kept=test)
+    faults = "images_darkened or labels_shifted or baseline_of_a_weaker"
+    arguments = ("--robustcheck-compare=good", "--robustcheck-limit=20")
+    _, written = run(repository, ".", *arguments, claims=None, faults=faults)
+    mutation = written["mutation"]
+    assert mutation["failed_before"] == []
+    assert mutation["caught_by"] == {"an error in a test": ["labels_shifted", "images_darkened"]}
+    assert [each["name"] for each in mutation["survivors"]] == ["baseline_of_a_weaker_model"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", ["2"])
 def test_workers_share_the_mutations(repository, workers):
