@@ -194,7 +194,9 @@ def test_weak_last_and_unmutated():
 
 def test_baseline_is_compared_on_the_few_images_and_refuses_others(repository):
     test = "def test_clean_kept(robustness):\n    assert robustness.no_regression('x', tolerance=0.3)\n"
-    repository.makepyfile(test_saved="def test_saved(robustness):\n    assert robustness['x'].accuracy >= 0.5\n")
+    repository.makepyfile(
+        test_saved="def test_saved(robustness):\n    assert robustness['x'].accuracy >= 0.5\n"
+    )
     repository.runpytest("--robustcheck-save=good")
     repository.makepyfile(test_kept=test)
     faults = "images_darkened or labels_shifted or baseline_of_a_weaker"
