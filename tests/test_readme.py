@@ -309,12 +309,17 @@ def test_every_view_that_is_written_can_be_read():
             parse(view)
 
 
+def without_code(text):
+    """The text without blocks and spans of code, where `[draws=8](Adv_1)` is no link."""
+    return re.sub(r"`[^`]*`", "", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
+
+
 @pytest.mark.parametrize(
     ("page", "target"),
     [
         (page, target)
         for page in PAGES
-        for target in re.findall(r"\]\((?!https:)([^)\s]+)\)", page.read_text())
+        for target in re.findall(r"\]\((?!https:)([^)\s]+)\)", without_code(page.read_text()))
     ],
     ids=lambda value: getattr(value, "name", value),
 )
