@@ -16,7 +16,7 @@ from robustcheck.benchmark.hooks import RUN
 from robustcheck.benchmark.interleaved_rounds import time_interleaved
 from robustcheck.benchmark.peak_memory import peak_memory
 from robustcheck.benchmark.recorder import Recorder
-from robustcheck.benchmark.speedup import ROUNDS, Speedup, check_rounds
+from robustcheck.benchmark.speedup import Speedup, check_rounds
 from robustcheck.benchmark.subject import IMAGES, Subject, model_facts, size_text
 from robustcheck.errors import RobustcheckError
 from robustcheck.notation import View, parse
@@ -170,7 +170,7 @@ class Benchmark:
         ours: Callable[[], object],
         theirs: Callable[[], object],
         *,
-        rounds: int = ROUNDS,
+        rounds: int | None = None,
         images: int | None = None,
     ) -> Speedup:
         """Time two functions without arguments in interleaved rounds, and return the speedup of ours over theirs.
@@ -178,13 +178,14 @@ class Benchmark:
             result = robustcheck_benchmark.ratio(ours, theirs)
             assert result.ratio_low >= 2
 
-        Each is called once to warm up, and then in each of the `rounds` (at least 6) both are, in random order, repeated
+        Each is called once to warm up, and then in each of the `rounds` (at least 6; by default 25, or 9 where a round
+        takes a second or more) both are, in random order, repeated
         if one call is too short to time. `ratio` is the median over the rounds of theirs / ours; `ratio_low` to
         `ratio_high` is its 95 % interval, by order statistics. A function against itself has a ratio of 1. Results are
         dropped at once. pytest-benchmark stores the times of ours. If it is disabled, each is called once, and the test
         is skipped, since there is nothing to assert on.
         """
-        rounds = check_rounds(rounds)
+        rounds = None if rounds is None else check_rounds(rounds)
         checked_call("ours", ours), checked_call("theirs", theirs)
         subject = {"what": "ratio", **self._used_model(images)}
         with self._recorder.measuring(self._run.skipped):

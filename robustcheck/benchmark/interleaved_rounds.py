@@ -10,6 +10,10 @@ from robustcheck.benchmark.timer import Timer, calibrate, seconds_per_call, with
 
 Call = Callable[[], object]
 
+ROUNDS = 25
+"""The interval leaves out the seven smallest and the seven largest, which other work on the machine may have made so."""
+LONG_ROUNDS, LONG_SECONDS = 9, 1.0
+"""How many there are by default where a round takes so many seconds; other work counts less there."""
 _ALIKE = 10
 """Two functions of which one takes at most so many times as long as the other are called equally often in a round."""
 
@@ -28,7 +32,7 @@ def time_interleaved(
     ours: Call,
     theirs: Call,
     *,
-    rounds: int,
+    rounds: int | None,
     timer: Timer,
     disable_gc: bool = False,
     ours_first: Callable[[], bool] = lambda: bool(secrets.randbits(1)),
@@ -38,20 +42,24 @@ def time_interleaved(
     Both are called by one loop, which drops what they return at once, and equally often in a round unless one takes
     ten times as long. A coin decides which is first, in each round anew: whatever is better or worse for the second of two
     then favours neither, so that the interval of a function against itself contains 1 as often as it says, however the
-    machine's speed changes in between. `ours_first` is that coin.
+    machine's speed changes in between. `ours_first` is that coin. Without a number of `rounds` there are 25, or 9 where a
+    round takes a second or more.
     """
     with without_tracing(disable_gc=disable_gc):
-        calls = _calls(ours, theirs, timer)
+        calls, seconds = _calls(ours, theirs, timer)
+        if rounds is None:
+            rounds = ROUNDS if seconds < LONG_SECONDS else LONG_ROUNDS
         pairs = [_time_pair((ours, theirs), calls, timer, ours_first()) for _ in range(rounds)]
     return Rounds(tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs), calls[0])
 
 
-def _calls(ours: Call, theirs: Call, timer: Timer) -> tuple[int, int]:
-    """Return how often each is called in a round."""
+def _calls(ours: Call, theirs: Call, timer: Timer) -> tuple[tuple[int, int], float]:
+    """Return how often each is called in a round, and the seconds that a round takes."""
     (our_calls, our_time), (their_calls, their_time) = (calibrate(call, timer) for call in (ours, theirs))
     most = max(our_calls, their_calls)
     is_alike = max(our_time, their_time) <= _ALIKE * min(our_time, their_time)
-    return (most, most) if is_alike else (our_calls, their_calls)
+    calls = (most, most) if is_alike else (our_calls, their_calls)
+    return calls, calls[0] * our_time + calls[1] * their_time
 
 
 def _time_pair(

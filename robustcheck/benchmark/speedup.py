@@ -13,8 +13,6 @@ from robustcheck.errors import RobustcheckError
 LEVEL = 0.95
 FEWEST_ROUNDS = 6
 """With fewer, even the interval from the smallest to the largest is below this level."""
-ROUNDS = 9
-"""Enough for the interval to leave out the smallest and the largest round."""
 
 
 @dataclass(frozen=True)

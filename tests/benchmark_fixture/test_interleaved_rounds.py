@@ -1,5 +1,7 @@
 """Interleaved rounds of a function with itself, on clocks that run as machines do."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -99,3 +101,20 @@ def test_one_interruption_does_not_make_a_short_call_long():
     machine = Machine(iter(lambda: next(slowness, 1.0), None))
     call = machine.work(1e-7)
     assert time_interleaved(call, call, rounds=6, timer=machine.clock).our_calls >= 50_000
+
+
+@pytest.mark.parametrize(("seconds", "rounds"), [(1e-6, 25), (0.01, 25), (0.4, 25), (0.6, 9), (30.0, 9)])
+def test_there_are_many_rounds_unless_one_takes_long(seconds, rounds):
+    machine = Machine(itertools.repeat(1.0))
+    timed = time_interleaved(machine.work(seconds), machine.work(seconds), rounds=None, timer=machine.clock)
+    assert len(timed.ours) == len(timed.theirs) == rounds
+
+
+def test_a_gate_holds_beside_neighbours():
+    """A function that is 1.25 times as fast passes a gate at 1, though what else runs makes single rounds four times as long."""
+    random, failed = np.random.default_rng(0), 0
+    for _ in range(200):
+        machine = Machine(neighbours(random))
+        timed = time_interleaved(machine.work(1e-2), machine.work(1.25e-2), rounds=None, timer=machine.clock)
+        failed += Speedup(timed.ours, timed.theirs).ratio_low < 1
+    assert failed <= 2

@@ -9,8 +9,8 @@ from statistics import median
 import pytest
 import torch
 
-from robustcheck.benchmark.interleaved_rounds import time_interleaved
-from robustcheck.benchmark.speedup import ROUNDS, Speedup
+from robustcheck.benchmark.interleaved_rounds import LONG_ROUNDS, time_interleaved
+from robustcheck.benchmark.speedup import Speedup
 from robustcheck.benchmark.timer import device_seconds
 from robustcheck.jpeg import roundtrip
 
@@ -36,7 +36,7 @@ WORK = {  # function, tries, share of intervals that must contain 1
 
 def tried(work):
     work()
-    rounds = time_interleaved(work, work, rounds=ROUNDS, timer=device_seconds)
+    rounds = time_interleaved(work, work, rounds=LONG_ROUNDS, timer=device_seconds)
     return Speedup(rounds.ours, rounds.theirs)
 
 
