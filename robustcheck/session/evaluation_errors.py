@@ -15,7 +15,7 @@ import pytest
 
 from robustcheck.errors import RobustcheckError
 from robustcheck.session.collection import uses_fixtures
-from robustcheck.text import first_line
+from robustcheck.text import first_line, printable_lines
 
 if TYPE_CHECKING:
     from robustcheck.session.session import Session
@@ -58,7 +58,7 @@ class EvaluationErrors:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Fail a test that could not be evaluated though it is marked as expected to fail; note its error."""
         if call.excinfo is not None and (text := _scope_advice(call.excinfo.value)):
-            own = FixtureError(text, pytrace=False).with_traceback(call.excinfo.tb)
+            own = FixtureError(printable_lines(text), pytrace=False).with_traceback(call.excinfo.tb)
             call.excinfo = pytest.ExceptionInfo.from_exception(own)
         report = yield
         error = None if call.excinfo is None else call.excinfo.value

@@ -23,7 +23,7 @@ from robustcheck.errors import RobustcheckError
 from robustcheck.session.collection import uses_fixtures
 from robustcheck.session.evaluations import MUTATION
 from robustcheck.session.session import Session
-from robustcheck.text import first_line
+from robustcheck.text import first_line, printable
 
 if TYPE_CHECKING:
     from robustcheck.mutation.mutation import Mutation, Setup
@@ -53,7 +53,7 @@ class Mutant:
                 warnings.simplefilter("ignore")
                 return self.mutation.applied(Subject(setup, self._views))
         except DoesNotApply as reason:
-            pytest.skip(str(reason))
+            pytest.skip(printable(str(reason)))
 
 
 @dataclass(frozen=True)

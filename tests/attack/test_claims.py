@@ -120,7 +120,7 @@ def test_attack_of_a_library_writes_no_file(tmp_path, monkeypatch, toy_classifie
 def test_person_declares_models_by_any_spec(typed, models):
     assert transfer_models(typed) == models
     for name in models:
-        assert parse(f"Adv_1[from={name}]").options["from"] == name
+        assert parse(f"Adv_1[from={name}]").options["from"] == (name,)
 
 
 @pytest.mark.parametrize("typed", ["a=x:y,a=z:w", "timm=x:y", "sample=evil:net", "a= ", "a:b,transfer=c:d"])
