@@ -196,7 +196,8 @@ class Decider:
         else:
             verdict = decide_exact(claim, columns, tolerance=settings.tolerance)
             verdict = self._with_other_seeds(claim, columns, verdict)
-        return replace(verdict, notes=(*verdict.notes, *self._blind_notes(claim)))
+        blind = tuple(self._blind_notes(claim))
+        return replace(verdict, notes=(*verdict.notes, *blind), blind_notes=blind)
 
     def _named(self, verdict: Verdict) -> Verdict:
         """Return a verdict whose assistance says which run it was."""

@@ -85,6 +85,8 @@ class Verdict:
     assistance: Assistance | None = None
     """How a baseline helped; `estimate`, `low` and `high` are then by its help."""
     notes: tuple[str, ...] = ()
+    blind_notes: tuple[str, ...] = ()
+    """Those of the notes that say of a view that its attack is blind to the defence."""
     advice: str = ""
     """What to do where it is refuted, if that is not to look for what changed."""
     undecided: Literal["false", "true", "raise"] = "false"

@@ -102,6 +102,24 @@ class Provenance:
         }
         return {name: text for name, text in lines.items() if text}
 
+    def brief(self) -> dict[str, str]:
+        """Return what a person looks for first, in at most four lines of text; `header` has all."""
+        images = ", ".join(filter(None, [self.images.summary, self.images.fingerprint]))
+        seed = f"seed {self.seed}" if self.seed else ""
+        run = [
+            self.precision,
+            *self.devices,
+            seed,
+            *(version.partition("+")[0] for version in self.versions[:2]),
+        ]
+        lines = {
+            "model": str(self.model),
+            "images": images,
+            "pixels": self.pixels,
+            "run": ", ".join(filter(None, run)),
+        }
+        return {name: text for name, text in lines.items() if text}
+
     def conflicts(self, other: Provenance, *, same_images: bool = True) -> list[str]:
         """Return what keeps the records of two runs from being put together, in words: what differs of what numbers depend on.
 

@@ -75,6 +75,8 @@ class SourceLocation:
     test: str = ""
     file: str = ""
     line: int = 0
+    name: str = ""
+    """What a person calls it: its name in robustcheck.toml, or its test, and where that has several claims its number."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,8 @@ class ReportedClaim(Reported):
     """It made its test fail."""
     id: str = ""
     """See `SourceLocation`."""
+    name: str = ""
+    """See `SourceLocation`."""
     role: Literal["claim", "compared"] = "claim"
     """By the syntax of the statement: "compared" where no assertion requires it."""
     expected_to_fail: bool = False
@@ -128,6 +132,8 @@ class ReportedClaim(Reported):
     """What was measured, what the claim requires, and how far apart they are, in words."""
     sample: str = ""
     """How many images they are from, and the error where not all were seen, in words."""
+    blind_notes: tuple[str, ...] = ()
+    """Those of `notes` that say of a view that its attack is blind to the defence."""
 
     @classmethod
     def of(
@@ -169,6 +175,7 @@ class ReportedClaim(Reported):
             text=text,
             numbers=f"{comparison}; {sample}",
             notes=tuple(dict.fromkeys(note for part in parts for note in (*_assisted(part), *part.notes))),
+            blind_notes=tuple(dict.fromkeys(note for part in parts for note in part.blind_notes)),
             model=model,
             seen=parts[-1].seen,
             population=parts[-1].population,
@@ -180,6 +187,16 @@ class ReportedClaim(Reported):
             sample=sample,
             **asdict(place),
         )
+
+    @property
+    def title(self) -> str:
+        """The claim by its name, where it has one."""
+        return f"{self.name}: {self.text}" if self.name else self.text
+
+    @property
+    def own_notes(self) -> tuple[str, ...]:
+        """The notes that are about this claim alone, not about a view."""
+        return tuple(note for note in self.notes if note not in self.blind_notes)
 
     @property
     def outcome(self) -> Outcome:

@@ -135,6 +135,8 @@ class StudySummary:
     warnings: tuple[str, ...]
     against: BaselineComparison | None
     provenance: dict[str, str]
+    brief: dict[str, str]
+    """What a person looks for first of the provenance."""
 
     def mean(self, row: Row) -> Bounded:
         """Return a view's mean of what is compared."""
@@ -200,6 +202,7 @@ def _study(study: Study, baseline: Baseline | None, plots: bool) -> StudySummary
         warnings=tuple(warnings_of(records, study.classes)) if rows else (),
         against=None if baseline is None else _against(baseline, records),
         provenance=provenance.header(),
+        brief=provenance.brief(),
     )
 
 

@@ -180,18 +180,18 @@ class NotedVerdicts:
 
     def reported(self, item: pytest.Item) -> Iterator[ReportedClaim]:
         """Yield the claims of a test, numbered from 1, then what it only compared."""
-        for number, claim in enumerate(self.claims_of(item), 1):
+        claims, test = self.claims_of(item), item.nodeid.partition("::")[2]
+        for number, claim in enumerate(claims, 1):
             claim.frame = None  # it would keep what the test's variables hold
             first = claim.parts[0]
-            place = (
-                first.place
-                if first.is_declared and hasattr(item, "declared")
-                else _numbered(first.place, number)
-            )
+            is_only = first.is_declared and hasattr(item, "declared")
+            place = replace(first.place, name=f"{test}#{number}" if len(claims) > 1 else test)
+            place = place if is_only else _numbered(place, number)
             yield _reported_whole(claim, place) if claim.text else _reported(first, place)
         compared = (noted for noted in self.of(item) if not noted.is_claim)
         for number, noted in enumerate(compared, 1):
-            yield replace(_reported(noted, _numbered(noted.place, f"compared-{number}")), role="compared")
+            place = _numbered(replace(noted.place, name=test), f"compared-{number}")
+            yield replace(_reported(noted, place), role="compared")
 
     def _require(
         self, item: pytest.Item, noted: NotedVerdict, requirement: Requirement | None, frame: FrameType

@@ -66,30 +66,43 @@ class Reporter:
         if self._session.is_empty and not self._lines and not self._session.resources.messages:
             return
         terminalreporter.section("robustcheck")
-        lines = [*self._summary(_encoding(terminalreporter))]
-        if not self._session.is_empty:
-            lines += filter(None, [terminalreporter.config.stash.get(ADVICE, "")])
-        for line in lines:
+        for painted in self._summary(terminalreporter):  # printable, but for the colours of verdicts
+            terminalreporter.line(painted)
+        for line in self._remarks(terminalreporter):
             terminalreporter.line(printable(line))
         for command in self._annotations:
             terminalreporter.line(command)
 
-    def _summary(self, encoding: str) -> Iterator[str]:
-        session = self._session
-        if not session.is_empty:
-            from robustcheck.report.formats.terminal import render
-            from robustcheck.report.summary import summary_of
+    def _summary(self, reporter: pytest.TerminalReporter) -> list[str]:
+        """Return the table, what it was made with, and the verdicts, which are in colour where the terminal has any."""
+        if self._session.is_empty:
+            return []
+        from robustcheck.report.formats.terminal import render
+        from robustcheck.report.summary import summary_of
 
-            yield from render(summary_of(session.finished(), plots=False), encoding=encoding)
+        writer = reporter._tw  # noqa: SLF001 - there is no public way
+        return render(
+            summary_of(self._session.finished(), plots=False),
+            encoding=getattr(writer._file, "encoding", None) or "ascii",  # noqa: SLF001 - as above
+            verbosity=reporter.config.get_verbosity(),
+            paint=lambda text, colour: writer.markup(text, **{colour: True}),
+        )
+
+    def _remarks(self, reporter: pytest.TerminalReporter) -> Iterator[str]:
+        """Yield what else there is to know; with -q what went wrong and what was asked for."""
+        session, is_quiet = self._session, reporter.config.get_verbosity() < 0
         if session.lost_workers:
             count = session.lost_workers
             yield f"{count} worker{'s' * (count > 1)} of pytest-xdist crashed: records that only they had are missing"
         if session.is_interrupted:
             yield from session.evaluations.interrupted()
-        if stored := session.stored():
-            yield f"records: {stored}"
-        yield from session.resources.messages
+        if not is_quiet:
+            stored = session.stored()
+            yield from [f"records: {stored}"] if stored else []
+            yield from session.resources.messages
         yield from self._lines
+        if not (is_quiet or session.is_empty):
+            yield from filter(None, [reporter.config.stash.get(ADVICE, "")])
 
     def _save_baseline(self, session: pytest.Session) -> bool:
         """Save the baseline that is asked for, if any, and return whether that went well."""
@@ -146,7 +159,3 @@ def _suite_properties(config: pytest.Config) -> Callable[[str, object], None] | 
     # The fixture record_testsuite_property does this, but in a controller of pytest-xdist there are no fixtures.
     found = (getattr(plugin, "add_global_property", None) for plugin in config.pluginmanager.get_plugins())
     return next(filter(None, found), None)
-
-
-def _encoding(terminalreporter: pytest.TerminalReporter) -> str:
-    return getattr(terminalreporter._tw._file, "encoding", None) or "ascii"  # noqa: SLF001 - there is no public way

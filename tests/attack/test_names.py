@@ -245,6 +245,7 @@ SINKS = {"fail", "skip", "UsageError", "line", "CollectError", "FixtureError"}
 """Calls that show a text: of pytest and its terminal."""
 SAFE = {
     ("session/reporter.py", "command"),  # a workflow command of ours, whose parts are escaped
+    ("session/reporter.py", "painted"),  # a line that was made printable before a word of it got a colour
     ("options/page.py", "render()"),
     ("__main__.py", "render()"),  # the page of options
     ("__main__.py", "json.dumps(of_toml(), indent=2) + '\\n'"),  # a schema of ours

@@ -79,8 +79,8 @@ def test_ini_keys_serve_as_options_and_their_errors_name_them(pytester):
 def test_command_line_goes_before_ini(repository):
     repository.makeini("[pytest]\nrobustcheck_seed = 3\nrobustcheck_batch_size = 7")
     repository.makepyfile("def test_it(robustness):\n    assert robustness['Noise_5'].kept > 0.01")
-    repository.runpytest().stdout.fnmatch_lines(["seed *3"])
-    repository.runpytest("--robustcheck-seed=4").stdout.fnmatch_lines(["seed *4"])
+    repository.runpytest().stdout.fnmatch_lines(["run * seed 3, *"])
+    repository.runpytest("--robustcheck-seed=4").stdout.fnmatch_lines(["run * seed 4, *"])
 
 
 @pytest.mark.parametrize(

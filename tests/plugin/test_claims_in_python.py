@@ -22,14 +22,13 @@ def test_claims_that_hold_pass_and_are_listed(repository):
             "x  *90.0 % *76.3 .. 97.2 % *40",
             "Adv_20 *%*40",
             "model *toy, weights *",
-            "images *forty, 40 images, fingerprint *",
-            "device *cpu*",
-            "codec *",
-            "seed *0",
+            "images *forty, 40 images, *",
+            "pixels *as given (16x16)*",
+            "run *fp32, cpu * seed 0, robustcheck *",
             "claims",
-            "  HOLDS     accuracy(x) >= 0.9",
-            "  HOLDS     accuracy(Adv_20) <= 0.5 * accuracy(x)",
-            "  HOLDS     accuracy(Adv_20) + 0.1 < 0.2",
+            "  HOLDS     *: accuracy(x) >= 0.9",
+            "  HOLDS     *: accuracy(Adv_20) <= 0.5 * accuracy(x)",
+            "  HOLDS     *: accuracy(Adv_20) + 0.1 < 0.2",
         ]
     )
     start = next(index for index, line in enumerate(result.outlines) if "= robustcheck =" in line)
@@ -55,7 +54,7 @@ def test_failed_claim_says_verdict_numbers_and_what_to_do_then_the_worst_images(
             "*- robustcheck -*",
             "worst images (5 of * that count against it, of 40 seen):",
             "  toy-*.png (label ?); Adv_20 -> ?, p(top) 0.??; x -> ?, p(top) *",
-            "  REFUTED   accuracy(Adv_20) >= 0.8 * accuracy(x)",
+            "  REFUTED   *: accuracy(Adv_20) >= 0.8 * accuracy(x)",
         ]
     )
     message = [line for line in result.outlines if line.startswith("E  ")]
@@ -136,10 +135,11 @@ def test_blind_claims_are_marked_beside_the_adaptive_value(repository):
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(
         [
-            "  HOLDS     accuracy(JPG_10(Adv_9)) >= 0.01",
-            "*JPG_10(Adv_9): attack blind to JPG_10; against one that goes through*",
-            "  HOLDS     accuracy(JPG_20(Adv_9)) >= 0.01",
-            "*JPG_20(Adv_9): attack blind to JPG_20; an adaptive one may do better*",
+            "  HOLDS     *: accuracy(JPG_10(Adv_9)) >= 0.01",
+            "  HOLDS     *: accuracy(JPG_20(Adv_9)) >= 0.01",
+            "blind attacks",
+            "  JPG_10(Adv_9): attack blind to JPG_10; against one that goes through*",
+            "  JPG_20(Adv_9): attack blind to JPG_20; an adaptive one may do better*",
         ]
     )
 
@@ -200,7 +200,7 @@ def test_fixture_of_one_test_reaches_no_other(repository):
     result = repository.runpytest()
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(
-        ["  HOLDS     accuracy(x) >= 0.5 (one)", "  HOLDS     accuracy(x) <= 0.5 (two)"]
+        ["  HOLDS     *: accuracy(x) >= 0.5 (one)", "  HOLDS     *: accuracy(x) <= 0.5 (two)"]
     )
 
 

@@ -187,7 +187,7 @@ def test_command_of_the_evidence_runs_the_test_again(asked):
     assert (name, arguments[1:]) == ("pytest", typed[1:])
     result = asked.runpytest(*arguments)
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["seed *3"])
+    result.stdout.fnmatch_lines(["run * seed 3, *"])
 
 
 @pytest.mark.parametrize(

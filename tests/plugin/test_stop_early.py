@@ -53,7 +53,7 @@ def test_it_stops_and_agrees_with_the_whole_set(large):
             "E *n = 256 of 3000*",
             "x  *256",
             "Stopped early:*",
-            "  REFUTED   accuracy(Adv_20) >= 0.5",
+            "  REFUTED   *: accuracy(Adv_20) >= 0.5",
             "*n = 256 of 3000, alpha 0.05",
         ]
     )

@@ -93,7 +93,7 @@ def test_family_is_decided_jointly(repository):
     result = repository.runpytest()
     result.assert_outcomes(passed=2, failed=1)
     result.stdout.fnmatch_lines(
-        ["  HOLDS     accuracy(x) >= 0.8", "  REFUTED   recovery(JPG_50(Adv_20)) >= 0.9"]
+        ["  HOLDS     *: accuracy(x) >= 0.8", "  REFUTED   *: recovery(JPG_50(Adv_20)) >= 0.9"]
     )
 
 

@@ -29,7 +29,7 @@ def entries(claims: Iterable[ReportedClaim]) -> list[dict[str, object]]:
     """Return an entry for each claim that failed."""
     return [
         {
-            "description": printable(f"{claim.text}: {claim.numbers}"),
+            "description": printable(f"{claim.title}: {claim.numbers}"),
             "check_name": rule_id(claim.state),
             "fingerprint": hashlib.sha256(f"{claim.id} {claim.model}".encode("utf-8", "replace")).hexdigest(),
             "severity": "critical" if claim.state == "refuted" else "major",

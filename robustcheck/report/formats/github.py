@@ -86,10 +86,11 @@ def _mutation(mutation: MutationSummary) -> Iterator[str]:
 def _claim(claim: ReportedClaim) -> str:
     percents = claim.estimate is not None
     estimate = prose(claim.comparison or claim.numbers)
+    name = f"**{prose(claim.name)}**<br>" if claim.name else ""
     bounds = "exact" if claim.exact else f"{percent(claim.low)} to {percent(claim.high)}" if percents else ""
     images = f"{claim.seen:,} of {claim.population:,}" if claim.population else f"{claim.seen:,}"
     return (
-        f"| {_SIGNS.get(claim.outcome, '❔')} {claim.outcome} | {code(claim.text, cell=True)} | {estimate} | {bounds} | "
+        f"| {_SIGNS.get(claim.outcome, '❔')} {claim.outcome} | {name}{code(claim.text, cell=True)} | {estimate} | {bounds} | "
         f"{images} | {claim.attack} |\n"
     )
 
@@ -166,7 +167,7 @@ def error_commands(
     failed = [claim for claim in claims if claim.failed]
     above = Path(environment.get("GITHUB_WORKSPACE", root))
     for claim in failed[:MOST_ANNOTATIONS]:
-        title = f"{claim.state.upper()}: {claim.text}"
+        title = f"{claim.state.upper()}: {claim.title}"
         message = "\n".join([claim.numbers, *claim.notes, *([claim.test] if claim.test else [])])
         path = root / claim.file
         file = path.relative_to(above).as_posix() if path.is_relative_to(above) else claim.file

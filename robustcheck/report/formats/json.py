@@ -21,7 +21,7 @@ NAME = "json"
 SUFFIX = ".json"
 FORMAT = 1
 SCHEMA_VERSION = 2
-"""2 added to claims: id, role, verdict, and the state "expected to fail"."""
+"""2 added to claims: id, name, role, verdict, blind_notes, and the state "expected to fail"."""
 SCHEMA = Path(__file__).with_name("schema.json")
 
 
@@ -39,6 +39,7 @@ def render(summary: Summary) -> str:
     for described, claim in zip(plain["claims"], summary.claims + summary.compared, strict=True):
         described |= {"state": claim.outcome, "verdict": claim.state}
     for study in plain["studies"]:
+        del study["brief"]  # of the provenance
         for row in study["rows"]:
             row.update(row.pop("means"))  # a field for each measure
         for panel in study["panels"]:

@@ -52,6 +52,8 @@ def of_claims(claims: Iterable[ReportedClaim]) -> Iterator[Property]:
 
 def _claim(claim: ReportedClaim) -> Iterator[tuple[str, str]]:
     yield "claim", claim.text
+    if claim.name:
+        yield "name", claim.name
     yield "verdict", claim.outcome
     for name in ("estimate", "low", "high", "threshold"):
         value = getattr(claim, name)

@@ -48,7 +48,7 @@ def rule_id(state: str) -> str:
 
 
 def _result(claim: ReportedClaim) -> dict[str, Any]:
-    text = "\n".join(printable(line) for line in (f"{claim.text}: {claim.numbers}", *claim.notes))
+    text = "\n".join(printable(line) for line in (f"{claim.title}: {claim.numbers}", *claim.notes))
     region = {"startLine": max(claim.line, 1)}
     place = {"physicalLocation": {"artifactLocation": {"uri": quote(claim.file)}, "region": region}}
     return {

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from robustcheck.records.measures import MEASURES
 from robustcheck.report.mutation import lines_of
@@ -13,6 +14,9 @@ from robustcheck.text import fixed, interval, percent, printable
 
 WIDTH = 80
 MOST_NAMES = 5
+Paint = Callable[[str, str], str]
+_COLOURS = {"HOLDS": "green", "REFUTED": "red", "NOT SHOWN": "yellow", "EXPECTED TO FAIL": "yellow"}
+_VERDICT = re.compile(rf"^  ({'|'.join(_COLOURS)})(?= )")
 _LABELLED = next(measure for measure in MEASURES.values() if measure.needs_labels)
 _NUMBERS = tuple(measure for measure in MEASURES.values() if not measure.binary)
 _HEADINGS = "  ".join(
@@ -26,23 +30,35 @@ _HEADINGS = "  ".join(
 _VIEW_WIDTH = WIDTH - len(_HEADINGS) - 2
 
 
-def render(summary: Summary, *, encoding: str = "utf-8") -> list[str]:
-    """Return the section's lines: for each study the table and what it was made with, claims, findings."""
-    lines: list[str] = []
-    for study in summary.studies:
-        lines += [*table(study), "", *_provenance(study), *_warnings(study), ""]
-        if study.against is not None:
-            lines += [*_against(study.against), ""]
+def render(
+    summary: Summary,
+    *,
+    encoding: str = "utf-8",
+    verbosity: int = 0,
+    paint: Paint = lambda text, _colour: text,
+) -> list[str]:
+    """Return the section's lines: for each study the table and what it was made with, claims, findings.
+
+    `verbosity` is pytest's: below 0 the table and the verdicts, from 1 the whole provenance. `paint` gives a word
+    the colour that is named.
+    """
     several = len({claim.model for claim in summary.claims}) > 1
+    blocks: list[list[str]] = []
+    for study in summary.studies:
+        provenance = _provenance(study, verbosity) if verbosity >= 0 else []
+        blocks += [table(study), [*provenance, *_warnings(study)]]
+        blocks += [[*_against(study.against)]] if study.against is not None else []
     for title, parts in (
-        ("claims", (_claim(claim, several) for claim in summary.claims)),
+        ("claims", [_claim(claim, several) for claim in summary.claims]),
+        ("blind attacks", [_blind(summary)] if verbosity >= 0 else []),
         ("findings of arXiv 1608.00853", map(_finding, summary.findings)),
         ("checks of the evaluation", map(_check, summary.checks)),
         ("mutations", (_wrapped(line, "  ", "    ") for line in _mutation(summary))),
     ):
         found = [line for part in parts for line in part]
-        lines += [title, *found, ""] if found else []
-    return _printable(lines[:-1], encoding)
+        blocks += [[title, *found]] if found else []
+    lines = [line for block in blocks if block for line in (*block, "")]
+    return [_painted(line, paint) for line in _printable(lines[:-1], encoding)]
 
 
 def changes(summary: Summary, *, encoding: str = "utf-8") -> list[str]:
@@ -78,9 +94,16 @@ def _row(row: Row, width: int) -> Iterator[str]:
     yield f"{name:<{width}}  {first:>8}  {bounds:^17}  {numbers}  {row.n:>6}"
 
 
-def _provenance(study: StudySummary) -> Iterator[str]:
-    for name, text in study.provenance.items():
-        yield from _wrapped(text, f"{name:<11}", " " * 11)
+def _provenance(study: StudySummary, verbosity: int) -> list[str]:
+    """Return what the numbers depend on: in four lines, or with -v all of it."""
+    if verbosity > 0:
+        named = study.provenance.items()
+        return [line for name, text in named for line in _wrapped(text, f"{name:<11}", " " * 11)]
+    return [_cut(f"{name:<11}{text}") for name, text in study.brief.items()]
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= WIDTH else f"{line[: WIDTH - 3]}..."
 
 
 def _warnings(study: StudySummary) -> list[str]:
@@ -103,11 +126,34 @@ def _against(against: BaselineComparison) -> Iterator[str]:
 
 
 def _claim(claim: ReportedClaim, name_model: bool) -> Iterator[str]:
-    head = f"{claim.outcome.upper():<9} {claim.text}{f' ({claim.model})' if name_model else ''}"
-    yield from _wrapped(head, "  ", " " * 12)
-    fits = len(claim.numbers) <= WIDTH - 12 or not claim.comparison
-    for note in (*((claim.numbers,) if fits else (claim.comparison, claim.sample)), *claim.notes):
+    text = f"{claim.text}{f' ({claim.model})' if name_model else ''}"
+    head = (
+        f"{claim.outcome.upper():<9} {claim.name}: {text}"
+        if claim.name
+        else f"{claim.outcome.upper():<9} {text}"
+    )
+    if claim.name and len(head) > WIDTH - 2:  # the name, and the claim on a line of its own
+        yield from _wrapped(f"{claim.outcome.upper():<9} {claim.name}:", "  ", " " * 12)
+        yield from _wrapped(text, " " * 12, " " * 12)
+    else:
+        yield from _wrapped(head, "  ", " " * 12)
+    blind = "; attack blind to the defence" if claim.blind_notes else ""
+    numbers = f"{claim.numbers}{blind}"
+    fits = len(numbers) <= WIDTH - 12 or not claim.comparison
+    for note in (*((numbers,) if fits else (claim.comparison, claim.sample + blind)), *claim.own_notes):
         yield from _wrapped(note, " " * 12, " " * 12)
+
+
+def _blind(summary: Summary) -> Iterator[str]:
+    """Yield what is known of each attack that is blind to a defence, once however many claims are about it."""
+    for note in dict.fromkeys(note for claim in summary.claims for note in claim.blind_notes):
+        yield from _wrapped(note, "  ", "    ")
+
+
+def _painted(line: str, paint: Paint) -> str:
+    """Return a line of the section with the verdict that it begins with in colour."""
+    found = _VERDICT.match(line)
+    return line if found is None else f"  {paint(found[1], _COLOURS[found[1].strip()])}{line[found.end() :]}"
 
 
 def _finding(finding: Finding) -> Iterator[str]:

@@ -63,8 +63,8 @@ def test_what_is_on_it_from_top_to_bottom(run):
     text = text[text.index("Verdicts at a glance") :]
     order = [
         "Verdicts at a glance",
-        "1 of 3 claims hold",
         "accuracy(JPG(Adv_1)) >= 0.45",
+        "1 of 3 claims hold",
     ]
     order += [
         "40.0 % to 60.0 %",
@@ -72,7 +72,7 @@ def test_what_is_on_it_from_top_to_bottom(run):
         "adaptive",
         "Findings of arXiv",
         "The table",
-        "How p(l_x) is spread",
+        "How sure the model is",
     ]
     order += [
         "Image by image",
@@ -85,6 +85,40 @@ def test_what_is_on_it_from_top_to_bottom(run):
     places = [text.find(words) for words in order]
     assert -1 not in places, dict(zip(order, places, strict=True))
     assert places == sorted(places)
+
+
+def test_refuted_claims_lead_by_their_names(made):
+    held = [made.claim(name=f"held-{number}") for number in range(3)]
+    failed = [
+        made.claim("not shown", name="not-shown"),
+        made.claim("refuted", name="our-promise", failed=True),
+    ]
+    text = read(made.run(claims=(*held, *failed))).text
+    assert text.index("Of 5 claims, 1 is refuted and 1 is not shown") < text.index("Verdicts at a glance")
+    places = [text.index(name) for name in ("our-promise", "not-shown", "3 of 5", "held-0", "held-1")]
+    assert places == sorted(places)
+    for name, count in (("our-promise", 2), ("not-shown", 2), ("held-0", 1)):
+        assert text.count(name) == count
+
+
+@pytest.mark.parametrize(
+    ("states", "words"),
+    [
+        (("holds",), "The claim holds"),
+        (("holds", "holds"), "2 of 2 claims hold"),
+        (("refuted", "refuted"), "Of 2 claims, 2 are refuted"),
+        (("not shown",), "Of 1 claim, 1 is not shown"),
+    ],
+)
+def test_the_headline_says_what_became_of_the_claims(made, states, words):
+    assert words in read(made.run(claims=tuple(map(made.claim, states)))).text
+
+
+def test_what_is_known_of_a_blind_attack_stands_there_once(made):
+    note = "JPG(Adv_1): attack blind to JPG; an adaptive one may do better"
+    claims = [made.claim(notes=("its own", note), blind_notes=(note,)) for _ in range(3)]
+    text = read(made.run(claims=tuple(claims))).text
+    assert (text.count(note), text.count("its own")) == (1, 3)
 
 
 def test_tables_have_captions_and_scopes_and_pictures_a_text(run):

@@ -65,6 +65,74 @@ def test_nothing_is_wider_than_80_columns(toy_classifier, toy_images):
     assert deep in lines
 
 
+HEADER = {
+    "model": "toy, weights 0123",
+    "pixels": "as given (16x16), mean (0.5, 0.5, 0.5), std (0.5, 0.5, 0.5)",
+    "images": f"a folder of a name that is {'long ' * 9}, 8 images, fingerprint 4567",
+    "device": "cpu (1 threads)",
+    "precision": "fp32",
+    "codec": "JPEG 4:2:0, by Pillow 13.0.0",
+    "seed": "0",
+    "versions": "robustcheck 1.0, torch 2.14.1+cu130, numpy 2.4.6",
+}
+
+
+@pytest.fixture
+def documented(made):
+    """A run with all of its provenance, and claims of which two are about one blind attack."""
+    note = "JPG(Adv_1): attack blind to JPG; an adaptive one may do better"
+    names = ("clean", "our-promise", "test_it.py::test_a_name_that_is_too_long_to_stand_beside_its_claim")
+    states = ("holds", "refuted", "not shown")
+    claims = [
+        made.claim(state, name=name, notes=(note,), blind_notes=(note,))
+        for state, name in zip(states, names, strict=True)
+    ]
+    records = replace(made.records(), provenance=Provenance.from_header(HEADER))
+    return made.run(records, claims=tuple(claims), findings=(), checks=())
+
+
+def test_provenance_takes_four_lines_and_all_of_it_is_there_with_v(documented):
+    brief, whole = (render_run(documented, verbosity=verbosity) for verbosity in (0, 1))
+    start = next(at for at, line in enumerate(brief) if line.startswith("model"))
+    assert brief[start : start + 5] == [
+        "model      toy, weights 0123",
+        f"{'images     a folder of a name that is ' + 'long ' * 9:.77}...",
+        "pixels     as given (16x16), mean (0.5, 0.5, 0.5), std (0.5, 0.5, 0.5)",
+        "run        fp32, cpu (1 threads), seed 0, robustcheck 1.0, torch 2.14.1",
+        "",
+    ]
+    assert max(map(len, brief)) <= 80
+    text = " ".join(" ".join(whole).split())
+    assert all(" ".join(f"{name} {value}".split()) in text for name, value in HEADER.items())
+
+
+def test_with_q_there_are_the_table_and_the_verdicts_alone(documented):
+    quiet = render_run(documented, verbosity=-1)
+    assert [line for line in quiet if line and not line.startswith(" ")] == [*quiet[:5], "claims"]
+    assert sum(line.startswith(("  HOLDS ", "  REFUTED ", "  NOT SHOWN ")) for line in quiet) == 3
+
+
+def test_claims_have_names_and_what_is_known_of_a_blind_attack_stands_there_once(documented):
+    lines = render_run(documented)
+    start = lines.index("claims")
+    assert lines[start + 1] == "  HOLDS     clean: accuracy(JPG(Adv_1)) >= 0.45"
+    assert "  REFUTED   our-promise: accuracy(JPG(Adv_1)) >= 0.45" in lines
+    long = lines.index("  NOT SHOWN test_it.py::test_a_name_that_is_too_long_to_stand_beside_its_claim:")
+    assert lines[long + 1] == "            accuracy(JPG(Adv_1)) >= 0.45"
+    assert sum("attack blind to the defence" in line for line in lines) == 3
+    assert lines[-2:] == [
+        "blind attacks",
+        "  JPG(Adv_1): attack blind to JPG; an adaptive one may do better",
+    ]
+
+
+def test_verdicts_are_painted(documented):
+    lines = render_run(documented, paint=lambda text, colour: f"<{colour}>{text}</>")
+    begun = [line.split(":")[0].strip() for line in lines if "</>" in line]
+    assert begun[:2] == ["<green>HOLDS</>     clean", "<red>REFUTED</>   our-promise"]
+    assert begun[2].startswith("<yellow>NOT SHOWN</> test_it")
+
+
 def test_images_without_labels_have_no_top_1(toy_classifier, toy_images):
     unlabelled = ImageSet.from_arrays(next(toy_images.batches(13)).pixels)
     assert "no label" in render_run(FinishedRun((study(toy_classifier, unlabelled, "x"),)))[1]
