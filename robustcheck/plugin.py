@@ -104,7 +104,7 @@ def pytest_configure(config: pytest.Config) -> None:
         saver,
         Reporter(session, saver),
         benchmarks,
-        Interruption(full_trace=config.getoption("fulltrace")),
+        Interruption(full_trace=config.getoption("fulltrace", default=False)),
     ):
         config.pluginmanager.register(part, f"robustcheck.{type(part).__name__}")
     try:
