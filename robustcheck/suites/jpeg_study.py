@@ -65,11 +65,12 @@ def accuracies(records: Records, measure: str) -> Callable[..., str]:
 
 
 @pytest.fixture
-def finding(pytestconfig: pytest.Config, record_property: Callable[[str, object], None]) -> Report:
+def finding(pytestconfig: pytest.Config, request: pytest.FixtureRequest) -> Report:
     """Report a finding, and xfail or fail where it does not hold."""
 
     def report(text: str, holds: bool, numbers: str) -> None:
-        record_property(Finding.PROPERTY, Finding(text, holds, numbers).to_json())
+        reported = Finding(text, holds, numbers)
+        request.node.user_properties.append((reported.PROPERTY, reported.to_json()))
         if not holds:
             reason = f"does not hold here: {text}; {numbers}"
             if pytestconfig.stash[KEY].settings.findings == "gate":

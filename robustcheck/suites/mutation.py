@@ -6,8 +6,6 @@ all hold, and is skipped where nothing can be said.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from robustcheck.mutation.mutation import Mutation
@@ -18,13 +16,13 @@ from robustcheck.text import printable, printable_lines
 
 @pytest.mark.parametrize("mutation", MUTATIONS.values(), ids=MUTATIONS)
 def test_gate_turns_red(
-    mutation: Mutation, pytestconfig: pytest.Config, record_property: Callable[[str, object], None]
+    mutation: Mutation, pytestconfig: pytest.Config, request: pytest.FixtureRequest
 ) -> None:
     """A gate that stays green under a fault says nothing about it."""
     mutants = pytestconfig.pluginmanager.getplugin("robustcheck.Mutants")
     assert isinstance(mutants, Mutants)
     result = mutants.results[mutation.name]
-    record_property(result.PROPERTY, result.to_json())
+    request.node.user_properties.append((result.PROPERTY, result.to_json()))
     if result.outcome == "survived":
         pytest.xfail(printable(f"survived: {result.what}; a gate that notices: {result.advice}"))
     if result.outcome != "caught":

@@ -75,7 +75,7 @@ def test_trust_evaluation(
     attack: str,
     subject_of: Callable[[str], Subject],
     pytestconfig: pytest.Config,
-    record_property: Callable[[str, object], None],
+    request: pytest.FixtureRequest,
 ) -> None:
     """A statement that holds of any sound evaluation."""
     found = find_check(check)
@@ -83,7 +83,8 @@ def test_trust_evaluation(
     if pytestconfig.stash[KEY].settings.require_tested_attacks and is_untested(result):
         result = replace(result, state="failed")
     name = check if attack == "Adv" else f"{check} [{attack}]"
-    record_property(Check.PROPERTY, Check(name, result.state, result.text).to_json())
+    reported = Check(name, result.state, result.text)
+    request.node.user_properties.append((reported.PROPERTY, reported.to_json()))
     text = f"{found.statement} Not so here: {result.text}"
     if result.state == "warned":
         warnings.warn(text, RobustnessWarning, stacklevel=1)

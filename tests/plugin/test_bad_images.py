@@ -27,7 +27,7 @@ def test_they_stop_the_claims_that_need_them(pytester, folder, option):
 @pytest.mark.slow
 @pytest.mark.parametrize("option", [[], ["-n2"], ["--robustcheck-stop-early", "--robustcheck-budget=6"]])
 def test_they_are_left_out_of_the_numbers_and_counted(pytester, folder, option):
-    result = pytester.runpytest(folder, "--robustcheck-bad-images=skip", *option)
+    result = pytester.runpytest(folder, "-v", "--robustcheck-bad-images=skip", *option)
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["x * 100.0 % * 6"])
     text = " ".join(" ".join(result.outlines).split())
@@ -80,7 +80,7 @@ def test_a_fixture_may_give_a_torch_dataset(pytester, folder):
             return ImageFolder("set", is_valid_file=lambda path: "broken" not in path)
         """
     )
-    result = pytester.runpytest("--robustcheck-limit=4", "--robustcheck-stratify")
+    result = pytester.runpytest("-v", "--robustcheck-limit=4", "--robustcheck-stratify")
     result.assert_outcomes(passed=1)
     text = " ".join(" ".join(result.outlines).split())
     assert "the fixture robustcheck_images (ImageFolder), 4 images, stratified, classes by order" in text
