@@ -26,7 +26,7 @@ def run(pytester):
         plain = {name: value for name, value in os.environ.items() if name not in names}
         command = [sys.executable, "-c", f"{early}\nimport sys, pytest; sys.exit(pytest.main(sys.argv[1:]))"]
         done = subprocess.run(
-            [*command, "-s", "-q", *arguments],
+            [*command, "-s", *arguments],
             cwd=pytester.path, env={**plain, **environment}, capture_output=True, text=True, check=False,
         )  # fmt: skip
         return done.stdout + done.stderr
