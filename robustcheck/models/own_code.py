@@ -8,6 +8,7 @@ import inspect
 import sys
 import sysconfig
 import textwrap
+import threading
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +16,8 @@ from types import ModuleType
 from typing import Any
 
 _FOLDERS = {"site-packages", "dist-packages"}
+_PARSING = threading.RLock()
+"""Held while a source is parsed: CPython 3.11 counts the depth of one parse for all threads, and fails where two meet."""
 _STDLIB = {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib")}
 
 
@@ -36,7 +39,8 @@ def module_of(value: Any) -> ModuleType | None:
 def source_of(value: Any) -> str | None:
     """Return the source of a class or function that no module's file holds; None if there is none."""
     try:
-        return _without_comments(inspect.getsource(value))
+        with _PARSING:  # inspect parses, too
+            return _without_comments(inspect.getsource(value))
     except (OSError, TypeError, SyntaxError):
         return None
 
@@ -74,7 +78,7 @@ def _imported(module: ModuleType) -> Iterator[ModuleType]:
 def _names_imported(source: str, package: str) -> tuple[str, ...]:
     """Return the full names of all that may be modules in the imports of a source."""
     every: dict[str, None] = {}
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(_parsed(source)):
         names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -103,4 +107,9 @@ def _read(path: Path, _modified: int, _size: int) -> str:
 
 @lru_cache(maxsize=1024)
 def _without_comments(source: str) -> str:
-    return ast.dump(ast.parse(textwrap.dedent(source)))
+    return ast.dump(_parsed(textwrap.dedent(source)))
+
+
+def _parsed(source: str) -> ast.Module:
+    with _PARSING:
+        return ast.parse(source)

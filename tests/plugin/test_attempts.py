@@ -5,7 +5,6 @@ import os
 import re
 
 import pytest
-import torch
 
 TESTS = """
 def test_holds(robustness):
@@ -49,9 +48,17 @@ def pytest_runtest_protocol(item, nextitem):
 """
 
 
-def run(repository, *options):
+THREADS_AT_WORK = """
+import torch
+torch.set_num_threads(2)
+torch.nn.functional.conv2d(torch.ones(4, 8, 64, 64), torch.ones(8, 8, 3, 3)).exp_()
+"""
+"""The threads of OpenMP, which a fork does not copy."""
+
+
+def run(repository, *options, run=None):
     """Run the tests; return the claims of the JSON file, the number of annotations, and the result."""
-    result = repository.runpytest("--robustcheck-json=run.json", *options)
+    result = (run or repository.runpytest)("--robustcheck-json=run.json", *options)
     claims = json.loads((repository.path / "run.json").read_text())["claims"]
     return claims, sum(line.startswith("::error") for line in result.outlines), result
 
@@ -61,16 +68,6 @@ def gate(repository, monkeypatch):
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     repository.makepyfile(test_it=TESTS)
     return repository
-
-
-@pytest.fixture
-def threads_at_work():
-    """This process has used the threads of OpenMP, which a fork does not copy."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    torch.nn.functional.conv2d(torch.ones(4, 8, 64, 64), torch.ones(8, 8, 3, 3)).exp_()
-    yield
-    torch.set_num_threads(before)
 
 
 def add_to_conftest(repository, text):
@@ -110,11 +107,12 @@ def test_an_attempt_that_passes_takes_back_those_that_failed(gate):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*fork")
-@pytest.mark.usefixtures("threads_at_work")
 def test_results_of_processes_of_their_own_come_back(gate):
     serial, _, plain = run(gate)
-    add_to_conftest(gate, FORKED)
-    forked, annotations, result = run(gate, "--robustcheck-store=off", "--robustcheck-save=base")
+    add_to_conftest(gate, THREADS_AT_WORK + FORKED)
+    forked, annotations, result = run(
+        gate, "--robustcheck-store=off", "--robustcheck-save=base", run=gate.runpytest_subprocess
+    )
     result.assert_outcomes(passed=2, failed=1)
     assert forked == serial
     assert annotations == 1
