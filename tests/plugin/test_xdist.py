@@ -154,7 +154,7 @@ def test_it_is_the_serial_run_with_the_work_done_once(counted, one_thread, worke
         del run["session"]
     assert parallel == serial
 
-    assert len(done["parallel"]) == int(workers)
+    assert 1 < len(done["parallel"]) <= int(workers)  # one that starts late may find nothing left to do
     (alone,) = done["serial"].values()
     assert sum(done["parallel"].values()) == alone
 
