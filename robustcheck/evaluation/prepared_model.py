@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -101,31 +100,19 @@ class PreparedModel:
 
 
 def _compiled(classifier: Classifier) -> Classifier:
-    """Return a classifier whose network is compiled when it first runs, with its weights, as they are now, as constants.
+    """Return a classifier whose network is compiled when it first runs."""
+    compiled = torch.compile(classifier.network, dynamic=False)
 
-    It is a copy that is compiled: PyTorch would take the compiled code of a network for the same one on other weights.
-    A network that can't be copied is compiled without such constants. Inductor freezes weights only where gradients are
-    off, as they are where it classifies.
-    """
-    from torch._inductor import config as inductor  # takes a second to import
-
-    try:
-        network, freezing = copy.deepcopy(classifier.network), True
-    except Exception:  # noqa: BLE001 - of whatever kind
-        network, freezing = classifier.network, False
-    compiled = torch.compile(network, dynamic=False)
-
-    def run(images: Tensor) -> Any:
+    def network(images: Tensor) -> Any:
         try:
-            with inductor.patch(freezing=freezing):  # not an option of torch.compile: Dynamo asks for it, too
-                return compiled(images)
+            return compiled(images)
         except (torch._dynamo.exc.TorchDynamoException, ImportError) as error:  # noqa: SLF001 - it has no public name
             raise RobustcheckError(
                 f"torch.compile can't compile {classifier.name} ({type(error).__name__}: {_first_line(error)}): leave out "
                 "--robustcheck-optimize=compile, or see that a C++ compiler (on CUDA: Triton) is there"
             ) from None
 
-    return classifier.with_network(run)
+    return classifier.with_network(network)
 
 
 def _first_line(error: Exception) -> str:

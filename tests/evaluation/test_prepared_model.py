@@ -1,8 +1,6 @@
 """What the engine's options change, and what they leave as it is."""
 
-import copy
 import re
-import shutil
 
 import numpy as np
 import pytest
@@ -13,7 +11,6 @@ from robustcheck import Classifier, ImageSet, RobustcheckError, evaluate
 from robustcheck.evaluation import Evaluation, RunConfig
 from robustcheck.evaluation.prepared_model import PreparedModel, measure_batch_sizes
 from robustcheck.records import COLUMNS
-from tests.toys import classifier_of, random_pixels
 
 TABLE = ["x", "Adv_1", "Adv_5", "Adv_10", "JPG(Adv_1)", "JPG(Adv_5)", "JPG(Adv_10)", "JPG_noise(Adv_1)"]
 
@@ -143,58 +140,6 @@ def test_compiled_records_are_those_of_the_folded_network(classifier, images, mo
         evaluate(classifier, images, TABLE, batch_size=4, optimize="compile"),
     )
     assert shapes == {(4, 3, 16, 16)}
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
-def test_compiled_networks_have_the_weights_of_their_own_evaluation():
-    """Their weights are constants of the compiled code, which must not be another evaluation's."""
-    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Flatten(), torch.nn.Linear(4 * 36, 5))
-    classifier = classifier_of(network, input_size=8)
-    pixels = torch.from_numpy(random_pixels(4, size=8))
-
-    def compiled():
-        model = PreparedModel.prepared(classifier, precision="fp32", optimize="compile")
-        with torch.inference_mode():
-            return model.logits(pixels, 4)
-
-    torch.testing.assert_close(compiled(), classifier(pixels))
-    with torch.no_grad():
-        network[0].weight.mul_(1.5)
-    torch.testing.assert_close(compiled(), classifier(pixels))
-    network[2].bias = torch.nn.Parameter(network[2].bias + 1)
-    torch.testing.assert_close(compiled(), classifier(pixels))
-
-
-@pytest.mark.parametrize("can_be_copied", [True, False])
-def test_weights_are_constants_of_a_compiled_copy(images, monkeypatch, can_be_copied):
-    from torch._inductor import config
-
-    class Network(torch.nn.Module):
-        def __init__(self, inner):
-            super().__init__()
-            self.inner = inner
-
-        def forward(self, batch):
-            return self.inner(batch)
-
-        def __deepcopy__(self, memo):
-            if not can_be_copied:
-                raise TypeError("holds a lock")
-            return Network(copy.deepcopy(self.inner, memo))
-
-    def compiler(network, *, dynamic):
-        def compiled(batch):
-            seen.add((network is given, config.freezing, torch.is_grad_enabled()))
-            return network(batch)
-
-        return compiled
-
-    monkeypatch.setattr(torch, "compile", compiler)
-    given, seen = Network(nn.Sequential(nn.Flatten(), nn.Linear(768, 7))), set()
-    evaluate(classifier_of(given), images, ["Adv_1"], optimize="compile")
-    assert seen == {(not can_be_copied, can_be_copied, False)}
-    assert not config.freezing
 
 
 def test_a_network_that_cannot_be_compiled_ends_in_what_to_do(classifier, images, monkeypatch):
