@@ -48,7 +48,8 @@ class Classifier:
     `net.to("cuda")`). "auto" is the accelerator that it is on, or else CUDA where there is one. While it runs it is
     in eval mode (with a RobustnessWarning if it was in train mode and that makes a difference) and its parameters
     require no gradients; afterwards both are as they were. Attributes that its own forward writes are its own.
-    Images reach it as float tensors (N, 3, H, W), or (N, 1, H, W) if it takes grey ones, in channels_last memory if it computes the same on them.
+    Images reach it as float tensors (N, 3, H, W), or (N, 1, H, W) if it takes grey ones, in channels_last memory if it
+    computes the same on them.
 
     `module` returns logits (N, classes), or a tuple, dictionary or dataclass that holds them: as the part called
     logits or the only part of that shape, or else `output` is its place (0, 1, ...) or name. `origin` is what a

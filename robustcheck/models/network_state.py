@@ -331,7 +331,10 @@ def _class(walk: _Walk, value: type, path: str) -> str:
 
 def _function(walk: _Walk, value: types.FunctionType, path: str) -> str:
     name = walk.name(value, path)
-    if not walk.is_own(value) and not value.__closure__:
+    is_told_by_name = (
+        not walk.is_own(value) and "<" not in value.__qualname__
+    )  # no <lambda>, and in no <locals>
+    if is_told_by_name and not value.__closure__:
         return f"function {name}"
     parts: list[tuple[str, Any]] = [(path, value.__defaults__), (path, value.__kwdefaults__)]
     if not name.startswith("torch."):
@@ -340,10 +343,8 @@ def _function(walk: _Walk, value: types.FunctionType, path: str) -> str:
             for variable, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=True)
             if _is_filled(cell)
         ]
-    own = (
-        _instructions(value.__code__) if walk.is_own(value) else ""
-    )  # of two functions of one name in a file
-    return walk.joined(f"function {name} {own}", parts)
+    code = "" if is_told_by_name else _instructions(value.__code__)  # of two functions of one name in a file
+    return walk.joined(f"function {name} {code}", parts)
 
 
 def _instructions(code: types.CodeType) -> str:

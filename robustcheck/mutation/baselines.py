@@ -29,5 +29,6 @@ MUTATIONS = (
         "a bound that needs no baseline beside no_regression, and a look at the report's note on the baseline's model",
         _of_a_weaker_model,
         _needs_baseline,
+        is_of_baseline=True,
     ),
 )

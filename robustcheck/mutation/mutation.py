@@ -66,11 +66,8 @@ class Mutation:
     change: Callable[[Setup], Setup]
     applies_to: Callable[[Subject], str] = field(default=lambda _subject: "")
     """Returns why it does not apply, or "" where it does."""
-
-    @property
-    def is_of_baseline(self) -> bool:
-        """Whether it leaves the records as they are and changes those that they are compared with."""
-        return self.name.startswith("baseline_")
+    is_of_baseline: bool = False
+    """Whether it leaves the records as they are and changes those that they are compared with."""
 
     def applied(self, subject: Subject) -> Setup:
         """Return the set-up with this fault, its network tried on two images; raises `DoesNotApply` where it can't be made."""

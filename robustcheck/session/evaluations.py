@@ -233,7 +233,7 @@ class Evaluations:
                 precision=settings.precision,
                 optimize=settings.optimize
                 if sampling is None
-                else "none",  # which spares each network a trial
+                else "none",  # a trial of each network is spared
                 transfer=settings.transfer or {},
             ),
             order=by_seed if old_run is None else old_run.order,

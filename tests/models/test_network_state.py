@@ -1,6 +1,7 @@
 """What counts as the same network in the record store, and of what nothing is kept."""
 
 import argparse
+import ast
 import functools
 import importlib
 import io
@@ -9,8 +10,10 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 import types
 from collections import OrderedDict, deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -295,3 +298,52 @@ def test_torchvision_s_networks_hold_nothing_else(name):
     net = torchvision.models.get_model(name, weights=None).eval()
     made = Classifier(net, mean=(0.5,) * 3, std=(0.5,) * 3, input_size=32, device="cpu")
     assert len(made.state_digest) == 32
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("lambda x: x + 1", "lambda x: x - 1"), ("nested(1)", "nested(2)"), ("adding", "taking()")],
+)
+def test_functions_of_installed_packages_that_no_name_tells_apart_count_by_what_they_do(
+    tmp_path, monkeypatch, one, other
+):
+    package = tmp_path / "site-packages"
+    package.mkdir()
+    (package / "installed_package_of_functions.py").write_text(
+        "def nested(number):\n    return lambda x: x + number\n"
+        "def adding(x):\n    return x + 1\n"
+        "def taking():\n    def adding(x):\n        return x - 1\n    return adding\n"
+        f"def both():\n    return [{one}, {other}]\n"
+    )
+    monkeypatch.syspath_prepend(package)
+    module = importlib.import_module("installed_package_of_functions")
+    first, second = module.both()
+    assert function_digest(first) == function_digest(module.both()[0])
+    assert function_digest(first) != function_digest(second)
+    monkeypatch.delitem(sys.modules, "installed_package_of_functions")
+
+
+def test_sources_are_parsed_by_one_thread_at_a_time(tmp_path, monkeypatch):
+    names = [f"own_module_{number}_parsed_beside_others" for number in range(4)]
+    for number, name in enumerate(names):
+        (tmp_path / f"{name}.py").write_text(f"def number():\n    return {number}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    functions = [importlib.import_module(name).number for name in names]
+    parse, inside, most = ast.parse, [], []
+
+    def slow(*given, **named):
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.01)
+        try:
+            return parse(*given, **named)
+        finally:
+            inside.pop()
+
+    monkeypatch.setattr(ast, "parse", slow)
+    with ThreadPoolExecutor(4) as pool:
+        digests = [*pool.map(function_digest, functions)]
+    assert len(set(digests)) == 4
+    assert max(most) == 1
+    for name in names:
+        monkeypatch.delitem(sys.modules, name)
