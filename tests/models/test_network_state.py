@@ -309,18 +309,18 @@ def test_functions_of_installed_packages_that_no_name_tells_apart_count_by_what_
 ):
     package = tmp_path / "site-packages"
     package.mkdir()
-    (package / "installed_package_of_functions.py").write_text(
+    name = f"installed_{tmp_path.name.replace('-', '_')}"
+    (package / f"{name}.py").write_text(
         "def nested(number):\n    return lambda x: x + number\n"
         "def adding(x):\n    return x + 1\n"
         "def taking():\n    def adding(x):\n        return x - 1\n    return adding\n"
         f"def both():\n    return [{one}, {other}]\n"
     )
     monkeypatch.syspath_prepend(package)
-    module = importlib.import_module("installed_package_of_functions")
+    module = importlib.import_module(name)
     first, second = module.both()
     assert function_digest(first) == function_digest(module.both()[0])
     assert function_digest(first) != function_digest(second)
-    monkeypatch.delitem(sys.modules, "installed_package_of_functions")
 
 
 def test_sources_are_parsed_by_one_thread_at_a_time(tmp_path, monkeypatch):
@@ -345,5 +345,3 @@ def test_sources_are_parsed_by_one_thread_at_a_time(tmp_path, monkeypatch):
         digests = [*pool.map(function_digest, functions)]
     assert len(set(digests)) == 4
     assert max(most) == 1
-    for name in names:
-        monkeypatch.delitem(sys.modules, name)
