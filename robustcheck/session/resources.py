@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from robustcheck.store.store import RecordStore
 
 
-_NOT_KEPT = "records are not kept for the next run"
-
-
 class Resources:
     """Each is created on first use, and shared by all evaluations of a run."""
 
@@ -118,7 +115,7 @@ class Resources:
         except RobustcheckError as error:
             if named is not None:
                 raise
-            self.messages[f"{_NOT_KEPT}: {error}"] = None
+            self.messages[f"records are not kept for the next run: {error}"] = None
             return None
 
     def _store_of_workers(self) -> RecordStore | None:
@@ -130,11 +127,8 @@ class Resources:
         try:
             return open_store(self.worker.folder / "records")
         except RobustcheckError as error:
-            told = f"{_NOT_KEPT}: {error}"
-            kept = ", nor kept for the next run" if told in self.messages else ""
-            self.messages.pop(told, None)
-            lost = "each worker of pytest-xdist computes what its own tests need"
-            self.messages[f"records are not shared{kept}, {lost}: {error}"] = None
+            lost = "records are not shared: each worker of pytest-xdist computes what its own tests need"
+            self.messages[f"{lost}: {error}"] = None
             return None
 
     @cached_property

@@ -5,8 +5,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from robustcheck.options.table import Settings
-from robustcheck.session.resources import Resources
 from robustcheck.session.xdist import THREADS, Worker
 
 
@@ -70,13 +68,3 @@ def test_threads_that_the_environment_names_are_left(threads, monkeypatch):
     torch.set_num_threads(2)
     worker(count=64).share_cores()
     assert torch.get_num_threads() == 2
-
-
-def test_what_is_missing_for_the_record_store_is_said_in_one_line(uninstall, tmp_path):
-    uninstall("pyarrow")
-    worker = Worker(0, 2, tmp_path / "shared", 0.0)
-    resources = Resources(Settings(), tmp_path, worker=worker, cache_folder=lambda: tmp_path / "cache")
-    assert resources.store is None
-    (message,) = resources.messages
-    assert message.startswith("records are not shared, nor kept for the next run")
-    assert "pip install" in message
