@@ -55,8 +55,7 @@ def check_codec(name: str) -> None:
     """Raise unless `name` is "auto" or a registered codec."""
     allowed = ("auto", *CODECS)
     if not isinstance(name, str):
-        msg = f"codec must be a string, got {type(name).__name__}: one of {', '.join(allowed)}"
-        raise TypeError(msg)
+        raise TypeError(f"codec must be a string, got {type(name).__name__}: one of {', '.join(allowed)}")
     if name not in allowed:
         raise unknown("codec", name, allowed)
 
@@ -69,5 +68,6 @@ def implementation(module: str) -> Implementation:
 def check_device(name: str, device: torch.device) -> None:
     """Raise unless the codec `name` runs on images on `device`."""
     if reason := implementation(CODECS[name].module).unsupported_reason(device):
-        msg = f"codec {name!r} needs {CODECS[name].needs}: {reason}. Use codec='tensor', or 'auto' to choose"
-        raise RobustcheckError(msg)
+        raise RobustcheckError(
+            f"codec {name!r} needs {CODECS[name].needs}: {reason}. Use codec='tensor', or 'auto' to choose"
+        )

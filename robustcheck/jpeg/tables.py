@@ -56,8 +56,9 @@ def chroma_factors(subsampling: str) -> tuple[int, int]:
     (2, 1)
     """
     if not isinstance(subsampling, str):
-        msg = f"subsampling must be a string, got {type(subsampling).__name__}: one of {', '.join(SUBSAMPLINGS)}"
-        raise TypeError(msg)
+        raise TypeError(
+            f"subsampling must be a string, got {type(subsampling).__name__}: one of {', '.join(SUBSAMPLINGS)}"
+        )
     if subsampling not in SUBSAMPLINGS:
         raise unknown("subsampling", subsampling, SUBSAMPLINGS)
     return SUBSAMPLINGS[subsampling]
