@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from robustcheck.jpeg.registry import CODECS, Implementation, implementation
+from robustcheck.jpeg.registry import CODECS, implementation
 from robustcheck.jpeg.tables import SUBSAMPLINGS
 from robustcheck.user_code import warn
 
@@ -25,11 +25,13 @@ def check_image() -> NDArray[np.uint8]:
     return np.stack((red, green, blue), -1).clip(0, 255).astype(np.uint8)
 
 
-def disagreement(first: Implementation, second: Implementation) -> tuple[int, int]:
-    """Count the samples of the check image in which two implementations differ, and all that were compared."""
+@cache
+def differing_samples(module: str, codec: str) -> tuple[int, int]:
+    """Count the samples of the check image in which a module differs from a codec, and all that were compared."""
     planes = torch.from_numpy(check_image()).permute(2, 0, 1)
     batch = planes.expand(len(_QUALITIES), *planes.shape)
     qualities = torch.tensor(_QUALITIES)
+    first, second = implementation(module), implementation(CODECS[codec].module)
     differing = sum(
         int((first.roundtrip(batch, qualities, each) != second.roundtrip(batch, qualities, each)).sum())
         for each in SUBSAMPLINGS
@@ -41,7 +43,7 @@ def disagreement(first: Implementation, second: Implementation) -> tuple[int, in
 def can_stand_in(module: str, codec: str) -> bool:
     """Whether a module gives the pixels of a codec; False, too, where it can't run here."""
     try:
-        return disagreement(implementation(module), implementation(CODECS[codec].module))[0] == 0
+        return differing_samples(module, codec)[0] == 0
     except (ImportError, OSError, RuntimeError, AttributeError):  # no torchvision, or one built without JPEG
         return False
 
@@ -57,13 +59,12 @@ def warm_up() -> None:
 @cache
 def agrees_with_tensor(codec: str) -> bool:
     """Whether a codec gives the pixels of the tensor codec; warns where it doesn't."""
-    tested, reference = (implementation(CODECS[name].module) for name in (codec, "tensor"))
-    differing, samples = disagreement(tested, reference)
+    differing, samples = differing_samples(CODECS[codec].module, "tensor")
     if differing:
-        message = (
+        tested, reference = (implementation(CODECS[name].module) for name in (codec, "tensor"))
+        warn(
             f"{tested.library()} and {reference.library()} disagree in {differing} of {samples} samples of a check "
             f"image, so the JPEG codecs {codec!r} and 'tensor' don't give the same pixels here. codec='auto' "
             "takes the tensor codec; install a build of it on libjpeg-turbo 2 or newer for its speed"
         )
-        warn(message)
     return differing == 0

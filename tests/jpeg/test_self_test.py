@@ -20,10 +20,11 @@ from robustcheck.jpeg.registry import CODECS
 
 @pytest.fixture(autouse=True)
 def forgotten():
-    for check in (self_test.agrees_with_tensor, self_test.can_stand_in):
+    checks = (self_test.agrees_with_tensor, self_test.can_stand_in, self_test.differing_samples)
+    for check in checks:
         check.cache_clear()
     yield
-    for check in (self_test.agrees_with_tensor, self_test.can_stand_in):
+    for check in checks:
         check.cache_clear()
 
 
