@@ -15,7 +15,8 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from robustcheck.jpeg.tables import DCT_MATRIX, chroma_factors, on_device, reciprocals
+from robustcheck.jpeg.tables import DCT_MATRIX, chroma_factors, reciprocals
+from robustcheck.models.device import send
 
 Rounding = Literal["identity", "cubic"]
 
@@ -44,9 +45,9 @@ class Exact:
         return total.add_(bias).bitwise_right_shift_(bits)
 
     def quantise(self, coefficients: Tensor, steps: Tensor) -> Tensor:
-        inverse = on_device(reciprocals(steps), coefficients.device)
+        inverse = send(reciprocals(steps), coefficients.device)
         levels = coefficients.to(torch.float32).mul_(_per_block(inverse)).round_()
-        return levels.to(torch.int32).mul_(_per_block(on_device(steps, coefficients.device)))
+        return levels.to(torch.int32).mul_(_per_block(send(steps, coefficients.device)))
 
     def product(self, matrix: Tensor, blocks: Tensor, axis: int) -> Tensor:
         # By sums of products, since matmul lacks int32 on CUDA, and is slower with it on a CPU.
@@ -77,7 +78,7 @@ class Smooth:
     def quantise(self, coefficients: Tensor, steps: Tensor) -> Tensor:
         if self.rounding == "identity":
             return coefficients / 8
-        step = _per_block(on_device(steps, coefficients.device).to(coefficients.dtype))
+        step = _per_block(send(steps, coefficients.device).to(coefficients.dtype))
         level = coefficients / (8 * step)
         nearest = level.detach().round()
         return (nearest + (level - nearest) ** 3) * step
@@ -202,7 +203,7 @@ def _through_blocks(planes: Tensor, steps: Tensor, arithmetic: Arithmetic) -> Te
     """DCT, quantise, dequantise and inverse DCT of planes (N, P, H, W) of whole blocks, by steps (N, 8, 8)."""
     n, p, height, width = planes.shape
     blocks = planes.reshape(n, p, height // 8, 8, width // 8, 8).permute(3, 5, 0, 1, 2, 4).contiguous()
-    forward = on_device(torch.tensor(DCT_MATRIX, dtype=planes.dtype, device="cpu"), planes.device)
+    forward = send(torch.tensor(DCT_MATRIX, dtype=planes.dtype, device="cpu"), planes.device)
     inverse = forward.t()
     blocks = arithmetic.shift(arithmetic.product(forward, blocks, 1), 1 << 10, 11)  # jfdctint.c
     blocks = arithmetic.shift(arithmetic.product(forward, blocks, 0), 1 << 14, 15)

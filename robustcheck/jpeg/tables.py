@@ -78,13 +78,6 @@ def quantiser_steps(qualities: Tensor) -> Tensor:
     return ((base * scale + 50) // 100).clamp_(1, 255)
 
 
-def on_device(table: Tensor, device: torch.device) -> Tensor:
-    """A table of the host on a device; on CUDA through pinned memory, so that the host does not wait."""
-    if device.type != "cuda" or table.device.type != "cpu":
-        return table.to(device)
-    return table.pin_memory().to(device, non_blocking=True)
-
-
 def reciprocals(steps: Tensor) -> Tensor:
     """For each step t the float32 factor by which a DCT output of up to 2^14 divides to round(c / 8t) exactly.
 

@@ -16,7 +16,8 @@ from torch import Tensor
 
 import robustcheck
 from robustcheck.jpeg._kernels import VERSION, code_planes, merge_planes
-from robustcheck.jpeg.tables import chroma_factors, on_device, quantiser_steps, reciprocals
+from robustcheck.jpeg.tables import chroma_factors, quantiser_steps, reciprocals
+from robustcheck.models.device import send
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def roundtrip(images: Tensor, qualities: Tensor, subsampling: str, launch: Launc
     """Take uint8 `images` (N, 3, H, W) through JPEG at `qualities` (N,)."""
     steps = quantiser_steps(qualities)
     across, down = chroma_factors(subsampling)
-    tables = on_device(steps, images.device), on_device(reciprocals(steps), images.device)
+    tables = send(steps, images.device), send(reciprocals(steps), images.device)
     result = torch.empty(images.shape, dtype=torch.uint8, device=images.device)
     with _on(images.device):
         luma = _coded(images, tables, (1, 1), launch, components=1)
