@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torchvision.models import ResNet50_Weights
 
+from robustcheck.models.class_names import plain_name
+
 CLASSES = 1000
 _MOSTLY = 0.9
 
@@ -55,9 +57,6 @@ def wnids_of(names: Sequence[str]) -> tuple[str, ...] | None:
     """
     if len(names) != CLASSES:
         return None
-    agreeing = sum(_word(mine) == _word(theirs) for mine, theirs in zip(names, class_names(), strict=True))
+    pairs = zip(names, class_names(), strict=True)
+    agreeing = sum(plain_name(mine) == plain_name(theirs) for mine, theirs in pairs)
     return sorted_wnids() if agreeing >= _MOSTLY * CLASSES else None
-
-
-def _word(name: str) -> str:
-    return name.partition(",")[0].strip().lower().replace("_", " ")
