@@ -26,7 +26,7 @@ import torch
 import robustcheck
 from robustcheck.attacks import HasLogits
 from robustcheck.models import Classifier
-from robustcheck.models.network_state import function_digest, torch_flags
+from robustcheck.models.network_state import torch_flags, value_digest
 from robustcheck.notation import View
 from robustcheck.records.provenance import Provenance
 from robustcheck.store.block import FORMAT
@@ -86,7 +86,7 @@ def _facts_of(view: View, other_model: OtherModel) -> Iterator[str]:
             continue
         step = inner.declared
         if step.function is not None:
-            yield f"{inner.step} is {function_digest(step.function)}"
+            yield f"{inner.step} is {value_digest(step.function)}"
         elif step.version:
             yield step.version
         for passed in inner.through:

@@ -30,14 +30,9 @@ from robustcheck.models.own_code import is_own_module, module_of, source_of, sou
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...), range, slice, PurePath)
 _TORCH_PLAIN = (torch.dtype, torch.device, torch.memory_format, torch.layout)
 _NAMED = (
-    *(
-        types.BuiltinFunctionType,
-        types.MethodDescriptorType,
-        types.WrapperDescriptorType,
-        types.MethodWrapperType,
-    ),
-    *(types.GetSetDescriptorType, types.MemberDescriptorType, types.ClassMethodDescriptorType, np.ufunc),
-)
+    types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType, types.MethodWrapperType,
+    types.GetSetDescriptorType, types.MemberDescriptorType, types.ClassMethodDescriptorType, np.ufunc,
+)  # fmt: skip
 _RECORDS = (types.SimpleNamespace, argparse.Namespace)
 _LIBRARY_STATE = (
     "torch.nn.utils.",
@@ -48,30 +43,18 @@ _LIBRARY_STATE = (
 """Where classes of libraries are whose objects a network holds, and whose state is in their attributes."""
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _SKIPPED = {
-    *(
-        "training",
-        "_modules",
-        "_parameters",
-        "_buffers",
-        "_non_persistent_buffers_set",
-        "_is_full_backward_hook",
-    ),
-    *("_forward_hooks_with_kwargs", "_forward_hooks_always_called", "_forward_pre_hooks_with_kwargs"),
-    *(
-        "_state_dict_hooks",
-        "_state_dict_pre_hooks",
-        "_load_state_dict_pre_hooks",
-        "_load_state_dict_post_hooks",
-    ),
-}
+    "training", "_modules", "_parameters", "_buffers", "_non_persistent_buffers_set", "_is_full_backward_hook",
+    "_forward_hooks_with_kwargs", "_forward_hooks_always_called", "_forward_pre_hooks_with_kwargs",
+    "_state_dict_hooks", "_state_dict_pre_hooks", "_load_state_dict_pre_hooks", "_load_state_dict_post_hooks",
+}  # fmt: skip
 """What no logits depend on in eval mode, or what is walked otherwise."""
 _CLASS_DETAILS = {"__module__", "__doc__", "__annotations__", "__qualname__", "__firstlineno__"}
 
 
 _CLASS_MEMBERS = (
-    *(types.FunctionType, staticmethod, classmethod, property, functools.cached_property),
-    *(bool, int, float, str, tuple, list, dict, torch.Tensor, np.ndarray),
-)
+    types.FunctionType, staticmethod, classmethod, property, functools.cached_property,
+    bool, int, float, str, tuple, list, dict, torch.Tensor, np.ndarray,
+)  # fmt: skip
 """What counts of a class of the project besides its source: what its functions close over, and its settings."""
 
 
@@ -102,13 +85,11 @@ def network_digest(module: nn.Module, run: Callable[[int], object]) -> str:
     return _hash(*(f"{path}: {text}" for path, text in stable.items()))
 
 
-def function_digest(function: Callable[..., Any]) -> str:
-    """Return 32 hex digits over what a function does; raises UnknownState for what can't be compared."""
-    return value_digest(function)
-
-
 def value_digest(value: object) -> str:
-    """Return 32 hex digits over a value; raises UnknownState for what can't be compared."""
+    """Return 32 hex digits over a value, of a function over what it does.
+
+    Raises UnknownState for what can't be compared.
+    """
     walk = _Walk({})
     text = walk.text(value, getattr(value, "__qualname__", type(value).__qualname__))
     return _hash(text, *walk.code())
@@ -136,7 +117,10 @@ def _entries(module: nn.Module) -> dict[str, str | UnknownState]:
     entries: dict[str, str | UnknownState] = {}
     for name, layer in module.named_modules():
         for path, value in _parts(name or type(module).__name__, layer):
-            entries[path] = walk.text_or_error(value, path)
+            try:
+                entries[path] = walk.text(value, path)
+            except UnknownState as error:
+                entries[path] = error
     entries["code"] = " ".join(walk.code())
     return entries
 
@@ -168,10 +152,9 @@ class _Walk:
     def __init__(self, layers: Mapping[int, str]) -> None:
         self._layers = layers
         """The network's layers by identity, which are walked as such and else named."""
-        self._inside: dict[int, int] = {}
-        """What is being walked now, by identity: it may hold itself."""
-        self._done: dict[int, tuple[Any, str]] = {}
-        """The texts of functions and classes."""
+        self._texts: dict[int, tuple[Any, str]] = {}
+        """By identity: the texts of functions and classes, and of what is being walked now, which may hold itself."""
+        self._depth = 0
         self._modules: set[types.ModuleType] = set()
         self._packages: set[str] = set()
 
@@ -181,13 +164,6 @@ class _Walk:
             sources_digest(self._modules),
             *(f"{name} {_version(name)}" for name in sorted(self._packages)),
         ]
-
-    def text_or_error(self, value: Any, path: str) -> str | UnknownState:
-        """Return the text of a value, or why it has none."""
-        try:
-            return self.text(value, path)
-        except UnknownState as error:
-            return error
 
     def text(self, value: Any, path: str) -> str:
         """Return a text that is equal for equal values, in every process; raises UnknownState."""
@@ -199,22 +175,18 @@ class _Walk:
             return self._array(value, path)
         if id(value) in self._layers:
             return f"layer {self._layers[id(value)]}"
-        if id(value) in self._inside or id(value) in self._done:
-            return (
-                self._done[id(value)][1]
-                if id(value) in self._done
-                else f"itself, {self._inside[id(value)]} levels in"
-            )
-        self._inside[id(value)] = len(self._inside)
+        if id(value) in self._texts:
+            return self._texts[id(value)][1]
+        self._texts[id(value)] = value, f"itself, {self._depth} levels in"
+        self._depth += 1
         try:
-            text = next(
-                (make(self, value, path) for kinds, make in _BY_TYPE if isinstance(value, kinds)), None
-            )
-            text = _attributes_text(self, value, path) if text is None else text
+            make = next((make for kinds, make in _BY_TYPE if isinstance(value, kinds)), _attributes_text)
+            text = make(self, value, path)
         finally:
-            del self._inside[id(value)]
+            self._depth -= 1
+            del self._texts[id(value)]
         if isinstance(value, type | types.FunctionType):
-            self._done[id(value)] = value, text
+            self._texts[id(value)] = value, text
         return text
 
     def joined(self, kind: str, parts: Iterable[tuple[str, Any]]) -> str:
@@ -233,12 +205,7 @@ class _Walk:
                 if value.dtype.hasobject:
                     raise UnknownState(path, value)
                 data = np.ascontiguousarray(value).reshape(-1).view(np.uint8).data
-        except (
-            RuntimeError,
-            NotImplementedError,
-            TypeError,
-            ValueError,
-        ):  # sparse, quantised, on the meta device
+        except (RuntimeError, TypeError, ValueError):  # sparse, quantised, on the meta device
             raise UnknownState(path, value) from None
         return f"{layout} {hashlib.blake2b(data, digest_size=16).hexdigest()}"
 
@@ -249,15 +216,12 @@ class _Walk:
         if module is not None and is_own_module(module):
             self._modules.add(module)
         elif module is None or not (getattr(module, "__file__", None) or _is_builtin(module)):
-            return f"{name} {self._source(value, path)}"
+            if (source := source_of(value)) is None:
+                raise UnknownState(f"{path} (code without a file of source)", value)
+            return f"{name} {source}"
         else:
             self._packages.add(module.__name__.partition(".")[0])
         return name
-
-    def _source(self, value: Any, path: str) -> str:
-        if (source := source_of(value)) is None:
-            raise UnknownState(f"{path} (code without a file of source)", value)
-        return source
 
     def is_own(self, value: Any) -> bool:
         module = module_of(value)
@@ -331,10 +295,8 @@ def _class(walk: _Walk, value: type, path: str) -> str:
 
 def _function(walk: _Walk, value: types.FunctionType, path: str) -> str:
     name = walk.name(value, path)
-    is_told_by_name = (
-        not walk.is_own(value) and "<" not in value.__qualname__
-    )  # no <lambda>, and in no <locals>
-    if is_told_by_name and not value.__closure__:
+    is_known_by_name = not walk.is_own(value) and "<" not in value.__qualname__  # <lambda>, <locals>
+    if is_known_by_name and not value.__closure__:
         return f"function {name}"
     parts: list[tuple[str, Any]] = [(path, value.__defaults__), (path, value.__kwdefaults__)]
     if not name.startswith("torch."):
@@ -343,7 +305,7 @@ def _function(walk: _Walk, value: types.FunctionType, path: str) -> str:
             for variable, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=True)
             if _is_filled(cell)
         ]
-    code = "" if is_told_by_name else _instructions(value.__code__)  # of two functions of one name in a file
+    code = "" if is_known_by_name else _instructions(value.__code__)  # of two functions of one name in a file
     return walk.joined(f"function {name} {code}", parts)
 
 
@@ -391,9 +353,9 @@ def _hash(*texts: str) -> str:
 
 
 _WRAPPERS = (
-    *(functools.partial, functools.cached_property, types.MethodType, staticmethod, classmethod, property),
+    functools.partial, functools.cached_property, types.MethodType, staticmethod, classmethod, property,
     type(functools.lru_cache(len)),
-)
+)  # fmt: skip
 _BY_TYPE: tuple[tuple[Any, Callable[[_Walk, Any, str], str]], ...] = (
     ((tuple, list, deque), _sequence),
     ((dict, types.MappingProxyType), _mapping),

@@ -24,7 +24,7 @@ import torch
 from torch import nn
 
 from robustcheck.models import Classifier
-from robustcheck.models.network_state import UnknownState, function_digest, torch_flags
+from robustcheck.models.network_state import UnknownState, value_digest, torch_flags
 
 ROOT = Path(__file__).parents[2]
 
@@ -260,20 +260,20 @@ def test_of_a_function_what_it_closes_over_counts():
 
         return step
 
-    assert function_digest(close(1)) == function_digest(close(1)) != function_digest(close(2))
-    assert function_digest(close([1, 2])) != function_digest(close([1, 3]))
-    assert function_digest(functools.partial(close(1), 5)) != function_digest(functools.partial(close(1), 6))
+    assert value_digest(close(1)) == value_digest(close(1)) != value_digest(close(2))
+    assert value_digest(close([1, 2])) != value_digest(close([1, 3]))
+    assert value_digest(functools.partial(close(1), 5)) != value_digest(functools.partial(close(1), 6))
     one, other = nn.Linear(2, 2), nn.Linear(2, 2)
-    assert function_digest(close(one)) == function_digest(close(one)) != function_digest(close(other))
+    assert value_digest(close(one)) == value_digest(close(one)) != value_digest(close(other))
     with pytest.raises(UnknownState, match=r"closes over value is a builtins\.object"):
-        function_digest(close(object()))
+        value_digest(close(object()))
 
 
 def test_code_without_a_source_can_not_be_compared():
     space = {"__name__": "somebodys"}
     exec("def step(images): return images", space)
     with pytest.raises(UnknownState, match="code without a file of source"):
-        function_digest(space["step"])
+        value_digest(space["step"])
 
 
 def test_torch_s_global_flags_are_named():
@@ -319,8 +319,8 @@ def test_functions_of_installed_packages_that_no_name_tells_apart_count_by_what_
     monkeypatch.syspath_prepend(package)
     module = importlib.import_module(name)
     first, second = module.both()
-    assert function_digest(first) == function_digest(module.both()[0])
-    assert function_digest(first) != function_digest(second)
+    assert value_digest(first) == value_digest(module.both()[0])
+    assert value_digest(first) != value_digest(second)
 
 
 def test_sources_are_parsed_by_one_thread_at_a_time(tmp_path, monkeypatch):
@@ -342,6 +342,6 @@ def test_sources_are_parsed_by_one_thread_at_a_time(tmp_path, monkeypatch):
 
     monkeypatch.setattr(ast, "parse", slow)
     with ThreadPoolExecutor(4) as pool:
-        digests = [*pool.map(function_digest, functions)]
+        digests = [*pool.map(value_digest, functions)]
     assert len(set(digests)) == 4
     assert max(most) == 1
