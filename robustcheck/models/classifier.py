@@ -118,11 +118,11 @@ class Classifier:
         """
         if is_ours:
             module = module.eval().requires_grad_(requires_grad=False).to(resolve_device(device))
-        settings = dict(vars(preprocessing))
-        del settings["odd_margin"]  # a processor's, not something that a person types
         made = cls(
             module,
-            **settings,
+            mean=preprocessing.mean,
+            std=preprocessing.std,
+            input_size=preprocessing.input_size,
             name=name,
             device=device,
             class_names=class_names,
@@ -192,8 +192,7 @@ class Classifier:
         """
         if self._channels_last is None:
             self._channels_last = False  # for the time of the trial, and if it fails
-            has_kernels = any(parameter.ndim == 4 for parameter in self.module.parameters())
-            if has_kernels:
+            if any(parameter.ndim == 4 for parameter in self.module.parameters()):  # kernels
                 other = copy.copy(self)
                 other._channels_last = True  # noqa: SLF001 - of this class
                 self._channels_last = self._is_equivalent(other, [self._noise(0)])
@@ -272,20 +271,18 @@ class Classifier:
             raise RobustcheckError(f"pixels must be floats in 0..255, got {pixels.dtype}: use images.float()")
         return self._forward(pixels)
 
-    def check_finite(self, logits: torch.Tensor, names: Sequence[str] | None = None) -> None:
+    def check_finite(self, logits: torch.Tensor) -> None:
         """Raise RobustcheckError if any row of `logits` (N, classes) holds NaN or infinity.
 
-        The rows are named by `names`, one for each, or by position. On CUDA this waits for the device, so a
-        caller with several batches should check them in one call.
+        On CUDA this waits for the device, so a caller with several batches should check them in one call.
         """
         if torch.isfinite(logits).all():
             return
         bad = (~torch.isfinite(logits).all(dim=1)).nonzero().flatten().tolist()
-        rows = listed((str(names[row] if names else row) for row in bad), 10)
         raise RobustcheckError(
             f"{self.name} returned NaN or infinite logits for {len(bad)} of {len(logits)} images "
-            f"({'' if names else 'batch positions '}{rows}); check its weights and normalisation, and the "
-            "precision if it is below fp32"
+            f"(batch positions {listed(map(str, bad), 10)}); check its weights and normalisation, and the precision if "
+            "it is below fp32"
         )
 
     def probe(self) -> int:
@@ -394,13 +391,8 @@ def _check_images(classifier: Classifier, images: torch.Tensor) -> None:
         raise RobustcheckError(
             f"images must be a torch.Tensor, got {type_name(images)}: for numpy use torch.from_numpy(array)"
         )
-    expected = f"(N, 3, {classifier.input_size[0]}, {classifier.input_size[1]})"
-    if (
-        images.ndim != 4
-        or images.shape[1] != 3
-        or tuple(images.shape[2:]) != classifier.input_size
-        or not len(images)
-    ):
+    height, width = classifier.input_size
+    if images.ndim != 4 or tuple(images.shape[1:]) != (3, height, width) or not len(images):
         raise RobustcheckError(
-            f"images for {classifier.name} must have shape {expected}, N >= 1, got {tuple(images.shape)}"
+            f"images for {classifier.name} must have shape (N, 3, {height}, {width}), N >= 1, got {tuple(images.shape)}"
         )

@@ -250,9 +250,6 @@ def test_logits_that_are_not_finite_are_refused_with_their_number(classifier_of,
         match=r"bad net returned NaN or infinite logits for 2 of 4 images \(batch positions 1, 3\)",
     ):
         classifier(images)
-    logits = classifier.logits(images.float())
-    with pytest.raises(RobustcheckError, match=r"\(b.png, d.png\)"):
-        classifier.check_finite(logits, ["a.png", "b.png", "c.png", "d.png"])
 
 
 def test_a_class_count_that_changes_is_refused(classifier_of, images):
