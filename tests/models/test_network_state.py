@@ -24,7 +24,7 @@ import torch
 from torch import nn
 
 from robustcheck.models import Classifier
-from robustcheck.models.network_state import UnknownState, value_digest, torch_flags
+from robustcheck.models.network_state import UnknownState, torch_flags, value_digest
 
 ROOT = Path(__file__).parents[2]
 

@@ -20,6 +20,7 @@ from robustcheck.images.sources.columns import LABELS, TableSpec, as_labels, col
 from robustcheck.images.subset import Draw, draw_uniform
 from robustcheck.models.checkpoints.download_errors import unreachable
 from robustcheck.models.preprocessing import Preprocessing
+from robustcheck.system import import_library
 from robustcheck.text import first_line
 
 _SETTINGS = ("image", "label", "config", "streaming")
@@ -40,7 +41,10 @@ def open_dataset(argument: str, preprocessing: Preprocessing, draw: Draw | None 
     """
     spec = TableSpec.read(argument, _SETTINGS)
     place, split = _place_and_split(spec.place)
-    library = _import_datasets()
+    library = import_library(
+        "datasets",
+        "images hf:... need the library datasets, which is not installed: pip install 'pytest-robustcheck[hf]'",
+    )
     streaming = _is_yes(spec.settings.get("streaming", "no"), argument)
     if streaming and draw is None:
         raise RobustcheckError(
@@ -223,20 +227,6 @@ def _is_yes(text: str, argument: str) -> bool:
     if text.lower() not in {"yes", "no", "true", "false", "1", "0"}:
         raise RobustcheckError(f"images 'hf:{argument}': streaming must be yes or no, got {text!r}")
     return text.lower() in {"yes", "true", "1"}
-
-
-def _import_datasets() -> Any:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the library's own imports
-            import datasets
-    except ModuleNotFoundError as error:
-        if error.name != "datasets":
-            raise
-        raise RobustcheckError(
-            "images hf:... need the library datasets, which is not installed: pip install 'pytest-robustcheck[hf]'"
-        ) from None
-    return datasets
 
 
 @contextmanager

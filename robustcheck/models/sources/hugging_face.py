@@ -25,6 +25,7 @@ from robustcheck.models.sources.hf_folder import (
     weights_size,
 )
 from robustcheck.models.sources.hf_processor import preprocessing_of
+from robustcheck.system import import_library
 from robustcheck.text import first_line, listed
 
 
@@ -35,7 +36,10 @@ def load(name: str, *, weights: Path | None, device: str | torch.device) -> Clas
     output on an image. No code of the repository runs. Raises RobustcheckError if the network is not an image
     classifier, needs code of its own, or has layers that the weights do not cover (an untrained head).
     """
-    transformers = _import_transformers()
+    transformers = import_library(
+        "transformers",
+        "a model hf:... needs transformers, which is not installed: pip install 'pytest-robustcheck[hf]'",
+    )
     folder = Path(name).expanduser()
     source = str(folder) if folder.is_dir() else name
     origin = ""
@@ -107,20 +111,6 @@ def _builder(transformers: Any, config: Any) -> Any:
         return made
 
     return build
-
-
-def _import_transformers() -> Any:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the library's own imports
-            import transformers
-    except ModuleNotFoundError as error:
-        if error.name != "transformers":
-            raise
-        raise RobustcheckError(
-            "a model hf:... needs transformers, which is not installed: pip install 'pytest-robustcheck[hf]'"
-        ) from None
-    return transformers
 
 
 @contextmanager

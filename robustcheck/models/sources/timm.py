@@ -18,6 +18,7 @@ from robustcheck.models.checkpoints.weights import Renaming, build_with
 from robustcheck.models.classifier import Classifier
 from robustcheck.models.imagenet_classes import CLASSES, class_names
 from robustcheck.models.preprocessing import Preprocessing
+from robustcheck.system import import_library
 
 
 def load(name: str, *, weights: Path | None, device: str | torch.device) -> Classifier:
@@ -69,15 +70,10 @@ def build_on_checkpoint(architecture: str, checkpoint: Checkpoint, *, name: str)
 
 def import_timm() -> Any:
     """Import the library, or raise RobustcheckError with what to install."""
-    try:
-        import timm
-    except ModuleNotFoundError as error:
-        if error.name != "timm":
-            raise
-        raise RobustcheckError(
-            "this model needs timm, which is not installed: pip install timm, or pip install 'pytest-robustcheck[sample]'"
-        ) from None
-    return timm
+    return import_library(
+        "timm",
+        "this model needs timm, which is not installed: pip install timm, or pip install 'pytest-robustcheck[sample]'",
+    )
 
 
 def _config(name: str) -> dict[str, Any]:
