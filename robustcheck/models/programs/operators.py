@@ -45,30 +45,11 @@ upsample_trilinear3d var var_mean vdot view view_as view_as_complex view_as_real
 zeros_like
 """
 ATEN = frozenset(_NAMES.split())
-_OF_NUMBERS = (
-    frozenset(
-        "_operator." + name
-        for name in (
-            "eq",
-            "ne",
-            "le",
-            "ge",
-            "lt",
-            "gt",
-            "neg",
-            "pos",
-            "mul",
-            "add",
-            "sub",
-            "floordiv",
-            "mod",
-            "truediv",
-            "and_",
-            "or_",
-        )
-    )
+_PYTHON = "eq ne le ge lt gt neg pos mul add sub floordiv mod truediv and_ or_"
+_OF_NUMBERS = frozenset(
+    {"math.trunc"}
+    | {f"_operator.{name}" for name in _PYTHON.split()}
     | {f"torch.sym_{name}" for name in ("not", "int", "float", "ite", "max", "min")}
-    | {"math.trunc"}
 )
 _OVERLOAD = re.compile(r"torch\.ops\.aten\.([A-Za-z]\w*|_[a-z]\w*)\.(?!out$|\w*_out$)[A-Za-z]\w*", re.ASCII)
 
