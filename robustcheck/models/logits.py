@@ -44,9 +44,18 @@ def _candidates(output: Any, count: int, depth: int = 0) -> Iterator[torch.Tenso
 
 def _parts(output: Any) -> Mapping[str, Any] | None:
     """Return the parts of an output by name, or by place; None if it has none."""
-    if isinstance(output, (tuple, list)) and not hasattr(output, "_asdict"):
+    if isinstance(output, Mapping):
+        return {str(key): value for key, value in output.items()}
+    if is_dataclass(output) and not isinstance(output, type):
+        return {field.name: getattr(output, field.name) for field in fields(output)}
+    if isinstance(output, tuple) and hasattr(output, "_asdict"):
+        named: Mapping[str, Any] = output._asdict()
+        return named
+    if isinstance(output, (tuple, list)):
         return {str(index): part for index, part in enumerate(output)}
-    return _named_parts(output)
+    if isinstance(getattr(output, "logits", None), torch.Tensor):
+        return {"logits": output.logits}
+    return None
 
 
 def described(output: Any) -> str:
@@ -62,19 +71,6 @@ def type_name(value: object) -> str:
     """Return the name of a value's type, with its module if it is not a built-in."""
     kind = type(value)
     return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-
-
-def _named_parts(output: Any) -> Mapping[str, Any] | None:
-    if isinstance(output, Mapping):
-        return {str(key): value for key, value in output.items()}
-    if is_dataclass(output) and not isinstance(output, type):
-        return {field.name: getattr(output, field.name) for field in fields(output)}
-    if isinstance(output, tuple) and hasattr(output, "_asdict"):
-        named: Mapping[str, Any] = output._asdict()
-        return named
-    if not isinstance(output, (tuple, list)) and isinstance(getattr(output, "logits", None), torch.Tensor):
-        return {"logits": output.logits}
-    return None
 
 
 def _may_be_logits(part: Any, count: int) -> bool:

@@ -28,9 +28,9 @@ class NetworkError(RobustcheckError, RuntimeError):
 
 def check_network(module: nn.Module, name: str) -> None:
     """Raise RobustcheckError, with what to do, for a network of a kind that can't be evaluated."""
-    if isinstance(module, (torch.jit.ScriptModule, torch.fx.GraphModule)) and _is_program(module):
+    if kind := _program_kind(module):
         raise RobustcheckError(
-            f"{name} must be a network in Python, got a program of {_is_program(module)}: save it, and give "
+            f"{name} must be a network in Python, got a program of {kind}: save it, and give "
             "robustcheck.Classifier(robustcheck.load_program(PATH), mean=..., std=..., input_size=...), or the spec "
             "program:PATH@NAME"
         )
@@ -157,14 +157,12 @@ def _channels_wanted(module: nn.Module, images: Tensor) -> int | None:
     return None
 
 
-def _is_program(module: nn.Module) -> str:
+def _program_kind(module: nn.Module) -> str:
+    """Return what wrote a program; "" for a network in Python."""
     if isinstance(module, torch.jit.ScriptModule):
         return "TorchScript"
-    return (
-        "torch.export"
-        if any(kind.__module__.startswith("torch.export") for kind in type(module).__mro__)
-        else ""
-    )
+    is_exported = any(kind.__module__.startswith("torch.export") for kind in type(module).__mro__)
+    return "torch.export" if is_exported and isinstance(module, torch.fx.GraphModule) else ""
 
 
 def _has_lazy(layer: nn.Module) -> bool:
