@@ -49,13 +49,10 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     """
     path, key = _path_and_key(path)
     with _opened(path) as file:
-        size = file.seek(0, 2)
-        file.seek(0)
         start = file.read(16)
-        file.seek(0)
         if not start:
             raise RobustcheckError(f"{path} is empty: no weights to read; download or copy it again")
-        found = _read_safetensors(path) if start[8:9] == b"{" else _read_torch(path, file, size, start)
+        found = _read_safetensors(path) if start[8:9] == b"{" else _read_torch(path, file, start)
         choice = select(found.content, key, str(path))
         state = _loaded(choice.state, found, path)
     if choice.is_guess:
@@ -107,16 +104,15 @@ def _no_storage(storage: Storage) -> torch.Tensor:
     raise BadCheckpoint(f"has no storage {storage.key}")
 
 
-def _read_torch(path: Path, file: BinaryIO, size: int, start: bytes) -> TorchFile:
+def _read_torch(path: Path, file: BinaryIO, start: bytes) -> TorchFile:
     if start.startswith(b"PK") and _is_archive_of_code(file):
         raise RobustcheckError(
             f"{path} is a TorchScript or exported program, not weights: it contains code, and none of it was run. To "
             f"evaluate the program itself: --robustcheck-model=program:{path}@resnet50 (with the name of a model with "
             f"the same preprocessing); else save the weights of the network it was made from: {SAVE}"
         )
-    file.seek(0)
     try:
-        return read_torch_file(file, size)
+        return read_torch_file(file)
     except NeedsCode as error:
         raise RobustcheckError(
             f"{path} holds more than weights: reading it would run {error.name}, and code in a checkpoint is never "

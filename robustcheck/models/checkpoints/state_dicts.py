@@ -20,9 +20,8 @@ Tensors: TypeAlias = Mapping[str, torch.Tensor]
 _USUAL = ("state_dict", "model_state_dict", "model", "model_state", "net", "network", "weights", "params")
 _AVERAGED = re.compile(r"(?:^|[^a-zA-Z])(?:ema|EMA|swa|SWA|averaged)(?=$|[^a-z])")
 _NO_WEIGHTS = re.compile(r"optim|sched|scaler|criterion|loss|metric|rng", re.IGNORECASE)
-_OF_TRAINING = re.compile(
-    rf"{_NO_WEIGHTS.pattern}|callback|history", re.IGNORECASE
-)  # they may hold an average
+# These may hold an average.
+_OF_TRAINING = re.compile(rf"{_NO_WEIGHTS.pattern}|callback|history", re.IGNORECASE)
 _COUNTERS = ("n_averaged", "initted", "step")
 _EXTRA = "_extra_state"
 _DEEPEST = 100

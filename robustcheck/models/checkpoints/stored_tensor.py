@@ -11,6 +11,8 @@ import torch
 
 from robustcheck.limits import excess
 
+_DEEPEST = 16
+
 
 class BadCheckpoint(Exception):  # noqa: N818 - it is turned into a RobustcheckError that names the file
     """What a file holds can't be weights; the message is the end of a sentence that names the file."""
@@ -76,6 +78,3 @@ def loaded(value: Any, read: Callable[[Storage], torch.Tensor], depth: int = 0) 
     if isinstance(value, dict):
         return {key: loaded(inner, read, depth + 1) for key, inner in value.items()}
     return type(value)(loaded(inner, read, depth + 1) for inner in value)
-
-
-_DEEPEST = 16

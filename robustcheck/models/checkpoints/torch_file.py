@@ -23,6 +23,7 @@ _MAGIC = 0x1950A86A20F9469CFC6C  # first pickle of the format before the archive
 _PROTOCOL = 1001
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _ENCRYPTED = 1
+_LONGEST_LINE = 1000
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,10 @@ class TorchFile:
     read: Read
 
 
-def read_torch_file(file: BinaryIO, size: int) -> TorchFile:
-    """Read an open file of torch.save of `size` bytes; nothing of it is run. BadCheckpoint for any other."""
+def read_torch_file(file: BinaryIO) -> TorchFile:
+    """Read an open file of torch.save; nothing of it is run. BadCheckpoint for any other."""
+    size = file.seek(0, 2)
+    file.seek(0)
     if file.read(2) == b"PK":
         with unpacked_errors():
             return _Archive(ZipFile(file), file, size).whole()
@@ -47,16 +50,7 @@ def unpacked_errors() -> Iterator[None]:
     """Turn the errors of a bad archive into BadCheckpoint."""
     try:
         yield
-    except (
-        BadZipFile,
-        OSError,
-        EOFError,
-        ValueError,
-        RuntimeError,
-        NotImplementedError,
-        zlib.error,
-        struct.error,
-    ) as error:
+    except (BadZipFile, OSError, EOFError, ValueError, RuntimeError, zlib.error, struct.error) as error:
         raise BadCheckpoint(f"is truncated or damaged ({str(error)[:80] or type(error).__name__})") from error
 
 
@@ -213,6 +207,3 @@ class _Bounded:
 
     def tell(self) -> int:
         return self._file.tell()
-
-
-_LONGEST_LINE = 1000

@@ -26,6 +26,7 @@ _WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.",
 # Parts of names, wherever they stand: of torch.compile, FSDP, activation checkpointing; and of DataParallel.
 _INNER_WRAPPERS = re.compile(r"(?<![^.])(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 _INNER_MODULE = re.compile(rf"{_INNER_WRAPPERS.pattern}|(?<![^.])module\.")
+_MOST_COPIES = 20
 _AVERAGING_COUNTER = "n_averaged"  # of torch.optim.swa_utils.AveragedModel
 _BATCH_COUNTER = "num_batches_tracked"  # old checkpoints lack it, and evaluation does not use it
 
@@ -184,9 +185,6 @@ def _parts(module: nn.Module, state: StateDict) -> Iterator[Fit]:
             yield Fit(part, _differences(module, part), prefix)
         if prefixes:
             return
-
-
-_MOST_COPIES = 20
 
 
 def _fit_of_hooks(module: nn.Module, checkpoint: Checkpoint) -> Fit | None:

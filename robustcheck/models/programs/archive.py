@@ -41,14 +41,14 @@ _DTYPES = {
 _STRIDED = 7
 
 
-def clean_archive(file: BinaryIO, size: int) -> BytesIO:
-    """Return an archive of the program in an open file of `size` bytes, written from what was checked.
+def clean_archive(file: BinaryIO) -> BytesIO:
+    """Return an archive of the program in an open file, written from what was checked.
 
     Raises NotData for what can't be checked, BadCheckpoint for an archive that is damaged or goes beyond a limit.
     """
     with unpacked_errors():
         archive = ZipFile(file)
-        check_entries(archive, size)
+        check_entries(archive, file.seek(0, 2))
         return _Archive(archive, file).clean()
 
 

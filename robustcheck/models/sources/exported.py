@@ -74,14 +74,16 @@ def load_program(path: str | Path, *, trust: bool = False) -> nn.Module:
     """
     path = Path(path).expanduser()
     with _opened(path) as file:
-        size = file.seek(0, 2)
-        kind, digest = _kind(file, path), _digest(file)
+        kind = _kind(file, path)
+        if kind == "script" and not trust:
+            raise RobustcheckError(
+                f"{path} is TorchScript, which runs code of its author when it is loaded. Export the network with "
+                f"torch.export.save instead; or if you trust the file: {_TRUST}"
+            )
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # TorchScript is deprecated; its users know
-                return _loaded(file, size, path, kind, digest, trust=trust)
-        except RobustcheckError:
-            raise
+                return _loaded(file, kind, trust=trust)
         except NotData as error:
             raise RobustcheckError(
                 f"{path} can't be checked, so it may run code of its author: it holds {error}. Export the network again "
@@ -107,22 +109,15 @@ def _opened(path: Path) -> BinaryIO:
         raise RobustcheckError(f"no program at {path}: {first_line(error)}") from None
 
 
-def _loaded(file: BinaryIO, size: int, path: Path, kind: str, digest: bytes, *, trust: bool) -> Program:
+def _loaded(file: BinaryIO, kind: str, *, trust: bool) -> Program:
+    file.seek(0)
+    digest = hashlib.file_digest(file, "sha256").digest()  # type: ignore[arg-type] # of a buffered file
+    file.seek(0)
     if kind == "script":
-        if not trust:
-            raise RobustcheckError(
-                f"{path} is TorchScript, which runs code of its author when it is loaded. Export the network with "
-                f"torch.export.save instead; or if you trust the file: {_TRUST}"
-            )
         script: Any = torch.jit.load(file, map_location="cpu")  # type: ignore[no-untyped-call]
         return Program(script, digest)
-    exported = torch.export.load(_whole(file) if trust else clean_archive(file, size))
+    exported = torch.export.load(BytesIO(file.read()) if trust else clean_archive(file))
     return Program(exported.module(), digest, batch=_fixed_batch(exported))
-
-
-def _whole(file: BinaryIO) -> BytesIO:
-    file.seek(0)
-    return BytesIO(file.read())
 
 
 class Program(nn.Module):
@@ -224,12 +219,3 @@ def _check_gradient(classifier: Classifier) -> None:
             "the graph (no_grad, detach, rounding); export the float network for training, or give its weights to a "
             "model by name"
         )
-
-
-def _digest(file: BinaryIO) -> bytes:
-    file.seek(0)
-    digest = hashlib.sha256()
-    while block := file.read(1 << 20):
-        digest.update(block)
-    file.seek(0)
-    return digest.digest()
