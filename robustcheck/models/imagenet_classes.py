@@ -39,11 +39,6 @@ def class_of_challenge_id() -> NDArray[np.int64]:
     return np.array([place[wnid] for wnid in challenge_wnids()], dtype=np.int64)
 
 
-def sorted_place_of_challenge_order() -> NDArray[np.int64]:
-    """Return by class of sorted WNIDs its position in the challenge's order: int64 (1000,)."""
-    return np.argsort(class_of_challenge_id()).astype(np.int64)
-
-
 @cache
 def class_names() -> tuple[str, ...]:
     """Return the names of the classes in English, in the order in which networks number them."""

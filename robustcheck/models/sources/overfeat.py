@@ -20,13 +20,12 @@ from torch import nn
 from robustcheck.errors import RobustcheckError
 from robustcheck.models.classifier import Classifier
 from robustcheck.models.device import resolve_device
-from robustcheck.models.imagenet_classes import class_names, sorted_place_of_challenge_order
+from robustcheck.models.imagenet_classes import CLASSES, class_names, class_of_challenge_id
 
 MEAN, STD = 118.380948, 61.896913
 """Of pixels in 0..255, for all three channels."""
 _RESIZE = 256
 _THRESHOLD = 1e-6
-_CLASSES = 1000
 _LARGEST = 1e4
 _CHUNK = 1 << 20
 
@@ -68,7 +67,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
             Convolution(1024, 3, padding=1, pool=2),
             Convolution(3072, 6),
             Convolution(4096, 1),
-            Convolution(_CLASSES, 1),
+            Convolution(CLASSES, 1),
         ),
     ),
     "overfeat-accurate": Architecture(
@@ -83,7 +82,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
             Convolution(1024, 3, padding=1, pool=3),
             Convolution(4096, 5),
             Convolution(4096, 1),
-            Convolution(_CLASSES, 1),
+            Convolution(CLASSES, 1),
         ),
     ),
 }
@@ -130,7 +129,7 @@ class OverFeat(nn.Module):
             if convolution.pool:
                 layers.append(nn.MaxPool2d(convolution.pool))
         self.layers: nn.Sequential = nn.Sequential(*layers[:-1])  # no threshold after the last
-        self.register_buffer("order", torch.from_numpy(sorted_place_of_challenge_order()))
+        self.register_buffer("order", torch.from_numpy(class_of_challenge_id()).argsort())
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits (N, 1000) of normalised images (N, 3, size, size)."""
@@ -161,13 +160,13 @@ def read_weights(
     size, wanted = path.stat().st_size, 4 * architecture.floats
     if size != wanted:
         other = next((key for key, known in ARCHITECTURES.items() if 4 * known.floats == size), None)
+        advice = (
+            f"it is the file of {other}; use --robustcheck-model={other}"
+            if other
+            else "it is truncated, or another file; give OverFeat's own"
+        )
         raise RobustcheckError(
-            f"{architecture.file} of {name} must have {wanted} bytes, got {size} in {path}"
-            + (
-                f": it is the file of {other}; use --robustcheck-model={other}"
-                if other
-                else ": it is truncated, or another file; give OverFeat's own"
-            )
+            f"{architecture.file} of {name} must have {wanted} bytes, got {size} in {path}: {advice}"
         )
     numbers = np.memmap(path, dtype="<f4", mode="c")
     read = []
