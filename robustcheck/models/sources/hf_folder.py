@@ -57,11 +57,21 @@ def _settings(config: dict[str, Any], depth: int = 0) -> Iterator[tuple[str, Any
             yield from _settings(value, depth + 1)
 
 
+def build_network(transformers: Any, config: Any, classes: int | None = None) -> nn.Module:
+    """Build the network of a configuration with random weights, with another number of classes if given."""
+    if classes is not None:
+        config.num_labels = classes
+    made: nn.Module = transformers.AutoModelForImageClassification.from_config(
+        config, trust_remote_code=False
+    )
+    return made
+
+
 def check_size(transformers: Any, config: Any, name: str, stored: int | None) -> None:
     """Raise RobustcheckError for a configuration of more parameters than the limit, or than `stored` bytes can hold."""
     try:
         with torch.device("meta"):
-            made = transformers.AutoModelForImageClassification.from_config(config, trust_remote_code=False)
+            made = build_network(transformers, config)
         count = sum(parameter.numel() for parameter in made.parameters())
     except Exception:  # noqa: BLE001 - of networks that can't be made without memory; loading has its own errors
         return
@@ -114,6 +124,6 @@ def load_pickled(
 ) -> tuple[nn.Module, dict[str, Any]]:
     """Load tensors that were read here into the network of a configuration; return it and transformers' report."""
     with torch.device("meta"):
-        kind = type(transformers.AutoModelForImageClassification.from_config(config, trust_remote_code=False))
+        kind: Any = type(build_network(transformers, config))
     module, report = kind.from_pretrained(None, config=config, state_dict=tensors, output_loading_info=True)
     return module, report

@@ -19,9 +19,8 @@ from robustcheck.models.preprocessing import Preprocessing, Size
 _RESAMPLING = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}  # Pillow's
 _SWITCHES = ("do_resize", "do_center_crop", "do_rescale", "do_normalize", "do_flip_channel_order")
 _VALUES = (
-    *("crop_pct", "include_top", "rescale_offset", "rescale_factor"),
-    *("image_mean", "image_std", "resample"),
-)
+    "crop_pct", "include_top", "rescale_offset", "rescale_factor", "image_mean", "image_std", "resample",
+)  # fmt: skip
 _MOST_APART = {"mean": 0.5, "max": 4.0}
 """Levels between the processor's pixels and ours, on each picture: its resizing rounds otherwise than Pillow's, by one or
 two levels here and there. A picture that is moved by one pixel is several levels apart in the mean."""
@@ -86,9 +85,8 @@ def _normalisation(settings: dict[str, Any], name: str) -> tuple[Any, Any]:
             f"rescale factor and std of the processor of {name} must be above 0, got {factor} and {std.tolist()}"
         )
     scale = 255 * factor
-    return tuple(round(v, 9) for v in (mean / scale).tolist()), tuple(
-        round(v, 9) for v in (std / scale).tolist()
-    )
+    rounded = [tuple(round(value, 9) for value in (each / scale).tolist()) for each in (mean, std)]
+    return rounded[0], rounded[1]
 
 
 def _by_channel(value: Any, key: str, name: str) -> NDArray[np.float64]:
@@ -105,11 +103,9 @@ def _by_channel(value: Any, key: str, name: str) -> NDArray[np.float64]:
 
 
 def _interpolation(settings: dict[str, Any], name: str) -> str:
-    resample = settings["resample"]
-    resample = 2 if resample is None else resample
-    way = _RESAMPLING.get(resample if isinstance(resample, int) else -1) or str(
-        getattr(resample, "value", resample)
-    )
+    resample = 2 if settings["resample"] is None else settings["resample"]
+    number = resample if isinstance(resample, int) else -1
+    way = _RESAMPLING.get(number) or str(getattr(resample, "value", resample))
     if way not in _RESAMPLING.values():
         raise RobustcheckError(
             f"resample of the processor of {name} must be one of Pillow's, got {resample!r}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from robustcheck.models.checkpoints.download_errors import unreachable
 from robustcheck.models.checkpoints.weights import build_with
 from robustcheck.models.classifier import Classifier
 from robustcheck.models.sources.hf_folder import (
+    build_network,
     check_config,
     check_files,
     check_size,
@@ -57,7 +59,8 @@ def load(name: str, *, weights: Path | None, device: str | torch.device) -> Clas
             stored = sum(tensor.nbytes for tensor in checkpoint.tensors.values())
             check_size(transformers, config, name, stored)
             origin = checkpoint.note
-            module, _ = build_with(_builder(transformers, config), checkpoint, name=f"hf:{name}")
+            build = partial(build_network, transformers, config)
+            module, _ = build_with(build, checkpoint, name=f"hf:{name}")
     preprocessing, flips_channels = preprocessing_of(processor, config, name=f"hf:{name}")
     return Classifier.from_preprocessing(
         nn.Sequential(_FlipChannels(), module).eval() if flips_channels else module,
@@ -99,18 +102,6 @@ def _pretrained(transformers: Any, config: Any, source: str, name: str) -> nn.Mo
             "an image classifier, or pass a file of weights: --robustcheck-weights=PATH"
         )
     return module
-
-
-def _builder(transformers: Any, config: Any) -> Any:
-    def build(classes: int | None) -> nn.Module:
-        if classes is not None:
-            config.num_labels = classes
-        made: nn.Module = transformers.AutoModelForImageClassification.from_config(
-            config, trust_remote_code=False
-        )
-        return made
-
-    return build
 
 
 @contextmanager
