@@ -20,7 +20,7 @@ _SAME_FORWARD = "Conv2dSame"  # timm's, which pads the image and then convolves 
 
 
 def fold_batch_norms(
-    module: nn.Module, run: Callable[[nn.Module], object], *, channels_last: bool = False
+    module: nn.Module, run: Callable[[nn.Module], object], *, channels_last: bool
 ) -> nn.Module:
     """Return a network with its batch normalisations folded, or `module` itself where none can be.
 

@@ -87,10 +87,8 @@ def _names_imported(source: str, package: str) -> tuple[str, ...]:
             base = ".".join([*parents, *([node.module] if node.module else [])])
             names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
         for name in names:
-            parts = name.split(".")
-            every.update(
-                dict.fromkeys(".".join(parts[: end + 1]) for end in range(len(parts)))
-            )  # `import a.b` runs a, too
+            parts = name.split(".")  # `import a.b` runs a, too
+            every.update(dict.fromkeys(".".join(parts[: end + 1]) for end in range(len(parts))))
     return tuple(every)
 
 
