@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -56,17 +57,15 @@ class ImageSet:
         name: str,
         labels: ArrayLike | None = None,
         class_names: Sequence[str] | None = None,
-        notes: Sequence[str] = (),
-        skipped: Sequence[str] = (),
     ) -> None:
         self.source: Source = read if isinstance(read, Source) else Source(read)
         self.names: tuple[str, ...] = tuple(names)
         self.name = name
         self.class_names: tuple[str, ...] | None = None if class_names is None else tuple(class_names)
         self.labels: NDArray[np.int64] = _as_labels(labels, len(self.names))
-        self.notes: tuple[str, ...] = tuple(notes)
+        self.notes: tuple[str, ...] = ()
         """What a report adds of how the set came about."""
-        self.skipped: tuple[str, ...] = tuple(skipped)
+        self.skipped: tuple[str, ...] = ()
         """The bad images that were skipped, each with the reason."""
         self.has_sorted_names: bool = False
         """Whether labels were given by name, and numbered in the names' sorted order, which need not be a classifier's."""
@@ -152,22 +151,16 @@ class ImageSet:
     def subset(self, positions: ArrayLike) -> ImageSet:
         """Return the set of the images at `positions`, in that order."""
         chosen = as_positions(positions, len(self))
-        made = ImageSet(
-            self.source.at(chosen),
-            names=[self.names[i] for i in chosen],
-            name=self.name,
-            labels=self.labels[chosen],
-            class_names=self.class_names,
-            notes=self.notes,
-            skipped=self.skipped,
-        )
-        made.has_sorted_names = self.has_sorted_names
-        made._ids = [self._ids[i] for i in chosen]
+        made = copy.copy(self)
+        made.source = self.source.at(chosen)
+        made.names = tuple(self.names[i] for i in chosen)
+        made.labels = _as_labels(self.labels[chosen], len(chosen))
+        made._ids = [self._ids[i] for i in chosen]  # noqa: SLF001 - of this class
         return made
 
     def with_labels(self, labels: ArrayLike, class_names: Sequence[str] | None = None) -> ImageSet:
         """Return the same images under other labels, such as those of a classifier's own numbering."""
-        changed = self.subset(np.arange(len(self)))
+        changed = copy.copy(self)
         changed.class_names = None if class_names is None else tuple(class_names)
         changed.has_sorted_names = False
         changed.labels = _as_labels(labels, len(self))
@@ -175,7 +168,7 @@ class ImageSet:
 
     def with_note(self, note: str) -> ImageSet:
         """Return the same images with one more note for reports; an empty note adds nothing."""
-        changed = self.subset(np.arange(len(self)))
+        changed = copy.copy(self)
         changed.notes = (*self.notes, *({note} - {"", *self.notes}))
         return changed
 
