@@ -94,15 +94,12 @@ def lines_for_pixels(images: Any) -> str:
 def _dataset(loader: DataLoader[Any], name: str) -> Any:
     """Return the dataset of a loader that gives each of its items once and unchanged, in whatever order."""
     sampler = getattr(loader.batch_sampler, "sampler", loader.sampler)
-    if isinstance(loader.dataset, IterableDataset):
-        own = None
-    elif type(loader.batch_sampler) not in (BatchSampler, type(None)):
+    own = ""
+    if type(loader.batch_sampler) not in (BatchSampler, type(None)):
         own = f"the batch_sampler {type(loader.batch_sampler).__name__}"
     elif not _takes_each_once(sampler, loader.dataset):
         own = f"the sampler {type(sampler).__name__}"
-    else:
-        own = None
-    if own is not None:
+    if own and not isinstance(loader.dataset, IterableDataset):
         raise RobustcheckError(
             f"{name} must be each image once, got a DataLoader with {own}: give the images that you mean, by\n"
             f"{_FIXTURE}torch.utils.data.Subset(dataset, indices)"

@@ -36,7 +36,8 @@ def open_dataset(argument: str, preprocessing: Preprocessing, draw: Draw | None 
     """Open the images in `DATASET[:SPLIT][?image=COLUMN&label=COLUMN&config=NAME&streaming=yes]`.
 
     The default split is validation, else test, else train, and reports say which; a part of one, `train[:10%]`, is
-    read by the library from the hub and from folders of files. A stream is shuffled by shards and in a buffer, and the first examples that `draw` asks for are kept, encoded, in memory.
+    read by the library from the hub and from folders of files. A stream is shuffled by shards and in a buffer, and the
+    first examples that `draw` asks for are kept, encoded, in memory.
     RobustcheckError for a dataset that can't be loaded, and for columns that don't exist.
     """
     spec = TableSpec.read(argument, _SETTINGS)
@@ -67,39 +68,21 @@ def open_dataset(argument: str, preprocessing: Preprocessing, draw: Draw | None 
                 dataset = dataset.select(draw_uniform(len(dataset), draw.count, draw.seed))
             examples, note = dataset, ""
         labels = None if label_in is None else _labels(dataset, examples, label_in)
+        feature = features.get(label_in or "")
     if not len(examples):
         raise RobustcheckError(f"images {name!r} must hold examples, got none: name another split")
-    made = _image_set(
-        examples,
-        image_in,
-        preprocessing,
-        labels=labels,
-        feature=features.get(label_in or ""),
-        name=name,
-        roots=_roots(library, place),
-    )
-    return made.with_note(note)
-
-
-def _image_set(
-    examples: Any,
-    image_in: str,
-    preprocessing: Preprocessing,
-    *,
-    labels: Sequence[Any] | None,
-    feature: Any,
-    name: str,
-    roots: Sequence[str],
-) -> ImageSet:
     where = [f"{name}, example {index}" for index in range(len(examples))]
     indices, names = (None, None) if labels is None else as_labels(labels, where)
-    is_sorted = names is not None
-    if names is None and getattr(feature, "names", None):
-        names = list(feature.names)
-    read = Source(_Examples(examples, image_in, preprocessing, where, roots), is_resized=True)
-    made = ImageSet(read, names=where, name=name, labels=indices, class_names=names)
-    made.has_sorted_names = is_sorted
-    return made
+    read = _Examples(examples, image_in, preprocessing, where, _roots(library, place))
+    made = ImageSet(
+        Source(read, is_resized=True),
+        names=where,
+        name=name,
+        labels=indices,
+        class_names=names or getattr(feature, "names", None) or None,
+    )
+    made.has_sorted_names = names is not None
+    return made.with_note(note)
 
 
 @dataclass(frozen=True)

@@ -75,11 +75,11 @@ def _from_indexable(images: Any, preprocessing: Preprocessing, name: str) -> _Re
         labels = [_plain_label(label, place) for label, place in zip(labels, where, strict=True)]
     else:  # only the items have them
         labels = [_label_of(images, index, lock, place) for index, place in enumerate(where)]
-    read = partial(_read, images, lock, preprocessing, where)
     first = None
     with suppress(BadImage):  # is for the policy on bad images; an item of the wrong type raises here
-        read(0)
         first = _image_and_label(_item(images, 0, lock, where[0]), where[0])[0]
+        _pixels(first, preprocessing, where[0])
+    read = partial(_read, images, lock, preprocessing, where)
     source = Source(read, is_resized=not _is_array_of_size(first, preprocessing))
     return source, labels, where
 
@@ -125,17 +125,16 @@ def _labelled(
     source: Source, labels: Sequence[Any], where: Sequence[str], classes: list[str] | None, shown: str
 ) -> ImageSet:
     indices, names = as_labels(labels, where)
+    if names is not None and classes is not None:
+        if unknown_names := sorted({*names} - {*classes}):
+            raise RobustcheckError(
+                f"labels of {shown} must be among its classes, {listed(classes, 10)}, got {unknown_names[0]!r}"
+            )
+        indices = [classes.index(names[index]) if index >= 0 else index for index in indices]
     numbered = [f"image {index}" for index in range(len(where))]
-    if names is None or classes is None:
-        made = ImageSet(source, names=numbered, name=shown, labels=indices, class_names=names or classes)
-        made.has_sorted_names = names is not None
-        return made
-    if unknown_names := sorted({*names} - {*classes}):
-        raise RobustcheckError(
-            f"labels of {shown} must be among its classes, {listed(classes, 10)}, got {unknown_names[0]!r}"
-        )
-    own = [classes.index(names[index]) if index >= 0 else index for index in indices]
-    return ImageSet(source, names=numbered, name=shown, labels=own, class_names=classes)
+    made = ImageSet(source, names=numbered, name=shown, labels=indices, class_names=classes or names)
+    made.has_sorted_names = classes is None and names is not None
+    return made
 
 
 def _targets(images: Any) -> Sequence[Any] | None:
