@@ -59,7 +59,7 @@ def decode(source: Path | bytes, preprocessing: Preprocessing, name: str | None 
     Raises BadImage naming the file if it is no regular file, can't be read or decoded, is beyond the limits on size, or
     has samples of unknown range.
     """
-    shown = name or printable(str(source))
+    shown = name or name_as_text(str(source))
     with (
         _as_bad_image(shown, lambda error: _reason(source, error)),
         BytesIO(source) if isinstance(source, bytes) else open_regular(source) as file,
@@ -118,16 +118,15 @@ def fit(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
     """Resize and crop an RGB image by `preprocessing`, to uint8 (3, H, W)."""
     size = list(preprocessing.resized(image.height, image.width))
     way = transforms.InterpolationMode(preprocessing.interpolation)
-    picture = (
-        image if preprocessing.antialias else transforms.pil_to_tensor(image)
-    )  # Pillow always antialiases
+    # Pillow always antialiases.
+    picture = image if preprocessing.antialias else transforms.pil_to_tensor(image)
     resized = transforms.resize(picture, size, interpolation=way, antialias=preprocessing.antialias)
     top, left = preprocessing.crop_from(*size)
     cropped = np.asarray(transforms.crop(resized, top, left, *preprocessing.input_size))
     return np.ascontiguousarray(cropped.transpose(2, 0, 1) if preprocessing.antialias else cropped)
 
 
-def printable(name: str) -> str:
+def name_as_text(name: str) -> str:
     """Return a file's name with escapes for bytes that are not text."""
     return name if name.isascii() else os.fsencode(name).decode("utf-8", "backslashreplace")
 

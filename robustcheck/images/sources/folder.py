@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from robustcheck.errors import RobustcheckError
-from robustcheck.images.decoding import printable
+from robustcheck.images.decoding import name_as_text
 from robustcheck.images.formats import EXTENSIONS
 from robustcheck.images.image_set import ImageSet
 from robustcheck.images.source import Source
@@ -44,19 +44,19 @@ def open_folder(location: str, preprocessing: Preprocessing, _draw: Draw | None 
     empty = [folder for folder, paths in zip(folders, classes, strict=True) if not paths]
     if empty:
         raise RobustcheckError(
-            f"{root} has folders without images ({printable(listed(empty, 10))}), and classes are numbered by "
+            f"{root} has folders without images ({name_as_text(listed(empty, 10))}), and classes are numbered by "
             "folder: remove what is not a class, or give each class an image"
         )
     if loose:
         warn(
-            f"{root} has class folders, so {len(loose)} image(s) beside them are skipped, such as {printable(loose[0])!r}"
+            f"{root} has class folders, so {len(loose)} image(s) beside them are skipped, such as {name_as_text(loose[0])!r}"
         )
     return image_set(
         root,
         [path for paths in classes for path in paths],
         preprocessing,
         labels=[label for label, paths in enumerate(classes) for _ in paths],
-        class_names=[printable(folder) for folder in folders],
+        class_names=[name_as_text(folder) for folder in folders],
     )
 
 
@@ -72,8 +72,8 @@ def image_set(
     """Return the set of the images at paths from a folder."""
     return ImageSet(
         Source.of_files(root, paths, preprocessing),
-        names=[printable(path) for path in paths],
-        name=name or printable(root),
+        names=[name_as_text(path) for path in paths],
+        name=name or name_as_text(root),
         labels=labels,
         class_names=class_names,
     )
@@ -92,7 +92,7 @@ class Listing:
                 shown = [(entry.name, _is_folder(entry)) for entry in entries if entry.name[0] != "."]
         except OSError as error:
             raise RobustcheckError(
-                f"folder {printable(folder)!r} cannot be listed: {error.strerror}; check its permissions, or name "
+                f"folder {name_as_text(folder)!r} cannot be listed: {error.strerror}; check its permissions, or name "
                 "another"
             ) from error
         shown.sort()
@@ -129,8 +129,8 @@ class Listing:
         if self._unsupported:
             name = next(iter(self._unsupported))
             warn(
-                f"{printable(root)}: {len(self._unsupported)} file(s) of an unsupported format are skipped, such as "
-                f"{printable(name)!r} ({' '.join(sorted(set(self._unsupported.values())))}); save them as PNG or JPEG"
+                f"{name_as_text(root)}: {len(self._unsupported)} file(s) of an unsupported format are skipped, such as "
+                f"{name_as_text(name)!r} ({' '.join(sorted(set(self._unsupported.values())))}); save them as PNG or JPEG"
             )
 
 
@@ -158,5 +158,5 @@ def _check(location: str, root: str) -> None:
     near = get_close_matches(location.partition(":")[0].lower(), prefixes(IMAGE_SOURCES), n=1)
     meant = f"did you mean {near[0]}:...? " if near and ":" in location else ""
     raise RobustcheckError(
-        f"images {printable(root)!r}: no such folder (in {Path.cwd()}); {meant}give {forms(IMAGE_SOURCES)}"
+        f"images {name_as_text(root)!r}: no such folder (in {Path.cwd()}); {meant}give {forms(IMAGE_SOURCES)}"
     )

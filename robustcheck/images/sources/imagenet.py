@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from robustcheck.errors import RobustcheckError, unknown
-from robustcheck.images.decoding import printable
+from robustcheck.images.decoding import name_as_text
 from robustcheck.images.image_set import ImageSet
 from robustcheck.images.sources.folder import Listing, image_set
 from robustcheck.images.subset import Draw
@@ -70,7 +70,7 @@ def _flat(root: Path, folder: Path, images: list[str], preprocessing: Preprocess
     unknown_names = [name for name in images if name not in numbers]
     if unknown_names:
         raise RobustcheckError(
-            f"{folder} holds {len(unknown_names)} images that the ground truth has no label for, such as {printable(unknown_names[0])!r}: "
+            f"{folder} holds {len(unknown_names)} images that the ground truth has no label for, such as {name_as_text(unknown_names[0])!r}: "
             "the challenge's are called ILSVRC2012_val_00000001.JPEG and so on"
         )
     classes, labels = class_of_challenge_id(), []
@@ -105,4 +105,4 @@ def _truth(root: Path, folder: Path) -> list[int]:
 
 
 def _name(folder: Path) -> str:
-    return f"imagenet:{printable(str(folder))}"
+    return f"imagenet:{name_as_text(str(folder))}"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from robustcheck.errors import RobustcheckError
-from robustcheck.images.decoding import printable
+from robustcheck.images.decoding import name_as_text
 from robustcheck.images.image_set import ImageSet
 from robustcheck.images.sources.columns import LABELS, TableSpec, as_labels, column
 from robustcheck.images.sources.folder import image_set
@@ -45,7 +45,7 @@ def open_manifest(location: str, preprocessing: Preprocessing, _draw: Draw | Non
     where = [f"{path}, line {line}" for line in lines]
     paths = _paths(columns[0], where)
     labels, names = ([-1] * len(lines), None) if labels_in is None else as_labels(columns[1], where)
-    shown = printable(str(path))
+    shown = name_as_text(str(path))
     made = image_set(str(path.parent), paths, preprocessing, labels=labels, class_names=names, name=shown)
     made.has_sorted_names = names is not None
     return made
