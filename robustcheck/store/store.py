@@ -31,18 +31,14 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from robustcheck import user_code
 from robustcheck.atomic_io import atomic_write
 from robustcheck.errors import RobustcheckError
 from robustcheck.records.parquet import PARQUET, require_pyarrow
 from robustcheck.regular_file import is_file, read_regular
 from robustcheck.store.block import DamagedBlock, RecordBlock
-from robustcheck.user_code import warn
 
 FACTS = "study.json"
-
-
-def _warn(text: str) -> None:
-    warn(text)
 
 
 @dataclass(frozen=True)
@@ -54,7 +50,7 @@ class RecordStore:
     """The id of a run, written into each block that its processes commit: by it, and by no clock, they know their own."""
     refresh: bool = False
     """Whether blocks of other runs are ignored, and replaced."""
-    warn: Callable[[str], None] = _warn
+    warn: Callable[[str], None] = user_code.warn
     """Called with what a user should know, such as a damaged block, in a line."""
 
     def __post_init__(self) -> None:
