@@ -13,7 +13,7 @@ from robustcheck.evaluation.shards import Shard
 from robustcheck.executors.ray.actor import MAY_DIFFER, ChunkResult, Failure, identity
 from robustcheck.executors.ray.cluster import import_ray
 from robustcheck.executors.ray.payload import pixels_of
-from robustcheck.executors.ray.pool import ActorHandle, ActorPool
+from robustcheck.executors.ray.pool import MAX_LOSSES, ActorHandle, ActorPool
 from robustcheck.executors.ray.scheduler import ShardScheduler
 from robustcheck.text import first_line
 
@@ -40,10 +40,9 @@ class SentEvaluation:
 class Dispatcher:
     """Has the actors of a pool compute the shards of one evaluation at a time."""
 
-    def __init__(self, pool: ActorPool, *, say: Callable[[str], object], max_losses: int) -> None:
+    def __init__(self, pool: ActorPool, *, say: Callable[[str], object]) -> None:
         self.pool: ActorPool = pool
         self.say: Callable[[str], object] = say
-        self.max_losses: int = max_losses
         self.sent: dict[Workload, SentEvaluation] = {}
         self._scheduler: ShardScheduler | None = None
         """Of the evaluation whose records are asked for; what comes of others is dropped."""
@@ -192,8 +191,8 @@ class Dispatcher:
         if scheduler is not None:
             scheduler.put_back(chunks)
             scheduler.failures[chunks[0].start] += 1
-            if scheduler.failures[chunks[0].start] >= self.max_losses:
-                self._fail(_died_on(scheduler.work, chunks[0], self.max_losses))
+            if scheduler.failures[chunks[0].start] >= MAX_LOSSES:
+                self._fail(_died_on(scheduler.work, chunks[0]))
 
     def _fail(self, message: str) -> NoReturn:
         """Stop computing: what has not begun is taken back, and what comes of the rest is dropped."""
@@ -202,10 +201,10 @@ class Dispatcher:
         raise RobustcheckError(message)
 
 
-def _died_on(work: Workload, chunk: Shard, losses: int) -> str:
+def _died_on(work: Workload, chunk: Shard) -> str:
     names = [work.images.names[row] for row in work.order[chunk.start : chunk.stop]]
     return (
-        f"{losses} workers of Ray died while they computed the images {names[0]} to {names[-1]} "
+        f"{MAX_LOSSES} workers of Ray died while they computed the images {names[0]} to {names[-1]} "
         f"({len(names)} of them, from {chunk.start} in the order): something in them, or their size in memory, ends the "
         "process. Leave Ray out to see how; a smaller --robustcheck-batch-size needs less memory"
     )

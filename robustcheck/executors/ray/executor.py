@@ -37,8 +37,7 @@ class RayExecutor:
     """The workers of one pytest run, started when they are first needed; see `robustcheck.evaluation.executor`.
 
     `load` loads the classifier by its spec, for one that can't be pickled. `say` is called with each line that a user
-    should read. Images on which `max_losses` workers died end the run. A shared folder shows what another machine wrote
-    within `visible_within` seconds.
+    should read. A shared folder shows what another machine wrote within `visible_within` seconds.
     """
 
     def __init__(
@@ -48,14 +47,12 @@ class RayExecutor:
         *,
         load: Load | None = None,
         say: Callable[[str], object] = print,
-        max_losses: int = 3,
         visible_within: float = 30.0,
     ) -> None:
         self.address: str | None = address
         self.options: WorkerOptions = options or WorkerOptions()
         self.load: Load | None = load
         self.say: Callable[[str], object] = say
-        self.max_losses: int = max_losses
         self.visible_within: float = visible_within
         self._joined = False
         """Whether Ray was started or joined by this."""
@@ -124,8 +121,7 @@ class RayExecutor:
             self._dispatcher = self._classifier = None
             self._joined |= join(self.address)
             data = ray.put(serialize_classifier(classifier, ray.cloudpickle, self.load))
-            pool = ActorPool(self.options, classifier.device, data, restarts=self.max_losses - 1)
-            dispatcher = Dispatcher(pool, say=self.say, max_losses=self.max_losses)
+            dispatcher = Dispatcher(ActorPool(self.options, classifier.device, data), say=self.say)
             self._dispatcher, self._classifier = dispatcher, classifier
         if work not in dispatcher.sent:
             data, sends_pixels = serialize_evaluation(work, self.options, ray.cloudpickle)

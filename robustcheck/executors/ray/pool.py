@@ -18,6 +18,8 @@ from robustcheck.options.workers import WorkerOptions
 
 _LOOK_EVERY = 2.0
 """Seconds between two looks for nodes that joined or left."""
+MAX_LOSSES = 3
+"""Images on which so many workers died end the run."""
 _PATIENCE = 60.0
 """Seconds to wait for a worker while there is no room for any."""
 
@@ -54,19 +56,17 @@ class ActorHandle:
 class ActorPool:
     """The actors of one classifier, all alike: as many as there is room for, or as `options.count` asks for.
 
-    `classifier` is the reference from which each is made and, `restarts` times, made anew by Ray.
+    `classifier` is the reference from which each is made, and made anew by Ray.
     """
 
-    def __init__(
-        self, options: WorkerOptions, device: torch.device, classifier: Any, *, restarts: int
-    ) -> None:
+    def __init__(self, options: WorkerOptions, device: torch.device, classifier: Any) -> None:
         gpus = float(device.type == "cuda") if options.gpus is None else options.gpus
         self.options: WorkerOptions = options
         self.needs: dict[str, float] = {CPU: float(options.cpus), GPU: gpus}
         self.handles: list[ActorHandle] = []
         worker_device = "cuda" if gpus else "cpu" if device.type == "cuda" else str(device)
         self._arguments = (classifier, options.cpus, worker_device)
-        self._ray_options = {"num_cpus": options.cpus, "num_gpus": gpus, "max_restarts": restarts}
+        self._ray_options = {"num_cpus": options.cpus, "num_gpus": gpus, "max_restarts": MAX_LOSSES - 1}
         self._looked = 0.0
         self._check_room()
         self._has_begun = has_free(self.needs)
