@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-import pickle
 import sys
 import zipfile
 
@@ -216,35 +214,6 @@ def test_the_same_number_of_classes_is_said_to_be_so(small_net, saved):
 
 
 # Files that are no weights
-
-
-class Payload:
-    def __init__(self, marker):
-        self.marker = marker
-
-    def __reduce__(self):
-        return (os.mkdir, (str(self.marker),))
-
-
-@pytest.mark.parametrize(
-    "nest", [lambda x: x, lambda x: {"state_dict": {}, "hook": [x]}, lambda x: {"a": {"b": (x,)}}]
-)
-def test_code_in_a_checkpoint_is_never_run(saved, tmp_path, nest):
-    marker = tmp_path / "it-ran"
-    path = saved(nest(Payload(marker)))
-    with pytest.raises(
-        RobustcheckError, match=r"reading it would run .*mkdir.*torch.save\(net.state_dict\(\)"
-    ):
-        read_checkpoint(path)
-    assert not marker.exists()
-
-
-def test_code_in_the_old_format_is_not_run_either(tmp_path):
-    path, marker = tmp_path / "evil.pkl", tmp_path / "it-ran"
-    path.write_bytes(pickle.dumps(Payload(marker)))
-    with pytest.raises(RobustcheckError):
-        read_checkpoint(path)
-    assert not marker.exists()
 
 
 def test_a_whole_network_or_its_arguments_are_refused_by_name(small_net, saved):
