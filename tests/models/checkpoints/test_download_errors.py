@@ -50,26 +50,24 @@ UNREACHABLE = [
 
 
 @pytest.mark.parametrize("error", UNREACHABLE, ids=lambda error: type(error).__name__)
-def test_torchvision_says_which_file_to_get_and_how_to_pass_it(unreachable, error):
+@pytest.mark.parametrize(
+    ("spec", "hub", "file"),
+    [
+        ("resnet18", "torchvision's hub", "https://download.pytorch.org/models/resnet18-f37072fd.pth"),
+        (
+            "timm:test_resnet.r160_in1k",
+            "the Hugging Face hub",
+            "model.safetensors of https://huggingface.co/timm/test_resnet.r160_in1k",
+        ),
+    ],
+)
+def test_the_error_says_which_file_to_get_and_how_to_pass_it(unreachable, error, spec, hub, file):
     unreachable(error)
     with pytest.raises(RobustcheckError) as caught:
-        load_model("resnet18", device="cpu")
+        load_model(spec, device="cpu")
     message = str(caught.value)
-    assert message.startswith("the weights of resnet18 could not be fetched from torchvision's hub (")
-    assert "download https://download.pytorch.org/models/resnet18-f37072fd.pth; " in message
-    assert message.endswith("--robustcheck-weights=PATH")
-
-
-@pytest.mark.parametrize("error", UNREACHABLE, ids=lambda error: type(error).__name__)
-def test_timm_says_which_file_to_get_and_how_to_pass_it(unreachable, error):
-    unreachable(error)
-    with pytest.raises(RobustcheckError) as caught:
-        load_model("timm:test_resnet.r160_in1k", device="cpu")
-    message = str(caught.value)
-    assert message.startswith(
-        "the weights of timm:test_resnet.r160_in1k could not be fetched from the Hugging Face hub ("
-    )
-    assert "download model.safetensors of https://huggingface.co/timm/test_resnet.r160_in1k; " in message
+    assert message.startswith(f"the weights of {spec} could not be fetched from {hub} (")
+    assert f"download {file}; " in message
     assert message.endswith("--robustcheck-weights=PATH")
 
 
