@@ -92,8 +92,10 @@ class Classifier:
         """How many images the network is tried on: one where it has no room for two."""
         self._channels_last: bool | None = None
         """Whether images reach the network in channels_last memory; None where that is not known yet."""
-        self._is_folded = False
-        self._network: Callable[[torch.Tensor], Any] = self.module
+        self.is_folded: bool = False
+        """Whether batch normalisations are folded into convolutions; also of a compiled network."""
+        self.network: Callable[[torch.Tensor], Any] = self.module
+        """What runs: normalised pixels in, what `module` returns out."""
         with torch.inference_mode(mode=False):  # whose tensors no gradient could go through later
             self._mean, self._std = (
                 torch.tensor(values, dtype=torch.float32, device=self.device).view(-1, 1, 1)
@@ -157,7 +159,7 @@ class Classifier:
         try:
             with self._trial(), torch.no_grad():
                 pixels = self._normalised(self._noise(0).float())
-                return computed_in(lambda: self._network(pixels))
+                return computed_in(lambda: self.network(pixels))
         except Exception:  # noqa: BLE001 - its own errors come again
             dtype = weights_dtype(self.module)
             return (PRECISION_NAMES.get(dtype, str(dtype)),)
@@ -205,7 +207,7 @@ class Classifier:
         """
         _ = self.channels_last  # which the other is to have, too
         changed = copy.copy(self)
-        changed._network = network  # noqa: SLF001 - of this class
+        changed.network = network
         return changed
 
     def folded(
@@ -227,21 +229,11 @@ class Classifier:
                     channels_last=self.channels_last,
                 )
             folded = self.with_network(network)
-            folded._is_folded = True  # noqa: SLF001 - of this class
+            folded.is_folded = True
             is_taken = network is not self.module and (not check or self._is_equivalent(folded, batches))
         except Exception:  # noqa: BLE001 - it runs as it is, and errors of its own come again
             return self
         return folded if is_taken else self
-
-    @property
-    def is_folded(self) -> bool:
-        """Whether batch normalisations are folded into convolutions; also of a compiled network."""
-        return self._is_folded
-
-    @property
-    def network(self) -> Callable[[torch.Tensor], Any]:
-        """What runs: normalised pixels in, what `module` returns out."""
-        return self._network
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """Return the logits of images, without gradients.
@@ -304,7 +296,7 @@ class Classifier:
         normalised = self._normalised(pixels)
         with self._eval_mode:
             try:
-                returned = self._network(normalised)
+                returned = self.network(normalised)
             except (RobustcheckError, torch.OutOfMemoryError):
                 raise
             except Exception as error:
