@@ -26,7 +26,7 @@ _PATIENCE = 0.2
 class LockedExecutor:
     """One process' part in the work of several; see `robustcheck.evaluation.executor.Executor`."""
 
-    def __init__(self, folder: Path, *, ahead: int = 0) -> None:
+    def __init__(self, folder: Path, *, ahead: int) -> None:
         """`folder` is where locks are, the same for all; at most `ahead` shards are computed before they are asked for."""
         self.folder: Path = folder
         self.ahead: int = ahead

@@ -25,7 +25,7 @@ class ShardScheduler:
     A shard is cut into `chunks` at the borders of batches. `upcoming` is what is given out next.
     """
 
-    def __init__(self, work: Workload, *, chunks: int = CHUNKS) -> None:
+    def __init__(self, work: Workload, *, chunks: int) -> None:
         self.work = work
         self.upcoming: Iterator[ShardTask] = iter(())
         self.failures: Counter[int] = Counter()
