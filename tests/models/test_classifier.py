@@ -78,18 +78,6 @@ def test_logits_can_be_differentiated_by_the_pixels_and_by_nothing_else(classifi
     assert not classifier(images).requires_grad
 
 
-def test_a_network_in_train_mode_runs_in_eval_mode_and_that_is_said(classifier_of, small_net, images):
-    net = small_net().train()
-    classifier = classifier_of(net, name="shy net")
-    with pytest.warns(
-        RobustnessWarning, match="shy net is in train mode, which changes BatchNorm2d: .* eval mode"
-    ):
-        found = classifier(images)
-    assert net.training
-    assert net.norm.training
-    assert found.equal(classifier_of(small_net())(images))
-
-
 def test_one_layer_left_in_train_mode_is_noticed(classifier_of, images):
     net = nn.Sequential(nn.Dropout(0.5), nn.Flatten(), nn.Linear(360, 2)).eval()
     net[0].train()
