@@ -1,14 +1,17 @@
-"""Pictures that a user's list, generator or Dataset gives have the checks that files have."""
+"""Images of a user's list, generator or Dataset: what is read, and the checks that files have."""
 
+from collections import namedtuple
 from io import BytesIO
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, IterableDataset, TensorDataset
+from torchvision.datasets import FakeData, ImageFolder
+from torchvision.transforms.functional import normalize, to_tensor
 
-from robustcheck import RobustcheckError
+from robustcheck import ImageSet, RobustcheckError
 from robustcheck.images import image_set_of, open_images
 from robustcheck.images.decoding import BadImage
 from robustcheck.limits import use_limits
@@ -22,6 +25,132 @@ PICTURES = [
 
 def pixels_of(images):
     return torch.cat([batch.pixels for batch in images])
+
+
+Pair = namedtuple("Pair", "image label")
+
+
+class Mapped(Dataset):
+    def __init__(self, make):
+        self.make = make
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        return self.make(PICTURES[index], index)
+
+
+class Streamed(IterableDataset):
+    def __iter__(self):
+        return iter([(picture, index) for index, picture in enumerate(PICTURES)])
+
+
+EXPECTED = [next(iter(image_set_of([picture], RULE, name="one"))).pixels[0].numpy() for picture in PICTURES]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        Mapped(lambda picture, index: (picture, index)),
+        Mapped(lambda picture, index: (np.asarray(picture), np.int64(index))),
+        Mapped(
+            lambda picture, index: (torch.from_numpy(np.array(picture)).permute(2, 0, 1), torch.tensor(index))
+        ),
+        Mapped(lambda picture, index: (to_tensor(picture), index)),
+        Mapped(lambda picture, index: {"image": picture, "label": index}),
+        Mapped(lambda picture, index: {"img": picture, "fine_label": index, "coarse_label": 9}),
+        [(picture, index) for index, picture in enumerate(PICTURES)],
+        [Pair(picture, index) for index, picture in enumerate(PICTURES)],
+        Streamed(),
+        ((picture, index) for index, picture in enumerate(PICTURES)),
+    ],
+    ids=lambda given: type(given).__name__,
+)
+def test_objects_that_give_images_and_labels_are_read(given):
+    images = image_set_of(given, RULE, name="theirs")
+    assert images.labels.tolist() == [0, 1, 2, 3]
+    for _ in range(2):
+        assert np.array_equal(pixels_of(images).numpy(), np.stack(EXPECTED))
+    assert images.name.startswith("theirs (")
+
+
+def test_images_of_the_classifiers_size_are_taken_as_they_are():
+    levels = torch.randint(0, 256, (3, 3, 8, 8), dtype=torch.uint8)
+    images = image_set_of(TensorDataset(levels, torch.tensor([2, 0, 1])), RULE, name="theirs")
+    assert pixels_of(images).equal(levels)
+    assert images.labels.tolist() == [2, 0, 1]
+    as_floats = image_set_of([level.float() / 255 for level in levels], RULE, name="theirs")
+    assert pixels_of(as_floats).equal(levels)
+    assert not as_floats.has_labels
+
+
+def test_torchvisions_datasets_give_class_names_and_their_labels_without_decoding(photographs, monkeypatch):
+    folder = ImageFolder(str(photographs))
+    monkeypatch.setattr(ImageFolder, "__getitem__", lambda self, index: (_ for _ in ()).throw(OSError("no")))
+    images = image_set_of(folder, RULE, name="theirs")
+    assert images.labels.tolist() == [0, 1, 2, 3]
+    assert images.class_names == ("astronaut", "cat", "coffee", "rocket")
+    assert len(image_set_of(FakeData(3, (3, 20, 20)), RULE, name="theirs").ids) == 3
+
+
+def test_what_was_done_to_the_pixels_is_said(photographs, tmp_path):
+    as_given = r"as given (8x8), mean"
+    level = torch.zeros(3, 8, 8, dtype=torch.uint8)
+    for given in ([level], [level.permute(1, 2, 0).numpy()], ((each, 0) for each in [level])):
+        assert image_set_of(given, RULE, name="theirs").source.preparation(RULE).startswith(as_given)
+    assert ImageSet.from_arrays(level[None]).subset([0]).source.preparation(RULE).startswith(as_given)
+    for given in ([PICTURES[0]], [torch.zeros(3, 9, 9, dtype=torch.uint8)]):
+        assert image_set_of(given, RULE, name="theirs").source.preparation(RULE) == RULE.describe()
+    assert open_images(photographs, size=RULE).subset([0]).source.preparation(RULE) == RULE.describe()
+    assert RULE.describe().startswith("8x8 as it is, else shorter side to 8")
+    assert not Preprocessing.for_size(8, resize=9).describe().startswith("8x8 as it is")
+
+
+def test_names_serve_as_labels():
+    images = image_set_of([(PICTURES[0], "dog"), (PICTURES[1], "cat")], RULE, name="theirs")
+    assert images.labels.tolist() == [1, 0]
+    assert images.class_names == ("cat", "dog")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            [(normalize(to_tensor(PICTURES[0]), (0.5,) * 3, (0.5,) * 3), 1)],
+            "must be pixel levels, .*: remove normalisation",
+        ),
+        ([(PICTURES[0], 1, 2)], r"theirs\[0\] must be \(image, label\), got a tuple of 3"),
+        ([(PICTURES[0], [1, 2])], r"theirs\[0\]: the label must be a class index or a class name, got list"),
+        (
+            [(PICTURES[0], torch.tensor([0, 1]))],
+            r"theirs\[0\]: the label must be one class index, got shape \(2,\)",
+        ),
+        ([{"picture_data": 1}], r"theirs\[0\] must have the keys image and label, got picture_data"),
+        ([np.zeros((4, 9, 9), np.uint8)], r"theirs\[0\] must have shape \(3, H, W\), .*, got \(4, 9, 9\)"),
+        ([np.zeros((3, 9, 9), np.int64)], r"theirs\[0\] must be uint8 in 0..255, got int64"),
+        ([np.full((3, 9, 9), 1.5)], "must be pixel levels, got float64 from 1.5 to 1.5"),
+        ([np.full((3, 9, 9), np.nan)], "must be pixel levels"),
+        (
+            [(PICTURES[0], 1), (PICTURES[1], "dog")],
+            r"got 'dog' in theirs\[1\] and '1' in theirs\[0\]",
+        ),
+        ([(PICTURES[0], -5)], r"theirs\[0\]: label must be a class index, .*, got '-5'"),
+        ((1 / 0 for _ in range(3)), "theirs, item 0: the iterable failed with ZeroDivisionError"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+def test_objects_that_give_something_else_are_refused_with_the_item(given, message):
+    with pytest.raises(RobustcheckError, match=message):
+        pixels_of(image_set_of(given, RULE, name="theirs"))
+
+
+@pytest.mark.parametrize("kind", [list, iter], ids=["list", "iterator"])
+def test_images_of_a_list_are_called_by_their_number(kind):
+    images = image_set_of(
+        kind([(PICTURES[0], 0), (PICTURES[1], 1)]), RULE, name="the fixture robustcheck_images"
+    )
+    assert images.names == ("image 0", "image 1")
 
 
 @pytest.fixture(scope="module")
@@ -84,20 +213,16 @@ def test_pictures_of_pillow_are_treated_as_their_files_are(pictures, way):
         assert len(given.readable()) == len(files) - 4
 
 
-def test_an_item_that_fails_is_a_bad_image_with_or_without_targets():
+@pytest.mark.parametrize("targets", [None, (0, 1, 2, 3)])
+def test_an_item_that_fails_is_a_bad_image_with_or_without_targets(targets):
     def make(picture, index):
         if index == 2:
             raise OSError("disk on fire")
         return picture, index
 
-    class Failing(Dataset):
-        def __len__(self):
-            return 4
-
-        def __getitem__(self, index):
-            return make(PICTURES[index], index)
-
-    images = image_set_of(Failing(), RULE, name="theirs")
+    dataset = Mapped(make)
+    dataset.targets = targets
+    images = image_set_of(dataset, RULE, name="theirs")
     assert images.readable().labels.tolist() == [0, 1, 3]
     with pytest.raises(
         BadImage, match=r"theirs\[2\]' could not be read from its dataset \(OSError: disk on fire\)"

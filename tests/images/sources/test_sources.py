@@ -1,21 +1,18 @@
-"""Images from where people keep them: ImageNet's layouts, tables, datasets, objects of their own."""
+"""Images from where people keep them: ImageNet's layouts, folders, tables, datasets."""
 
 from __future__ import annotations
 
 import re
 import sys
-from collections import namedtuple
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import Dataset, IterableDataset, TensorDataset
-from torchvision.datasets import FakeData, ImageFolder
-from torchvision.transforms.functional import normalize, to_tensor
 
-from robustcheck import ImageSet, RobustcheckError
-from robustcheck.images import image_set_of, open_images
+from robustcheck import RobustcheckError
+from robustcheck.images import open_images
+from robustcheck.images.decoding import fit
 from robustcheck.models import Preprocessing
 
 RULE = Preprocessing.for_size(8)
@@ -94,6 +91,17 @@ def test_a_root_that_is_not_there_is_named():
         open_images("imagnet:nowhere", size=8)
 
 
+# Folders
+
+
+def test_relative_folders_are_meant_from_where_they_were_opened(photographs, tmp_path, monkeypatch):
+    monkeypatch.chdir(photographs.parent)
+    images = open_images(photographs.name, size=8)
+    monkeypatch.chdir(tmp_path)
+    assert len(pixels_of(images)) == 4
+    assert images.name == photographs.name
+
+
 # Tables
 
 
@@ -166,14 +174,6 @@ def test_parquet_is_read(listed, tmp_path):
             "path,label\na.png,1\nb.png,-2\n",
             "line 3: label must be a class index, an integer >= 0, or -1 for none, got '-2'",
         ),
-        (
-            "path,label\na.png,1.5\n",
-            "line 2: label must be a class index, an integer >= 0, or -1 for none, got '1.5'",
-        ),
-        (
-            "path,label\na.png,inf\n",
-            "line 2: label must be a class index, an integer >= 0, or -1 for none, got 'inf'",
-        ),
         ("path,label\n,1\n", "line 2: path must be that of an image, from the table's folder, got ''"),
         ('path,label\n"a.png,1\n', "can't be read as a table: "),
     ],
@@ -239,8 +239,6 @@ def test_a_dataset_on_disk_is_read_by_its_splits(library, tmp_path, settings):
     random = np.random.default_rng(0)
     theirs = [random.integers(0, 256, (12, 10, 3), dtype=np.uint8) for _ in range(6)]
     ours = {array.tobytes() for array in pixels_of(images).numpy()}
-    from robustcheck.images.decoding import fit
-
     assert ours == {fit(Image.fromarray(array), RULE).tobytes() for array in theirs}
     assert len(open_images(f"hf:{tmp_path}/set:train{settings}", size=8, limit=20)) == 9
 
@@ -338,12 +336,12 @@ def test_without_the_library_it_says_what_to_install(monkeypatch):
         open_images("hf:cifar10", size=8)
 
 
-def test_what_a_dataset_names_outside_its_folder_is_refused(library, tmp_path, monkeypatch):
+def test_what_a_dataset_names_outside_its_folder_is_refused(library, write_image, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(library.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     (tmp_path / "set").mkdir()
-    PICTURES[0].save(tmp_path / "secret.png")
-    PICTURES[1].save(tmp_path / "set" / "own.png")
+    write_image("secret.png")
+    write_image("set/own.png")
     readme = tmp_path / "set" / "README.md"
     for path in ("../secret.png", str(tmp_path / "secret.png"), "own/../../*.png"):
         readme.write_text(
@@ -358,9 +356,11 @@ def test_what_a_dataset_names_outside_its_folder_is_refused(library, tmp_path, m
     assert len(open_images(f"hf:{tmp_path}/set", size=8)) == 1
 
 
-def test_a_picture_of_a_dataset_outside_its_folder_is_a_bad_image(library, tmp_path, monkeypatch):
+def test_a_picture_of_a_dataset_outside_its_folder_is_a_bad_image(
+    library, write_image, tmp_path, monkeypatch
+):
     monkeypatch.setattr(library.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-    PICTURES[0].save(tmp_path / "secret.png")
+    write_image("secret.png")
     given = [
         {"bytes": None, "path": str(tmp_path / "secret.png")},
         {"bytes": None, "path": f"{tmp_path}/set/../secret.png"},
@@ -377,164 +377,3 @@ def test_a_picture_of_a_dataset_outside_its_folder_is_a_bad_image(library, tmp_p
     images = open_images(f"hf:{tmp_path}/set:test", size=8)
     with pytest.raises(RobustcheckError, match=r"2 of 2 images .* outside the dataset's folder"):
         pixels_of(images)
-
-
-# Objects of the user's own
-
-PICTURES = [
-    Image.fromarray(np.random.default_rng(i).integers(0, 256, (20, 16, 3), dtype=np.uint8)) for i in range(4)
-]
-Pair = namedtuple("Pair", "image label")
-
-
-class Mapped(Dataset):
-    def __init__(self, make):
-        self.make = make
-
-    def __len__(self):
-        return 4
-
-    def __getitem__(self, index):
-        return self.make(PICTURES[index], index)
-
-
-class Streamed(IterableDataset):
-    def __iter__(self):
-        return iter([(picture, index) for index, picture in enumerate(PICTURES)])
-
-
-EXPECTED = [next(iter(image_set_of([picture], RULE, name="one"))).pixels[0].numpy() for picture in PICTURES]
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        Mapped(lambda picture, index: (picture, index)),
-        Mapped(lambda picture, index: (np.asarray(picture), np.int64(index))),
-        Mapped(
-            lambda picture, index: (torch.from_numpy(np.array(picture)).permute(2, 0, 1), torch.tensor(index))
-        ),
-        Mapped(lambda picture, index: (to_tensor(picture), index)),
-        Mapped(lambda picture, index: {"image": picture, "label": index}),
-        Mapped(lambda picture, index: {"img": picture, "fine_label": index, "coarse_label": 9}),
-        [(picture, index) for index, picture in enumerate(PICTURES)],
-        [Pair(picture, index) for index, picture in enumerate(PICTURES)],
-        Streamed(),
-        ((picture, index) for index, picture in enumerate(PICTURES)),
-    ],
-    ids=lambda given: type(given).__name__,
-)
-def test_objects_that_give_images_and_labels_are_read(given):
-    images = image_set_of(given, RULE, name="theirs")
-    assert images.labels.tolist() == [0, 1, 2, 3]
-    for _ in range(2):
-        assert np.array_equal(pixels_of(images).numpy(), np.stack(EXPECTED))
-    assert images.name.startswith("theirs (")
-
-
-def test_images_of_the_classifiers_size_are_taken_as_they_are():
-    levels = torch.randint(0, 256, (3, 3, 8, 8), dtype=torch.uint8)
-    images = image_set_of(TensorDataset(levels, torch.tensor([2, 0, 1])), RULE, name="theirs")
-    assert pixels_of(images).equal(levels)
-    assert images.labels.tolist() == [2, 0, 1]
-    as_floats = image_set_of([level.float() / 255 for level in levels], RULE, name="theirs")
-    assert pixels_of(as_floats).equal(levels)
-    assert not as_floats.has_labels
-
-
-def test_torchvisions_datasets_give_class_names_and_their_labels_without_decoding(photographs, monkeypatch):
-    folder = ImageFolder(str(photographs))
-    monkeypatch.setattr(ImageFolder, "__getitem__", lambda self, index: (_ for _ in ()).throw(OSError("no")))
-    images = image_set_of(folder, RULE, name="theirs")
-    assert images.labels.tolist() == [0, 1, 2, 3]
-    assert images.class_names == ("astronaut", "cat", "coffee", "rocket")
-    assert len(image_set_of(FakeData(3, (3, 20, 20)), RULE, name="theirs").ids) == 3
-
-
-def test_what_was_done_to_the_pixels_is_said(photographs, tmp_path):
-    as_given = r"as given (8x8), mean"
-    level = torch.zeros(3, 8, 8, dtype=torch.uint8)
-    for given in ([level], [level.permute(1, 2, 0).numpy()], ((each, 0) for each in [level])):
-        assert image_set_of(given, RULE, name="theirs").source.preparation(RULE).startswith(as_given)
-    assert ImageSet.from_arrays(level[None]).subset([0]).source.preparation(RULE).startswith(as_given)
-    for given in ([PICTURES[0]], [torch.zeros(3, 9, 9, dtype=torch.uint8)]):
-        assert image_set_of(given, RULE, name="theirs").source.preparation(RULE) == RULE.describe()
-    assert open_images(photographs, size=RULE).subset([0]).source.preparation(RULE) == RULE.describe()
-    assert RULE.describe().startswith("8x8 as it is, else shorter side to 8")
-    assert not Preprocessing.for_size(8, resize=9).describe().startswith("8x8 as it is")
-
-
-def test_relative_folders_are_meant_from_where_they_were_opened(photographs, tmp_path, monkeypatch):
-    monkeypatch.chdir(photographs.parent)
-    images = open_images(photographs.name, size=8)
-    monkeypatch.chdir(tmp_path)
-    assert len(pixels_of(images)) == 4
-    assert images.name == photographs.name
-
-
-def test_names_serve_as_labels():
-    images = image_set_of([(PICTURES[0], "dog"), (PICTURES[1], "cat")], RULE, name="theirs")
-    assert images.labels.tolist() == [1, 0]
-    assert images.class_names == ("cat", "dog")
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        (
-            [(normalize(to_tensor(PICTURES[0]), (0.5,) * 3, (0.5,) * 3), 1)],
-            "must be pixel levels, .*: remove normalisation",
-        ),
-        ([(PICTURES[0], 1, 2)], r"theirs\[0\] must be \(image, label\), got a tuple of 3"),
-        ([(PICTURES[0], [1, 2])], r"theirs\[0\]: the label must be a class index or a class name, got list"),
-        (
-            [(PICTURES[0], torch.tensor([0, 1]))],
-            r"theirs\[0\]: the label must be one class index, got shape \(2,\)",
-        ),
-        ([{"picture_data": 1}], r"theirs\[0\] must have the keys image and label, got picture_data"),
-        ([np.zeros((4, 9, 9), np.uint8)], r"theirs\[0\] must have shape \(3, H, W\), .*, got \(4, 9, 9\)"),
-        ([np.zeros((3, 9, 9), np.int64)], r"theirs\[0\] must be uint8 in 0..255, got int64"),
-        ([np.full((3, 9, 9), 1.5)], "must be pixel levels, got float64 from 1.5 to 1.5"),
-        ([np.full((3, 9, 9), np.nan)], "must be pixel levels"),
-        (
-            [(PICTURES[0], 1), (PICTURES[1], "dog")],
-            r"got 'dog' in theirs\[1\] and '1' in theirs\[0\]",
-        ),
-        ([(PICTURES[0], -5)], r"theirs\[0\]: label must be a class index, .*, got '-5'"),
-        ({"a": 1}, "theirs must be images, or a pair .*, got a dict"),
-        (7, "theirs must be a folder, .*, got int"),
-        ((1 / 0 for _ in range(3)), "theirs, item 0: the iterable failed with ZeroDivisionError"),
-    ],
-)
-@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
-def test_objects_that_give_something_else_are_refused_with_the_item(given, message):
-    with pytest.raises(RobustcheckError, match=message):
-        pixels_of(image_set_of(given, RULE, name="theirs"))
-
-
-def test_a_dataset_that_fails_on_an_item_has_a_bad_image_there():
-    def make(picture, index):
-        if index == 2:
-            raise OSError("disk on fire")
-        return picture
-
-    images = ImageSet.subset(image_set_of([*PICTURES[:2]], RULE, name="theirs"), [0, 1])
-    assert len(images.ids) == 2
-
-    class Failing(Mapped):
-        targets = (0, 1, 2, 3)
-
-    images = image_set_of(Failing(make), RULE, name="theirs")
-    with pytest.raises(
-        RobustcheckError, match=r"image 'theirs\[2\]' could not be read from its dataset \(OSError: disk"
-    ):
-        pixels_of(images)
-    assert images.readable().labels.tolist() == [0, 1, 3]
-
-
-@pytest.mark.parametrize("kind", [list, iter], ids=["list", "iterator"])
-def test_images_of_a_list_are_called_by_their_number(kind):
-    images = image_set_of(
-        kind([(PICTURES[0], 0), (PICTURES[1], 1)]), RULE, name="the fixture robustcheck_images"
-    )
-    assert images.names == ("image 0", "image 1")
