@@ -6,8 +6,10 @@ import os
 import socket
 import traceback
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +28,7 @@ from robustcheck.models import Classifier
 from robustcheck.models.network_state import UnknownState
 from robustcheck.notation import View, parse
 
+Result = TypeVar("Result")
 MAY_DIFFER = ("device", "precision", "kind", "host")
 """The parts of an identity that may be others on a worker than in the process that asks it."""
 
@@ -36,6 +39,9 @@ class Failure:
 
     message: str
     host: str
+
+    def __str__(self) -> str:
+        return f"{self.message}\n(reported by a worker of Ray on {self.host})"
 
 
 @dataclass(frozen=True)
@@ -84,13 +90,7 @@ class Worker:
         self._identity: Mapping[str, str] = {}
         self._evaluation: Evaluation | None = None
         self._sent_pixels: SentPixels | None = None
-        self._classifier: Classifier | Failure
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # they were given where the classifier comes from
-            try:
-                self._classifier = load_classifier(classifier, device)
-            except Exception as error:  # noqa: BLE001 - raised here, Ray would report a dead actor
-                self._classifier = self._failure(error)
+        self._classifier: Classifier | Failure = self._attempt(lambda: load_classifier(classifier, device))
 
     def pid(self) -> int:
         """Return the number of its process."""
@@ -101,15 +101,7 @@ class Worker:
         self._evaluation = None
         if isinstance(self._classifier, Failure):
             return self._classifier
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # as above
-            try:
-                made, self._sent_pixels = load_evaluation(self._classifier, evaluation)
-                self._identity = identity(made.classifier, made.images, made.config)
-            except Exception as error:  # noqa: BLE001 - reported where it can be read
-                return self._failure(error)
-        self._evaluation = made
-        return self._identity
+        return self._attempt(partial(self._hold, self._classifier, evaluation))
 
     def compute(
         self,
@@ -129,12 +121,14 @@ class Worker:
         if pixels is not None and self._sent_pixels is not None:
             rows = self._evaluation.order[start:stop].tolist()
             self._sent_pixels.by_position = dict(zip(rows, pixels, strict=True))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # they are sent
-            try:
-                return self._measure(self._evaluation, views, Shard(start, stop), config_digest)
-            except Exception as error:  # noqa: BLE001 - as above
-                return self._failure(error)
+        chunk = Shard(start, stop)
+        return self._attempt(partial(self._measure, self._evaluation, views, chunk, config_digest))
+
+    def _hold(self, classifier: Classifier, data: bytes) -> Mapping[str, str]:
+        made, self._sent_pixels = load_evaluation(classifier, data)
+        self._identity = identity(made.classifier, made.images, made.config)
+        self._evaluation = made
+        return self._identity
 
     def _measure(
         self, evaluation: Evaluation, views: Sequence[str], chunk: Shard, config_digest: str | None
@@ -158,6 +152,18 @@ class Worker:
         stored = tuple(view for view in records.columns if checkpoint.view_key(view) is not None)
         sent = {view: columns for view, columns in records.columns.items() if view not in stored}
         return ChunkResult(replace(records, columns=sent), stored)
+
+    def _attempt(self, work: Callable[[], Result]) -> Result | Failure:
+        """Return what `work` returns, or why it failed: Ray would report a dead actor, or its own stack.
+
+        Warnings were given where the classifier comes from, or are sent with the records.
+        """
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                return work()
+            except Exception as error:  # noqa: BLE001 - it is reported where it can be read
+                return self._failure(error)
 
     def _failure(self, error: Exception) -> Failure:
         if isinstance(error, RobustcheckError):

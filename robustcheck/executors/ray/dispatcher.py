@@ -31,7 +31,7 @@ class SentEvaluation:
     """The reference from which workers make it."""
     sends_pixels: bool
     store_run: str | None
-    """The `since` of the record store to which they write; None if they send records."""
+    """The `run` of the record store to which they write; None if they send records."""
     identity: Mapping[str, str] | None = None
     """That of the first worker that was ready."""
     kinds: set[str] = field(default_factory=set)
@@ -136,7 +136,7 @@ class Dispatcher:
 
     def _on_result(self, scheduler: ShardScheduler, chunk: Shard, result: ChunkResult | Failure) -> None:
         if isinstance(result, Failure):
-            self._fail(f"{result.message}\n(reported by a worker of Ray on {result.host})")
+            self._fail(str(result))
         try:
             scheduler.add(chunk, result)
         except RobustcheckError as error:
@@ -156,7 +156,7 @@ class Dispatcher:
         assert work is not None  # noqa: S101 - it was asked to hold it
         if isinstance(own, Failure):
             handle.work = None
-            self._fail(f"{own.message}\n(reported by a worker of Ray on {own.host})")
+            self._fail(str(own))
         here = identity(work.runner.classifier, work.images, work.runner.config)
         for name in own.keys() - {*MAY_DIFFER}:
             if own[name] != here[name]:
