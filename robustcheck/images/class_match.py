@@ -23,7 +23,7 @@ def match_classes(images: ImageSet, classifier: Classifier) -> ImageSet:
     By WNID if the images' classes are WNIDs and the classifier knows ImageNet's 1000; by name if it knows all
     of them; else by order, with a RobustnessWarning if that may be wrong. RobustcheckError if only some names
     are the classifier's, and for labels given as names (in a table or a list) that the classifier has none to compare
-    with. `images.describe` reports the way.
+    with. `images.notes` report the way.
     """
     names = images.class_names
     if names is None:

@@ -37,9 +37,4 @@ class CacheStats:
 
 def now() -> str:
     """Return the time in UTC, as in `RecordBlock.computed`."""
-    return timestamp(time.time())
-
-
-def timestamp(seconds: float) -> str:
-    """Return a time, in seconds since 1970, as in `RecordBlock.computed`."""
-    return utc_time(seconds, "%Y-%m-%dT%H:%M:%S.%fZ")
+    return utc_time(time.time(), "%Y-%m-%dT%H:%M:%S.%fZ")
