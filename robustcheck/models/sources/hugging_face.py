@@ -63,7 +63,7 @@ def load(name: str, *, weights: Path | None, device: str | torch.device) -> Clas
             module, _ = build_with(build, checkpoint, name=f"hf:{name}")
     preprocessing, flips_channels = preprocessing_of(processor, config, name=f"hf:{name}")
     return Classifier.from_preprocessing(
-        nn.Sequential(_FlipChannels(), module).eval() if flips_channels else module,
+        nn.Sequential(_FlipChannels(), module) if flips_channels else module,
         preprocessing,
         name=f"hf:{name}",
         device=device,

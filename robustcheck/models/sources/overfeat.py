@@ -19,8 +19,8 @@ from torch import nn
 
 from robustcheck.errors import RobustcheckError
 from robustcheck.models.classifier import Classifier
-from robustcheck.models.device import resolve_device
 from robustcheck.models.imagenet_classes import CLASSES, class_names, class_of_challenge_id
+from robustcheck.models.preprocessing import Preprocessing
 
 MEAN, STD = 118.380948, 61.896913
 """Of pixels in 0..255, for all three channels."""
@@ -96,16 +96,20 @@ def load(name: str, *, weights: Path | None, device: str | torch.device) -> Clas
             f"{name} needs the file {architecture.file} of OverFeat's release, whose licence forbids redistribution: "
             f"--robustcheck-weights=PATH/{architecture.file}"
         )
-    return Classifier(
-        OverFeat(architecture, read_weights(weights, architecture, name)).eval().to(resolve_device(device)),
-        mean=(MEAN / 255,) * 3,
-        std=(STD / 255,) * 3,
-        input_size=architecture.input_size,
+    preprocessing = Preprocessing.for_size(
+        architecture.input_size,
         resize=_RESIZE,
         interpolation="bilinear",
+        mean=(MEAN / 255,) * 3,
+        std=(STD / 255,) * 3,
+    )
+    return Classifier.from_preprocessing(
+        OverFeat(architecture, read_weights(weights, architecture, name)),
+        preprocessing,
         name=name,
         device=device,
         class_names=class_names(),
+        is_ours=True,
     )
 
 
