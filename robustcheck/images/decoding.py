@@ -98,6 +98,8 @@ def _decoded(file: BinaryIO, preprocessing: Preprocessing) -> Pixels:
 def _as_bad_image(name: str, reason: Callable[[Exception], str]) -> Iterator[None]:
     try:
         yield
+    except UnusableImage as error:
+        raise BadImage(name, str(error)) from None
     except Exception as error:  # noqa: BLE001 - damage makes Pillow raise OSError, SyntaxError, struct.error, ...
         raise BadImage(name, reason(error)) from None
 
@@ -173,8 +175,6 @@ def _reason(source: Path | bytes, error: Exception) -> str:
             return str(error.strerror)
         if error.errno in _OS_ERRORS:
             return _OS_ERRORS[error.errno]
-    if isinstance(error, UnusableImage):
-        return str(error)
     return _wrong_content(source[:64] if isinstance(source, bytes) else _start_of(source), error)
 
 
@@ -194,8 +194,6 @@ def _wrong_content(start: bytes, error: Exception) -> str:
 
 
 def _damage(error: Exception) -> str:
-    if isinstance(error, UnusableImage):
-        return str(error)
     return f"cannot be decoded ({type(error).__name__}: {first_line(error)})"
 
 
