@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,12 +61,8 @@ def build(architecture: str, classes: int | None = None) -> nn.Module:
 
 def build_on_checkpoint(architecture: str, checkpoint: Checkpoint, *, name: str) -> tuple[nn.Module, bool]:
     """Build the network of timm on a file's weights; say whether these have the classes of its configuration."""
-    return build_with(
-        lambda classes: build(architecture, classes),
-        checkpoint,
-        name=name,
-        renamings=_timm_renaming(architecture),
-    )
+    renamings = _timm_renaming(architecture)
+    return build_with(partial(build, architecture), checkpoint, name=name, renamings=renamings)
 
 
 def import_timm() -> Any:
@@ -105,11 +102,10 @@ def _pretrained(name: str, config: dict[str, Any]) -> nn.Module:
         )
     hub = "the Hugging Face hub" if repository else "its server"
     file = f"model.safetensors of https://huggingface.co/{repository}" if repository else str(url)
-    overlay: dict[str, Any] = {}
     with weights_from(hub, name=f"timm:{name}", file=file):
-        if repository:
-            cached = _cached_if_unreachable(repository, config.get("hf_hub_filename") or "model.safetensors")
-            overlay = {"file": cached} if cached else {}
+        filename = config.get("hf_hub_filename") or "model.safetensors"
+        cached = _cached_if_unreachable(repository, filename) if repository else None
+        overlay = {"file": cached} if cached else {}
         module: nn.Module = import_timm().create_model(name, pretrained=True, pretrained_cfg_overlay=overlay)
     return module
 
