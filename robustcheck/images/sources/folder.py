@@ -21,7 +21,7 @@ from robustcheck.user_code import warn
 _OTHER_IMAGES = frozenset(".arw .cr2 .dng .heic .heif .jxl .nef .psd .svg .tga".split())  # noqa: SIM905 - a list to read
 
 
-def open_folder(location: str, preprocessing: Preprocessing, _draw: Draw | None = None) -> ImageSet:
+def open_folder(location: str, preprocessing: Preprocessing, _draw: Draw | None) -> ImageSet:
     """Open the images in a folder.
 
     If sub-folders hold images, each sub-folder is a class, numbered in sorted order of their names, with all

@@ -32,7 +32,7 @@ _PLACE_AND_SPLIT = re.compile(r"(.*):((?:[^:/\\\[\]]|\[[^\[\]/\\]*\])*)")
 """A colon inside brackets belongs to a slice of the split, as in `train[:10%]`."""
 
 
-def open_dataset(argument: str, preprocessing: Preprocessing, draw: Draw | None = None) -> ImageSet:
+def open_dataset(argument: str, preprocessing: Preprocessing, draw: Draw | None) -> ImageSet:
     """Open the images in `DATASET[:SPLIT][?image=COLUMN&label=COLUMN&config=NAME&streaming=yes]`.
 
     The default split is validation, else test, else train, and reports say which; a part of one, `train[:10%]`, is

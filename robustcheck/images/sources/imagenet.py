@@ -19,7 +19,7 @@ _TRUTH_FOLDERS = (".", "data", "ILSVRC2012_devkit_t12/data", "devkit/data")
 _NUMBERED = re.compile(r"ILSVRC2012_val_(\d{8})\.jpe?g", re.IGNORECASE)
 
 
-def open_imagenet(location: str, preprocessing: Preprocessing, _draw: Draw | None = None) -> ImageSet:
+def open_imagenet(location: str, preprocessing: Preprocessing, _draw: Draw | None) -> ImageSet:
     """Open the validation images below `location`, labelled by class of sorted WNIDs, as networks number them.
 
     Either torchvision's layout, a folder for each WNID (a part of them is enough) in `val` or in the root

@@ -19,7 +19,7 @@ _PATHS = ("path", "file", "filename", "file_name", "filepath", "file_path", "ima
 _SETTINGS = ("path", "label")
 
 
-def open_manifest(location: str, preprocessing: Preprocessing, _draw: Draw | None = None) -> ImageSet:
+def open_manifest(location: str, preprocessing: Preprocessing, _draw: Draw | None) -> ImageSet:
     """Open the images that a table lists, in its order; paths in it are relative to its own folder.
 
     Columns are found by usual names (path, file, image; label, class, target) or named: `val.csv?path=file`.

@@ -12,7 +12,7 @@ from robustcheck.images.subset import Draw
 from robustcheck.models.preprocessing import Preprocessing
 
 
-def open_sample(argument: str, preprocessing: Preprocessing, _draw: Draw | None = None) -> ImageSet:
+def open_sample(argument: str, preprocessing: Preprocessing, _draw: Draw | None) -> ImageSet:
     """Open the files `imagenet_NN_LABEL.jpg`; labels are indices into the sorted WNIDs, as for torchvision and timm."""
     if argument:
         raise RobustcheckError(
