@@ -12,7 +12,6 @@ from PIL import Image
 from robustcheck import ImageSet, RobustcheckError
 from robustcheck.images import open_images
 from robustcheck.images.decoding import BadImage
-from robustcheck.images.sources import folder as folder_module
 
 
 @pytest.fixture
@@ -167,11 +166,6 @@ def test_a_link_to_itself_that_is_no_image_is_passed_over(write_image, tmp_path)
 def test_names_that_can_be_no_path_are_refused(location):
     with pytest.raises(RobustcheckError, match=r"no such folder|too long for a name or a path"):
         open_images(location, size=8)
-
-
-def test_the_list_of_formats_is_plain():
-    assert ".jpg" in folder_module.EXTENSIONS
-    assert not folder_module.EXTENSIONS & folder_module._OTHER_IMAGES
 
 
 # A part of the set

@@ -128,12 +128,6 @@ def test_names_that_are_no_text_can_be_printed(write_image, tmp_path):
     assert len(image_set.ids) == 1
 
 
-def test_nothing_is_opened_until_it_is_asked_for(tmp_path):
-    for i in range(50):
-        (tmp_path / f"{i:02}.jpg").write_bytes(b"junk")
-    assert len(open_images(tmp_path, size=8)) == 50
-
-
 @pytest.mark.parametrize("made", ["nothing", "empty folders", "other files"])
 def test_a_folder_without_images_is_refused(tmp_path, made):
     if made == "empty folders":
