@@ -77,7 +77,7 @@ def fit_image(image: Image.Image, preprocessing: Preprocessing, name: str) -> Pi
             )
         check_size(image)
         with _room_for(image, preprocessing):
-            return fit(_as_rgb(image), preprocessing)
+            return resize_and_crop(_as_rgb(image), preprocessing)
 
 
 def _decoded(file: BinaryIO, preprocessing: Preprocessing) -> Pixels:
@@ -87,7 +87,7 @@ def _decoded(file: BinaryIO, preprocessing: Preprocessing) -> Pixels:
             if image.format == "PNG":  # decoding does not check its checksums
                 with opened(file) as again:
                     again.verify()
-            return fit(rgb, preprocessing)
+            return resize_and_crop(rgb, preprocessing)
     except Warning:  # if warnings are errors; Pillow's do not concern the pixels
         with _ONE_AT_A_TIME, warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -116,7 +116,7 @@ def _room_for(image: Image.Image, preprocessing: Preprocessing) -> Iterator[None
         yield
 
 
-def fit(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
+def resize_and_crop(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
     """Resize and crop an RGB image by `preprocessing`, to uint8 (3, H, W)."""
     size = list(preprocessing.resized(image.height, image.width))
     way = transforms.InterpolationMode(preprocessing.interpolation)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from robustcheck import RobustcheckError
-from robustcheck.images.decoding import fit
+from robustcheck.images.decoding import resize_and_crop
 from robustcheck.models import Preprocessing
 from robustcheck.models.sources.torchvision import preprocessing_of_weights
 
@@ -32,7 +32,7 @@ def test_a_bare_size_is_covered_and_no_more(size, resize):
 def test_an_image_of_a_bare_size_is_taken_as_it_is(size):
     image = photograph(size[1], size[0])
     np.testing.assert_array_equal(
-        fit(image, Preprocessing.for_size(size)), np.asarray(image).transpose(2, 0, 1)
+        resize_and_crop(image, Preprocessing.for_size(size)), np.asarray(image).transpose(2, 0, 1)
     )
 
 
@@ -52,7 +52,7 @@ def test_a_rule_that_is_given_holds_for_images_of_the_input_size_too():
     functional = torchvision.transforms.functional
     resized = functional.resize(image, 36, interpolation=functional.InterpolationMode.BICUBIC)
     np.testing.assert_array_equal(
-        fit(image, rule), np.asarray(functional.center_crop(resized, 32)).transpose(2, 0, 1)
+        resize_and_crop(image, rule), np.asarray(functional.center_crop(resized, 32)).transpose(2, 0, 1)
     )
 
 
@@ -116,7 +116,7 @@ def test_pixels_equal_those_of_timms_own_transform(width, height, size, fraction
     image = photograph(width, height)
     theirs = create_transform(**config, is_training=False, normalize=False)(image)
     rule = Preprocessing.from_timm(config, name="a model")
-    np.testing.assert_array_equal(fit(image, rule), theirs.numpy())
+    np.testing.assert_array_equal(resize_and_crop(image, rule), theirs.numpy())
 
 
 def test_a_timm_configuration_without_the_details_gets_timms_defaults():
@@ -152,7 +152,9 @@ def test_pixels_equal_those_of_torchvisions_own_transform(name):
     image = photograph(301, 417)
     theirs = transform(image)
     ours = torchvision.transforms.functional.normalize(
-        torchvision.transforms.functional.convert_image_dtype(_tensor(fit(image, rule))), rule.mean, rule.std
+        torchvision.transforms.functional.convert_image_dtype(_tensor(resize_and_crop(image, rule))),
+        rule.mean,
+        rule.std,
     )
     assert ours.equal(theirs)
 
@@ -174,9 +176,10 @@ def test_without_antialiasing_the_resizing_is_that_of_a_tensor():
     theirs = functional.center_crop(
         functional.resize(functional.pil_to_tensor(image), [23], antialias=False), [20]
     )
-    np.testing.assert_array_equal(fit(image, rule), theirs.numpy())
+    np.testing.assert_array_equal(resize_and_crop(image, rule), theirs.numpy())
     assert (
-        fit(image, rule) != fit(image, Preprocessing.for_size(20, resize=23, interpolation="bilinear"))
+        resize_and_crop(image, rule)
+        != resize_and_crop(image, Preprocessing.for_size(20, resize=23, interpolation="bilinear"))
     ).any()
 
 

@@ -143,20 +143,20 @@ def _tensor_of_dtype(
     return _tensor((storage[0], dtype), offset, shape, stride)
 
 
-def _first(data: object, *_: object) -> StoredTensor:
+def _parameter(data: object, *_: object) -> StoredTensor:
     if not isinstance(data, StoredTensor):
         raise BadCheckpoint("builds a parameter of what is no tensor")
     return data
 
 
-def _of_type(function: object, _kind: object, arguments: object, *_: object) -> StoredTensor:
+def _tensor_subclass(function: object, _kind: object, arguments: object, *_: object) -> StoredTensor:
     """Build a tensor of another class, or with attributes, without them."""
     if not isinstance(function, Constructor) or type(arguments) is not tuple:
         raise BadCheckpoint("builds a tensor by something that is not a constructor of tensors")
-    return _first(function.function(*arguments))
+    return _parameter(function.function(*arguments))
 
 
-def _odd(kind: str, shape_at: int) -> Constructor:
+def _unsupported(kind: str, shape_at: int) -> Constructor:
     """Return the constructor of tensors that are no weights here; they are refused when they are used."""
 
     def build(*arguments: Any) -> StoredTensor:
@@ -202,19 +202,21 @@ NAMES: Mapping[str, Any] = {
         "",
     ),
     **dict.fromkeys(("torch.Tensor", "torch.nn.parameter.Buffer"), ""),
-    "torch.nn.parameter.Parameter": Constructor(_first),
+    "torch.nn.parameter.Parameter": Constructor(_parameter),
     "torch._utils._rebuild_tensor": Constructor(_tensor),
     "torch._utils._rebuild_tensor_v2": Constructor(_tensor),
     "torch._utils._rebuild_tensor_v3": Constructor(_tensor_of_dtype),
-    "torch._utils._rebuild_parameter": Constructor(_first),
-    "torch._utils._rebuild_parameter_with_state": Constructor(_first),
-    "torch._utils._rebuild_device_tensor_from_cpu_tensor": Constructor(_first),
-    "torch._tensor._rebuild_from_type_v2": Constructor(_of_type),
-    "torch._utils._rebuild_qtensor": _odd("quantised", 2),
-    "torch._utils._rebuild_sparse_tensor": _odd("sparse", 9),
-    "torch._utils._rebuild_nested_tensor": _odd("nested", 9),
-    "torch._utils._rebuild_wrapper_subclass": _odd("of a class of its own", 2),
-    "torch._utils._rebuild_meta_tensor_no_storage": _odd("on the meta device, which has no numbers", 1),
+    "torch._utils._rebuild_parameter": Constructor(_parameter),
+    "torch._utils._rebuild_parameter_with_state": Constructor(_parameter),
+    "torch._utils._rebuild_device_tensor_from_cpu_tensor": Constructor(_parameter),
+    "torch._tensor._rebuild_from_type_v2": Constructor(_tensor_subclass),
+    "torch._utils._rebuild_qtensor": _unsupported("quantised", 2),
+    "torch._utils._rebuild_sparse_tensor": _unsupported("sparse", 9),
+    "torch._utils._rebuild_nested_tensor": _unsupported("nested", 9),
+    "torch._utils._rebuild_wrapper_subclass": _unsupported("of a class of its own", 2),
+    "torch._utils._rebuild_meta_tensor_no_storage": _unsupported(
+        "on the meta device, which has no numbers", 1
+    ),
     "torch.serialization._get_layout": Constructor(lambda *_: Placeholder()),
     "torch.Size": Constructor(lambda shape=(): shape if type(shape) is tuple else tuple(_emptied(shape))),
     "collections.OrderedDict": Constructor(_ordered_dict),

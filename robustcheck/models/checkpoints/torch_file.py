@@ -39,14 +39,14 @@ def read_torch_file(file: BinaryIO) -> TorchFile:
     size = file.seek(0, 2)
     file.seek(0)
     if file.read(2) == b"PK":
-        with unpacked_errors():
+        with archive_errors():
             return _Archive(ZipFile(file), file, size).whole()
     file.seek(0)
-    return _read_old(file, size)
+    return _read_legacy(file, size)
 
 
 @contextmanager
-def unpacked_errors() -> Iterator[None]:
+def archive_errors() -> Iterator[None]:
     """Turn the errors of a bad archive into BadCheckpoint."""
     try:
         yield
@@ -138,7 +138,7 @@ class _Archive:
 
     def _tensor(self, storage: Storage) -> torch.Tensor:
         if storage.key not in self._read:
-            with unpacked_errors():
+            with archive_errors():
                 content = self._bytes(self.entries[f"{self.folder}/data/{storage.key}"])
             self._read[storage.key] = torch.frombuffer(content, dtype=torch.uint8)
         return self._read[storage.key]
@@ -147,9 +147,9 @@ class _Archive:
         return read_entry(self.archive, self.file, entry)
 
 
-def _read_old(file: BinaryIO, size: int) -> TorchFile:
+def _read_legacy(file: BinaryIO, size: int) -> TorchFile:
     """Read the format before the archive: five pickles, then the storages in the order of the last pickle."""
-    bounded = _Bounded(file, size)
+    bounded = _BoundedReader(file, size)
     found: dict[str, Storage] = {}
 
     def storage(persistent_id: Any) -> tuple[Storage, Any]:
@@ -193,7 +193,7 @@ def _reader(file: BinaryIO, places: dict[str, int]) -> Read:
     return read
 
 
-class _Bounded:
+class _BoundedReader:
     """A file for pickletools, which asks for as many bytes as a pickle says."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:

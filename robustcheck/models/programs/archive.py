@@ -17,7 +17,7 @@ import torch
 
 from robustcheck.limits import excess
 from robustcheck.models.checkpoints.stored_tensor import BadCheckpoint, Storage, StoredTensor
-from robustcheck.models.checkpoints.torch_file import check_entries, read_entry, unpacked_errors
+from robustcheck.models.checkpoints.torch_file import archive_errors, check_entries, read_entry
 from robustcheck.models.programs.graph import NotData, checked
 
 _GRAPH = "models/model.json"
@@ -46,7 +46,7 @@ def clean_archive(file: BinaryIO) -> BytesIO:
 
     Raises NotData for what can't be checked, BadCheckpoint for an archive that is damaged or goes beyond a limit.
     """
-    with unpacked_errors():
+    with archive_errors():
         archive = ZipFile(file)
         check_entries(archive, file.seek(0, 2))
         return _Archive(archive, file).clean()

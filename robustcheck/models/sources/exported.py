@@ -18,7 +18,7 @@ from torch import nn
 
 from robustcheck.errors import RobustcheckError
 from robustcheck.models.checkpoints.stored_tensor import BadCheckpoint
-from robustcheck.models.checkpoints.torch_file import unpacked_errors
+from robustcheck.models.checkpoints.torch_file import archive_errors
 from robustcheck.models.classifier import Classifier
 from robustcheck.models.logits import described, logits_in
 from robustcheck.models.preprocessing import Preprocessing
@@ -160,7 +160,7 @@ class Program(nn.Module):
 def _kind(file: BinaryIO, path: Path) -> str:
     """Return whether an open file is "script" or "export"; RobustcheckError for neither."""
     try:
-        with unpacked_errors():
+        with archive_errors():
             names = ZipFile(file).namelist()
     except BadCheckpoint as error:
         raise RobustcheckError(

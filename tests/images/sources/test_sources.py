@@ -12,7 +12,7 @@ from PIL import Image
 
 from robustcheck import RobustcheckError
 from robustcheck.images import open_images
-from robustcheck.images.decoding import fit
+from robustcheck.images.decoding import resize_and_crop
 from robustcheck.models import Preprocessing
 
 RULE = Preprocessing.for_size(8)
@@ -239,7 +239,7 @@ def test_a_dataset_on_disk_is_read_by_its_splits(library, tmp_path, settings):
     random = np.random.default_rng(0)
     theirs = [random.integers(0, 256, (12, 10, 3), dtype=np.uint8) for _ in range(6)]
     ours = {array.tobytes() for array in pixels_of(images).numpy()}
-    assert ours == {fit(Image.fromarray(array), RULE).tobytes() for array in theirs}
+    assert ours == {resize_and_crop(Image.fromarray(array), RULE).tobytes() for array in theirs}
     assert len(open_images(f"hf:{tmp_path}/set:train{settings}", size=8, limit=20)) == 9
 
 

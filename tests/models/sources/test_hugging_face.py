@@ -12,7 +12,7 @@ from PIL import Image
 from torch import nn
 
 from robustcheck import RobustcheckError
-from robustcheck.images.decoding import fit
+from robustcheck.images.decoding import resize_and_crop
 from robustcheck.models import load_model
 from robustcheck.models.sources.hf_processor import preprocessing_of
 
@@ -93,7 +93,7 @@ def test_a_local_folder_gives_the_logits_that_its_own_processor_gives(
     classifier = load_model(f"hf:{saved(model, theirs)}", device="cpu")
     assert rule in classifier.preprocessing.describe()
     photograph = Image.open(photographs / "cat" / "chelsea.jpg").convert("RGB")
-    ours = classifier(torch.from_numpy(fit(photograph, classifier.preprocessing))[None])
+    ours = classifier(torch.from_numpy(resize_and_crop(photograph, classifier.preprocessing))[None])
     with torch.no_grad():
         expected = model(**theirs(photograph, return_tensors="pt")).logits
     assert torch.allclose(ours, expected, atol=2e-3 * float(expected.abs().max()))
@@ -124,7 +124,7 @@ def test_pixels_are_the_processors_own_for_any_shape_of_picture(name):
     grid = np.random.default_rng(7).integers(0, 256, (60, 90, 3), dtype=np.uint8)
     for size in [(500, 375), (375, 500), (333, 251), (64, 48), (259, 256), (900, 256)]:
         picture = Image.fromarray(grid).resize(size, Image.Resampling.BICUBIC)
-        ours = torch.from_numpy(fit(picture, preprocessing)).float()
+        ours = torch.from_numpy(resize_and_crop(picture, preprocessing)).float()
         wanted = theirs(picture, return_tensors="pt")["pixel_values"][0]
         levels = 255 * ((wanted.flip(0) if flips else wanted) * std + mean)
         assert (ours - levels).abs().mean() < 0.5, size
@@ -194,7 +194,7 @@ def test_a_network_of_timm_in_a_folder_keeps_timms_rule(tmp_path, photographs):
     classifier = load_model(f"hf:{tmp_path}/model", device="cpu")
     photograph = Image.open(photographs / "cat" / "chelsea.jpg").convert("RGB")
     transform = timm.data.create_transform(**timm.data.resolve_data_config(pretrained_cfg=rule))
-    ours = classifier(torch.from_numpy(fit(photograph, classifier.preprocessing))[None])
+    ours = classifier(torch.from_numpy(resize_and_crop(photograph, classifier.preprocessing))[None])
     with torch.no_grad():
         assert torch.allclose(ours, model(transform(photograph)[None]).logits, atol=1e-5)
 
