@@ -8,7 +8,7 @@ import pytest
 from robustcheck.claims import parse_claim
 from robustcheck.claims.assisted_bets import AssistedGame, OldValues
 from robustcheck.claims.bets import Game, Wealth
-from robustcheck.claims.decider import decide_early, decide_exact
+from robustcheck.claims.decisions import decide_early, decide_exact
 from robustcheck.claims.sequential import MeanTest
 from robustcheck.claims.test_spec import TestSpec
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from robustcheck.claims import Estimate, Ratio, mean, recovery
-from robustcheck.claims.decider import decide_exact
+from robustcheck.claims.decisions import decide_exact
 from robustcheck.notation import parse
 
 

@@ -13,7 +13,7 @@ import argparse
 import numpy as np
 
 from robustcheck.claims import parse_claim
-from robustcheck.claims.decider import decide_early
+from robustcheck.claims.decisions import decide_early
 from robustcheck.claims.sequential import MeanTest
 from robustcheck.claims.test_spec import TestSpec
 from robustcheck.notation import parse

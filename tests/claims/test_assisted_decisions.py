@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from robustcheck.claims import parse_claim
-from robustcheck.claims.decider import decide_early
+from robustcheck.claims.decisions import decide_early
 from robustcheck.claims.regression import no_regression_early
 from robustcheck.errors import RobustcheckError
 

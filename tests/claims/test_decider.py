@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robustcheck.claims import ClaimSettings, Decider, DecisionPolicy, parse_claim
-from robustcheck.claims.decider import decide_early, decide_exact
+from robustcheck.claims.decisions import decide_early, decide_exact
 from robustcheck.errors import RobustcheckError
 
 VIEWS = {"x": 0, "Adv_1": 1, "JPG(Adv_1)": 2}

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robustcheck.claims import Verdict, parse_claim
-from robustcheck.claims.decider import decide_early, decide_exact
+from robustcheck.claims.decisions import decide_early, decide_exact
 from robustcheck.claims.regression import no_regression
 from robustcheck.claims.sequential import MeanTest
 from robustcheck.claims.test_spec import TestSpec
