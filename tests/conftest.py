@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import suppress
 from importlib import import_module
@@ -13,6 +14,10 @@ from tests import toys
 # An example may take long on a busy machine; Hypothesis' own profile for CI says the same.
 settings.register_profile("no deadline", settings(), deadline=None)
 settings.load_profile("no deadline")
+
+# A run inside a test is a run of its own, and no part of the worker of pytest-xdist that runs the test.
+for name in [name for name in os.environ if name.startswith("PYTEST_XDIST_")]:
+    del os.environ[name]
 
 LOADED_ONCE = (
     *("timm", "torchvision", "robustcheck.benchmark.fixture", "robustcheck.report.formats.terminal"),

@@ -5,10 +5,10 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib.metadata import version
 
 import numpy as np
 import torch
-import torchvision
 
 import robustcheck
 from robustcheck import jpeg
@@ -63,7 +63,7 @@ def describe(
         versions=(
             f"robustcheck {robustcheck.__version__}",
             f"torch {torch.__version__}",
-            f"torchvision {torchvision.__version__}",
+            f"torchvision {version('torchvision')}",
             f"numpy {np.__version__}",
             f"Python {platform.python_version()}",
         ),

@@ -13,7 +13,6 @@ from threading import Condition, RLock
 from typing import BinaryIO, TypeAlias
 
 import numpy as np
-import torchvision.transforms.functional as transforms
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -28,6 +27,7 @@ Pixels: TypeAlias = NDArray[np.uint8]  # (3, H, W), RGB, 0..255
 
 _ORIENTATION = 0x0112  # of EXIF
 _ONE_AT_A_TIME = RLock()  # for the filters of warnings, which all threads share
+_PILLOW = {way.name.lower(): way for way in Image.Resampling}
 _OS_ERRORS = {
     errno.ENOENT: "does not exist, or is a broken link",
     errno.ELOOP: "is a link to itself",
@@ -118,14 +118,26 @@ def _room_for(image: Image.Image, preprocessing: Preprocessing) -> Iterator[None
 
 def resize_and_crop(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
     """Resize and crop an RGB image by `preprocessing`, to uint8 (3, H, W)."""
-    size = list(preprocessing.resized(image.height, image.width))
+    size = height, width = preprocessing.resized(image.height, image.width)
+    top, left = preprocessing.crop_from(height, width)
+    if not preprocessing.antialias:  # Pillow always antialiases
+        return _fit_as_tensor(image, size, (top, left), preprocessing)
+    resized = image.resize((width, height), _PILLOW[preprocessing.interpolation])
+    bottom, right = top + preprocessing.input_size[0], left + preprocessing.input_size[1]
+    cropped = np.asarray(resized.crop((left, top, right, bottom)))
+    return np.ascontiguousarray(cropped.transpose(2, 0, 1))
+
+
+def _fit_as_tensor(
+    image: Image.Image, size: tuple[int, int], start: tuple[int, int], preprocessing: Preprocessing
+) -> Pixels:
+    import torchvision.transforms.functional as transforms  # rarely needed, and as slow to import as torch
+
     way = transforms.InterpolationMode(preprocessing.interpolation)
-    # Pillow always antialiases.
-    picture = image if preprocessing.antialias else transforms.pil_to_tensor(image)
-    resized = transforms.resize(picture, size, interpolation=way, antialias=preprocessing.antialias)
-    top, left = preprocessing.crop_from(*size)
-    cropped = np.asarray(transforms.crop(resized, top, left, *preprocessing.input_size))
-    return np.ascontiguousarray(cropped.transpose(2, 0, 1) if preprocessing.antialias else cropped)
+    tensor = transforms.pil_to_tensor(image)
+    resized = transforms.resize(tensor, list(size), interpolation=way, antialias=False)
+    cropped = transforms.crop(resized, *start, *preprocessing.input_size)
+    return np.ascontiguousarray(np.asarray(cropped))
 
 
 def name_as_text(name: str) -> str:

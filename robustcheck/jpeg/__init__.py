@@ -6,7 +6,7 @@
 >>> bool((jpeg.roundtrip(photo, codec="tensor") == jpeg.roundtrip(photo, codec="pillow")).all())
 True
 
-Importing it loads Pillow and torchvision and runs the check of their pixels, about a second, so that the first round
+Importing it loads Pillow and operators of torchvision and runs the check of their pixels, so that the first round
 trip on the CPU takes no longer than the next. On a CUDA device the first call of a process starts the device and
 compiles kernels, which takes seconds: call once before anything that has a deadline, such as a property test.
 """

@@ -2,24 +2,48 @@
 
 Both spend their time in libjpeg-turbo. torchvision releases Python's lock while it works and copies less; but it
 writes 4:2:0 only, and its build of the library is another, so it stands in for Pillow only after it has given
-Pillow's very pixels for a check image.
+Pillow's very pixels for a check image. Only its operators are loaded: the whole package takes as long to import as
+torch itself.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib import import_module
+from importlib.machinery import PathFinder
+from importlib.metadata import version
+from importlib.util import find_spec
+
 import torch
-import torchvision
-import torchvision.io  # it registers the operators
 from torch import Tensor
 
 from robustcheck.jpeg.pillow import Pixels, in_threads, written_by_pillow
 
+_LIBRARIES = ("image_stable", "image")  # from torchvision 0.29 on, and before
 _UNCHANGED = 0  # torchvision's ImageReadMode: as many channels as the file has
+
+
+def register_operators(libraries: Sequence[str] = _LIBRARIES) -> None:
+    """Load the library of the operators; where that can't be done, import the package, which registers them."""
+    package = find_spec("torchvision")
+    for name in libraries:
+        library = PathFinder.find_spec(name, package.submodule_search_locations if package else None)
+        if library and library.origin:
+            with suppress(
+                OSError
+            ):  # Windows may look for further libraries where the package alone tells it to
+                torch.ops.load_library(library.origin)  # type: ignore[no-untyped-call]
+                return
+    import_module("torchvision.io")
+
+
+register_operators()
 
 
 def library() -> str:
     """Name torchvision with its version."""
-    return f"torchvision {torchvision.__version__}"
+    return f"torchvision {version('torchvision')}"
 
 
 def unsupported_reason(_device: torch.device) -> None:

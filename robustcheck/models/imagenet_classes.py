@@ -12,7 +12,6 @@ from importlib.resources import files
 
 import numpy as np
 from numpy.typing import NDArray
-from torchvision.models import ResNet50_Weights
 
 from robustcheck.models.class_names import plain_name
 
@@ -42,6 +41,8 @@ def class_of_challenge_id() -> NDArray[np.int64]:
 @cache
 def class_names() -> tuple[str, ...]:
     """Return the names of the classes in English, in the order in which networks number them."""
+    from torchvision.models import ResNet50_Weights  # a run of another network needs nothing of torchvision
+
     return tuple(ResNet50_Weights.DEFAULT.meta["categories"])
 
 

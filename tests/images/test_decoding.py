@@ -12,6 +12,7 @@ from robustcheck.images import open_images
 from robustcheck.images.decoding import BadImage, decode
 from robustcheck.limits import use_limits
 from robustcheck.models import Preprocessing
+from robustcheck.models.preprocessing import INTERPOLATIONS
 from robustcheck.models.sources.torchvision import preprocessing_of_weights
 
 RULE = Preprocessing.for_size(8)
@@ -37,6 +38,17 @@ def test_photographs_equal_timms_own_transform_to_the_bit(photographs):
     for pixels, name in zip(batch.pixels, batch.names, strict=True):
         theirs = transform(Image.open(photographs / name).convert("RGB"))
         assert functional.normalize(functional.convert_image_dtype(pixels), rule.mean, rule.std).equal(theirs)
+
+
+@pytest.mark.parametrize("way", INTERPOLATIONS)
+@pytest.mark.parametrize("resize", [9, (12, 10), (8, 30), (17, 23)])
+def test_each_interpolation_gives_torchvisions_pixels(write_image, way, resize):
+    rule = Preprocessing((8, 9), resize, way)
+    path = write_image("a.png", (23, 17))
+    size = rule.resized(17, 23)
+    resized = functional.resize(Image.open(path), list(size), functional.InterpolationMode(way))
+    theirs = functional.crop(resized, *rule.crop_from(*size), 8, 9)
+    assert (decode(path, rule) == np.asarray(theirs).transpose(2, 0, 1)).all()
 
 
 @pytest.mark.parametrize("size", [(30, 20), (20, 30), (9, 9), (3, 50), (1, 1), (8, 400)])

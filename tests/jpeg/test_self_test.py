@@ -14,7 +14,7 @@ import torch
 
 from robustcheck import jpeg
 from robustcheck.errors import RobustnessWarning
-from robustcheck.jpeg import pillow, self_test
+from robustcheck.jpeg import pillow, self_test, torchvision
 from robustcheck.jpeg.registry import CODECS
 
 
@@ -106,12 +106,21 @@ import robustcheck
 assert "torchvision" not in sys.modules
 from robustcheck import jpeg
 loaded = set(sys.modules)
-assert {"PIL.Image", "torchvision.io"} <= loaded
+assert {"PIL.Image", "robustcheck.jpeg.torchvision"} <= loaded
+assert torch.ops.image.encode_jpeg
+assert "torchvision" not in loaded  # it takes as long to import as torch
 for size in (16, 17):
     jpeg.roundtrip(torch.zeros(1, 3, size, 16, dtype=torch.uint8))
 assert set(sys.modules) == loaded, set(sys.modules) - loaded
 """
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_operators_that_no_library_brings_are_those_of_the_package(uninstall):
+    torchvision.register_operators()
+    uninstall("torchvision.io")
+    with pytest.raises(ImportError, match=r"torchvision\.io"):
+        torchvision.register_operators(libraries=["nothing"])
 
 
 @pytest.mark.parametrize("error", [ImportError, OSError, RuntimeError])

@@ -35,6 +35,20 @@ def test_collecting_imports_no_library(pytester):
     assert "loaded: []" in done.stdout
 
 
+def test_a_network_of_the_repository_s_own_loads_no_torchvision(repository):
+    """It takes as long to import as torch itself."""
+    repository.makepyfile(
+        test_it="""
+        import sys
+
+        def test_it(robustness):
+            robustness.evaluate("x", "JPG(Adv_1)", "Noise_1")
+            assert not {"torchvision", "timm", "scipy.stats"} & set(sys.modules)
+        """
+    )
+    repository.runpytest_subprocess("--robustcheck-store=off").assert_outcomes(passed=1)
+
+
 def test_a_run_that_asks_for_no_number_prints_no_section(pytester):
     pytester.makepyfile("def test_it():\n    pass")
     assert "= robustcheck =" not in pytester.runpytest().stdout.str()
