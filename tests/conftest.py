@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
+from robustcheck.session.xdist import Worker
 from tests import toys
 
 # An example may take long on a busy machine; Hypothesis' own profile for CI says the same.
@@ -23,6 +24,12 @@ LOADED_ONCE = (
     *("timm", "torchvision", "robustcheck.benchmark.fixture", "robustcheck.report.formats.terminal"),
     *("robustcheck.report.pictures", "robustcheck.robustness"),
 )
+
+
+def pytest_configure(config):
+    """Tests in a worker of pytest-xdist, and what they run in its process, use its share of the cores."""
+    if worker := Worker.of(config):
+        worker.share_cores()
 
 
 @pytest.fixture(scope="session")
@@ -48,17 +55,17 @@ def uninstall(monkeypatch):
     return uninstall
 
 
-@pytest.fixture
-def pytester(pytester, monkeypatch):
-    """Pytest in pytest, as on a user's machine: no run inside a test tells GitHub of its claims.
-
-    What is first imported inside a run is forgotten after it, and torch can't be loaded twice: so what pulls it in
-    is imported here.
-    """
+@pytest.fixture(scope="session")
+def loaded_once():
+    """What `pytester` must not be the first to import: it forgets such modules, and their operators can't come twice."""
     for name in LOADED_ONCE:
         with suppress(ModuleNotFoundError):  # timm is of an extra
             import_module(name)
 
+
+@pytest.fixture
+def pytester(loaded_once, pytester, monkeypatch):
+    """Pytest in pytest, as on a user's machine: no run inside a test tells GitHub of its claims."""
     for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"):
         monkeypatch.delenv(name, raising=False)
     return pytester

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,7 +19,8 @@ def computed_in(run: Callable[[], object]) -> tuple[str, ...]:
 
     An `autocast` inside counts, and so does a conversion: what is watched is what reaches PyTorch's kernels.
     """
-    with _Watch() as watch:
+    watch = _WatchBesideCompiler() if "torch._dynamo" in sys.modules else _Watch()
+    with watch:
         run()
     return tuple(sorted(watch.products or watch.others))
 
@@ -28,6 +30,11 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.products: set[str] = set()
         self.others: set[str] = set()
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Return False: to keep its compiler away from this, PyTorch would load it, which doubles the start of a run."""
+        return False
 
     def __torch_dispatch__(
         self, func: Any, _types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -44,6 +51,17 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if each.is_floating_point()
         )
         return result
+
+
+class _WatchBesideCompiler(_Watch):  # type: ignore[no-untyped-call]
+    """The same where the compiler is loaded, as by a compiled network: it does not compile this."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return True
+
+    def __torch_dispatch__(self, *args: Any, **kwargs: Any) -> Any:
+        return super().__torch_dispatch__(*args, **kwargs)
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:

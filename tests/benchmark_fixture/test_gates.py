@@ -103,7 +103,7 @@ def test_tests_without_a_baseline_and_baselines_without_a_test_are_said(measured
 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
-    [(["-n", "2"], "pytest-xdist is active"), (["--benchmark-disable"], "--benchmark-disable")],
+    [(["-n", "1"], "pytest-xdist is active"), (["--benchmark-disable"], "--benchmark-disable")],
 )
 def test_where_nothing_is_timed_a_gate_is_red_and_a_comparison_is_said(repository, arguments, reason):
     pytest.importorskip("xdist")
@@ -124,7 +124,6 @@ def test_where_nothing_is_timed_a_gate_is_red_and_a_comparison_is_said(repositor
     without_baseline = repository.runpytest("--benchmark-compare-fail=median:10%", *arguments)
     assert without_baseline.ret == pytest.ExitCode.USAGE_ERROR
     assert repository.runpytest("--benchmark-compare", *arguments).ret == pytest.ExitCode.OK
-    assert repository.runpytest(*arguments).ret == pytest.ExitCode.OK
 
 
 def test_a_baseline_that_says_nothing_of_the_model_is_not_compared(measured):

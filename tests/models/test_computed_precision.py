@@ -52,6 +52,7 @@ CASES = {
     "fp64 weights": (lambda: Net().double(), "fp64 (the network's own)"),
     "its own autocast": (OwnAutocast, "bf16 (the network's own)"),
     "a head in bf16": (HalfHead, "bf16 and fp32 (the network's own)"),
+    "compiled": (lambda: torch.compile(HalfHead(), backend="eager"), "bf16 and fp32 (the network's own)"),
     "no products": (NoProducts, "fp16 (the network's own)"),
 }
 

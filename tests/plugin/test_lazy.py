@@ -35,15 +35,23 @@ def test_collecting_imports_no_library(pytester):
     assert "loaded: []" in done.stdout
 
 
-def test_a_network_of_the_repository_s_own_loads_no_torchvision(repository):
-    """It takes as long to import as torch itself."""
+def test_a_network_of_the_repository_s_own_loads_neither_torchvision_nor_a_compiler(repository):
+    """Each takes as long to import as torch itself."""
     repository.makepyfile(
         test_it="""
         import sys
+        import robustcheck, torch
+
+        class OwnAutocast(torch.nn.Linear):
+            def forward(self, images):
+                with torch.autocast("cpu", dtype=torch.bfloat16):
+                    return super().forward(images.flatten(1)).float()
 
         def test_it(robustness):
             robustness.evaluate("x", "JPG(Adv_1)", "Noise_1")
-            assert not {"torchvision", "timm", "scipy.stats"} & set(sys.modules)
+            own = robustcheck.Classifier(OwnAutocast(768, 4).eval(), mean=(0,) * 3, std=(1,) * 3, input_size=16)
+            assert own.computed_in == ("bf16",)
+            assert not {"torchvision", "torch._dynamo", "sympy", "scipy.stats"} & set(sys.modules)
         """
     )
     repository.runpytest_subprocess("--robustcheck-store=off").assert_outcomes(passed=1)

@@ -7,19 +7,22 @@ import sys
 import pytest
 
 SHOW = """
-import os, sys
+import os
 
 
 def test_it():
     import torch
 
-    print("spins", os.environ.get("GOMP_SPINCOUNT"), sorted(name for name in os.environ if name.startswith("OMP")))
+    print("spins", torch.SPINS, sorted(name for name in os.environ if name.startswith("OMP")))
 """
+
+TORCH = "import os\n\nSPINS = os.environ.get('GOMP_SPINCOUNT')"
+"""It stands in for torch, which reads the variable as it is loaded, too."""
 
 
 @pytest.fixture
 def run(pytester):
-    pytester.makepyfile(test_it=SHOW)
+    pytester.makepyfile(test_it=SHOW, torch=TORCH)
 
     def run(*arguments, early="", **environment):
         names = ("GOMP_SPINCOUNT", "KMP_BLOCKTIME", "OMP_WAIT_POLICY")
@@ -57,6 +60,7 @@ def test_workers_of_xdist_have_it_too(run, pytester):
 
 
 def test_torch_that_is_loaded_already_is_advised_of_once(run, repository):
+    (repository.path / "torch.py").unlink()
     repository.makepyfile(test_it="def test_it(robustness):\n    robustness.evaluate('x')")
     out = run("--robustcheck-store=off", early="import torch")
     assert out.count("set GOMP_SPINCOUNT=3000 in the environment") == 1
