@@ -32,7 +32,7 @@ def fold_batch_norms(
     read, or where layers write to what holds them. Any exception may be raised for a network that can't be taken apart.
     """
     kinds = [_can_be_folded(layer) for layer in module.modules()]
-    if not {"convolution", "norm"} <= set(kinds):
+    if not {"convolution", "norm"} <= set(kinds) or not all(map(_can_be_copied, module.modules())):
         return module
     replaced: dict[nn.Module, nn.Module] = {}
     for convolution, norm in _traced(module, run):
@@ -51,6 +51,14 @@ def _can_be_folded(layer: nn.Module) -> str:
         return "convolution" if as_usual else ""
     is_norm = type(layer) is nn.BatchNorm2d or _is_timms(layer)
     return "norm" if is_norm and not layer.training and layer.running_var is not None else ""
+
+
+def _can_be_copied(layer: nn.Module) -> bool:
+    """Whether what is set on a copy of a layer stays there: `torch.compile`'s wrapper sets it on the original."""
+    kind = type(layer)
+    return kind.__setattr__ is nn.Module.__setattr__ and (
+        isinstance(layer, torch.fx.GraphModule) or not hasattr(kind, "__copy__")
+    )
 
 
 def _is_timms(layer: nn.Module) -> bool:

@@ -16,7 +16,7 @@ from robustcheck.models.batchnorm_fold import fold_batch_norms
 from robustcheck.models.computed_precision import computed_in
 from robustcheck.models.device import resolve_device
 from robustcheck.models.equivalence import equivalent
-from robustcheck.models.eval_mode import EvalMode
+from robustcheck.models.eval_mode import EvalMode, buffers_restored
 from robustcheck.models.fingerprint import fingerprint
 from robustcheck.models.logits import described, logits_in, type_name
 from robustcheck.models.network_state import network_digest
@@ -27,6 +27,7 @@ from robustcheck.models.user_network import (
     network_error,
     one_logit_advice,
     placed,
+    shape_advice,
     weights_dtype,
 )
 from robustcheck.text import listed, printable
@@ -181,9 +182,11 @@ class Classifier:
     def evaluating(self) -> Iterator[None]:
         """Hold the network in eval mode, without gradients of its parameters, and outside any `torch.autocast`.
 
-        Every evaluation, and `fgs` and `pgd` as calls, run in it; at the end the network is as it was.
+        Every evaluation, and `fgs` and `pgd` as calls, run in it; at the end the network is as it was, buffers that
+        its own forward pass writes among it.
         """
-        with self._eval_mode, torch.autocast(self.device.type, enabled=False):
+        autocast = torch.autocast(self.device.type, enabled=False)
+        with self._eval_mode, buffers_restored(self.module), autocast:
             yield
 
     @property
@@ -351,11 +354,12 @@ class Classifier:
                 "Classifier(..., output=1) or output='name', or wrap it in an nn.Module whose forward returns the logits "
                 "alone, such as self.net(x)[0] or self.net(x).logits"
             )
+        if output.layout is not torch.strided:
+            output = output.to_dense()
         if output.ndim != 2 or len(output) != count or not output.is_floating_point():
-            advice = one_logit_advice(self.name) if output.shape == (count,) else ""
             raise RobustcheckError(
                 f"{self.name} must return float logits of shape ({count}, classes), got {output.dtype} of shape "
-                f"{tuple(output.shape)}{advice}"
+                f"{tuple(output.shape)}{shape_advice(self.name, output, count)}"
             )
         self._check_class_count(output.shape[1])
         return output.float()

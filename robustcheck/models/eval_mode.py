@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
+import torch
 from torch import nn
 
 from robustcheck.text import listed
@@ -78,6 +81,31 @@ class EvalMode:
 
     def __reduce__(self) -> tuple[type[EvalMode], tuple[nn.Module, str]]:
         return EvalMode, (self._module, self._name)
+
+
+@contextmanager
+def buffers_restored(module: nn.Module) -> Iterator[None]:
+    """Give a network's buffers the values back at the end that they had, also those that its own forward pass writes."""
+    before = [
+        (layer, name, buffer, buffer.detach().clone())
+        for layer in module.modules()
+        for name, buffer in layer._buffers.items()  # noqa: SLF001 - named_buffers leaves out which layer holds one
+        if buffer is not None and buffer.layout is torch.strided and not buffer.is_meta
+    ]
+    try:
+        yield
+    finally:
+        for layer, name, buffer, value in before:
+            layer._buffers[name] = _restored(buffer, value)  # noqa: SLF001 - a buffer that was assigned to, too
+
+
+def _restored(buffer: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    if buffer.shape != value.shape:
+        return value
+    if not torch.equal(buffer, value):
+        with torch.inference_mode(mode=buffer.is_inference()), torch.no_grad():
+            buffer.copy_(value)
+    return buffer
 
 
 def layers_in_train_mode(module: nn.Module) -> list[str]:

@@ -95,6 +95,19 @@ def one_logit_advice(name: str) -> str:
     )
 
 
+def shape_advice(name: str, output: Tensor, count: int) -> str:
+    """Return what to do with an output that can't be the logits of `count` images, to end an error."""
+    if not output.is_floating_point():
+        return ": have its forward return the logits themselves, before any argmax or rounding"
+    if output.shape == (count,):
+        return one_logit_advice(name)
+    if output.ndim > 2 and len(output) == count:
+        pooled = "self.net(x).flatten(1)" if output[0, 0].numel() == 1 else "self.net(x).mean((2, 3))"
+        if output.ndim == 4:
+            return f": evaluate Wrapped(net)\n{_wrapper(pooled)}"
+    return ": have its forward return one row of logits for each image, in their order, also for one image"
+
+
 def _wrapper(returned: str) -> str:
     """Return the three lines of a module around a network, of which `returned` is what it returns."""
     return (

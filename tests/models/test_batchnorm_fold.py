@@ -260,7 +260,32 @@ class PartlyInference(Net):
         return fixed + images.mean((2, 3)) @ torch.ones(3, 5)
 
 
+class Delegating(nn.Module):
+    """A wrapper whose attributes are those of what it wraps, as torch.compile's: setting one on a copy sets the original's."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = Net()
+
+    def __setattr__(self, name, value):
+        inside = self.__dict__.get("_modules", {}).get("net")
+        super().__setattr__(name, value) if inside is None else setattr(inside, name, value)
+
+    def forward(self, images):
+        return self.net(images)
+
+
+class CopiesAsItself(Net):
+    """copy.copy returns the network itself."""
+
+    def __copy__(self):
+        return self
+
+
 ODD = {
+    "compiled": lambda: torch.compile(Net(), backend="eager"),
+    "delegating": Delegating,
+    "copies as itself": CopiesAsItself,
     "a hook that writes": HookWrites,
     "a hook on the norm": ChildWrites,
     "reads the norm": ReadsNorm,
@@ -276,6 +301,7 @@ ODD = {
 @pytest.mark.filterwarnings(
     "ignore:.*of the gradient of an image is exactly zero"
 )  # partly in inference mode
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # of torch.compile itself
 @pytest.mark.parametrize("make", ODD.values(), ids=ODD)
 def test_networks_that_can_not_be_folded_run_as_they_are(make):
     net = make().eval()

@@ -210,3 +210,29 @@ def test_a_network_can_be_trained_on_after_an_evaluation():
     optimiser.step()
     assert not net[0].weight.equal(before["0.weight"])
     assert not net[1].running_mean.equal(before["1.running_mean"])
+
+
+class Counts(nn.Module):
+    """Writes to its buffers in eval mode, in each of the ways there are."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = net_of()
+        for name in ("in_place", "assigned", "data", "grown"):
+            self.register_buffer(name, torch.zeros(2))
+
+    def forward(self, images):
+        self.in_place += 1
+        self.assigned = self.assigned + 1
+        self.data.data.add_(1)
+        self.grown = torch.cat([self.grown, self.grown])
+        return self.net(images) + self.in_place.sum() * 0
+
+
+@pytest.mark.parametrize("way", ["evaluate", "fgs", "pgd", "folded"])
+def test_buffers_that_its_own_forward_pass_writes_are_put_back(way):
+    net = Counts().eval()
+    before, prints = state_of(net), classifier_of(net).fingerprint
+    WAYS[way](classifier_of(net))
+    assert_same_state(before, state_of(net))
+    assert classifier_of(net).fingerprint == prints
