@@ -42,6 +42,7 @@ LIMITS = {
         Limit("image-bytes", 500_000_000, "bytes", "of an image file"),
         Limit("table-bytes", 1_000_000_000, "bytes", "of what is read of a table of images, unpacked"),
         Limit("table-rows", 20_000_000, "rows", "of a table of images"),
+        Limit("item-bytes", 20_000_000_000, "bytes", "of an iterable's images, which are kept in memory"),
         Limit("toml-bytes", 10_000_000, "bytes", "of a robustcheck.toml"),
         Limit("checkpoint-objects", 3_000_000, "pickle instructions", "of a checkpoint"),
         Limit(

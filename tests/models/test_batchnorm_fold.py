@@ -301,7 +301,9 @@ ODD = {
 @pytest.mark.filterwarnings(
     "ignore:.*of the gradient of an image is exactly zero"
 )  # partly in inference mode
-@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # of torch.compile itself
+@pytest.mark.filterwarnings(
+    "ignore:The .grad attribute of a Tensor that is not a leaf"
+)  # of torch.compile itself
 @pytest.mark.parametrize("make", ODD.values(), ids=ODD)
 def test_networks_that_can_not_be_folded_run_as_they_are(make):
     net = make().eval()

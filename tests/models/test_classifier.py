@@ -209,15 +209,22 @@ def test_the_output_can_be_chosen_and_counts_in_the_fingerprint(classifier_of, i
         (lambda x: None, "must return logits, got NoneType"),
         (
             lambda x: x,
-            r"must return float logits of shape \(4, classes\), got torch.float32 of shape \(4, 3, 12, 10\)"
-            r": evaluate Wrapped\(net\)\n(.*\n)*.*self.net\(x\).mean\(\(2, 3\)\)",
+            (
+                r"must return float logits of shape \(4, classes\), got torch.float32 of shape \(4, 3, 12, 10\)"
+                r": evaluate Wrapped\(net\)\n(.*\n)*.*self.net\(x\).mean\(\(2, 3\)\)"
+            ),
         ),
         (
             lambda x: x.mean((2, 3))[:2],
-            r"must return float logits of shape \(4, classes\), got torch.float32 of shape \(2, 3\)"
-            ": have its forward return one row of logits for each image",
+            (
+                r"must return float logits of shape \(4, classes\), got torch.float32 of shape \(2, 3\)"
+                ": have its forward return one row of logits for each image"
+            ),
         ),
-        (lambda x: x.mean((2, 3), keepdim=True), r"of shape \(4, 3, 1, 1\): evaluate Wrapped(.*\n)*.*x\).flatten\(1\)"),
+        (
+            lambda x: x.mean((2, 3), keepdim=True),
+            r"of shape \(4, 3, 1, 1\): evaluate Wrapped(.*\n)*.*x\).flatten\(1\)",
+        ),
         (lambda x: x.mean((2, 3)).argmax(1), r"got torch.int64 of shape \(4,\): .* before any argmax"),
         (lambda x: x.mean((2, 3)).long(), r"got torch.int64 of shape \(4, 3\)"),
         (lambda x: x.mean((1, 2, 3))[:, None], "must return logits for at least 2 classes, got 1"),

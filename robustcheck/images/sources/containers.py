@@ -43,7 +43,7 @@ def contents(images: Any, name: str) -> Any:
     """Return the dataset of a DataLoader, the items of a pair (X, y), and anything else as it is.
 
     RobustcheckError for a DataLoader whose images are not those of its dataset, each once, for images and labels of
-    different number, and for a dictionary.
+    different number, for a dictionary, and for a data frame.
     """
     if isinstance(images, DataLoader):
         return _dataset(images, name)
@@ -53,6 +53,8 @@ def contents(images: Any, name: str) -> Any:
             f"{name} must be images, or a pair (X, y) of images and labels, got a {type(images).__name__} with {keys}: give "
             "the parts that you mean, as (data['images'], data['labels']), or the split, as datasets['test']"
         )
+    if type(images).__module__.partition(".")[0] in {"pandas", "polars"}:
+        return _column(images, name)
     if _is_pair(images):
         if len(images[0]) != len(images[1]):
             raise RobustcheckError(
@@ -60,6 +62,16 @@ def contents(images: Any, name: str) -> Any:
             )
         return LabelledImages(*images)
     return images
+
+
+def _column(images: Any, name: str) -> list[Any]:
+    """Return the items of a pandas or polars column in order, whose index may be any; refuse a whole data frame."""
+    if hasattr(images, "columns"):
+        raise RobustcheckError(
+            f"{name} must be images, or a pair (X, y) of images and labels, got a {type(images).__name__}: of images give "
+            "(list(frame['image']), list(frame['label'])), of paths write a table, frame.to_csv('images.csv'), and name it"
+        )
+    return list(images)
 
 
 def class_names(images: Any) -> list[str] | None:
@@ -124,7 +136,9 @@ def _is_pair(images: Any) -> bool:
     if not isinstance(images, (tuple, list)) or len(images) != 2:
         return False
     pixels, labels = images
-    if isinstance(pixels, (np.ndarray, torch.Tensor)):
+    if isinstance(pixels, np.ndarray) and pixels.dtype == object:
+        has_images = bool(len(pixels)) and not _is_label(pixels[0])
+    elif isinstance(pixels, (np.ndarray, torch.Tensor)):
         has_images = pixels.ndim in (3, 4)
     else:
         has_images = isinstance(pixels, (list, tuple)) and bool(pixels) and not _is_label(pixels[0])

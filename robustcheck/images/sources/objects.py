@@ -6,12 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence, Sized
 from contextlib import suppress
 from functools import partial
 from itertools import count
+from pathlib import PurePath
 from threading import Lock
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from PIL import Image
+from torch.utils.data import IterableDataset
 
 from robustcheck.errors import RobustcheckError
 from robustcheck.images.decoding import BadImage, Pixels, fit_image
@@ -19,12 +21,14 @@ from robustcheck.images.image_set import ImageSet
 from robustcheck.images.source import Source
 from robustcheck.images.sources.columns import LABELS, as_labels
 from robustcheck.images.sources.containers import IMAGES, class_names, contents, lines_for_pixels
+from robustcheck.limits import check
 from robustcheck.models.preprocessing import Preprocessing
 from robustcheck.text import first_line, listed
 
 _Read: TypeAlias = tuple[Source, Sequence[Any], Sequence[str]]
 """The pixels, the labels, and where each image is, for errors."""
 _TOLERANCE = 1e-3  # of a level, for the rounding of x / 255 * 255
+_HALF_TOLERANCE = 0.07  # in 16 bits
 
 
 def image_set_of(images: Any, preprocessing: Preprocessing, *, name: str) -> ImageSet:
@@ -48,6 +52,10 @@ def image_set_of(images: Any, preprocessing: Preprocessing, *, name: str) -> Ima
             return _labelled(*_from_iterable(items, preprocessing, name), class_names(images), shown)
     except _NotPixelsError as error:
         raise RobustcheckError(f"{error}, as by{lines_for_pixels(images)}") from None
+    if hasattr(images, "__getitem__") and not isinstance(images, (str, bytes)):
+        raise RobustcheckError(
+            f"{name} must have a length, got {type(images).__name__} without __len__: give it one, the number of images"
+        )
     raise RobustcheckError(
         f"{name} must be a folder, an ImageSet (as of ImageSet.from_arrays(pixels, labels)), a torch Dataset, (X, y), or an "
         f"iterable of (image, label), got {type(images).__name__}"
@@ -62,14 +70,24 @@ def _is_indexable(images: Any) -> bool:
     return (
         isinstance(images, Sized)
         and hasattr(images, "__getitem__")
-        and not isinstance(images, (str, bytes, Mapping))
+        and not isinstance(images, (str, bytes, Mapping, IterableDataset))
     )
 
 
+def _length(images: Any, name: str) -> int:
+    try:
+        return len(images)
+    except Exception as error:
+        raise RobustcheckError(
+            f"{name} must have a length, got {type(error).__name__} of its __len__ ({first_line(error)}): return the number of "
+            "images there, or give a generator of (image, label)"
+        ) from error
+
+
 def _from_indexable(images: Any, preprocessing: Preprocessing, name: str) -> _Read:
-    if not len(images):
+    if not (length := _length(images, name)):
         raise RobustcheckError(f"{name} must hold at least one image, got an empty {type(images).__name__}")
-    lock, where = Lock(), [f"{name}[{index}]" for index in range(len(images))]
+    lock, where = Lock(), [f"{name}[{index}]" for index in range(length)]
     labels = _targets(images)
     if labels is not None:
         labels = [_plain_label(label, place) for label, place in zip(labels, where, strict=True)]
@@ -87,9 +105,14 @@ def _from_indexable(images: Any, preprocessing: Preprocessing, name: str) -> _Re
 def _from_iterable(images: Iterable[Any], preprocessing: Preprocessing, name: str) -> _Read:
     kept: list[Pixels | BadImage] = []
     labels, where = [], []
-    iterator, is_resized = iter(images), False
+    iterator, is_resized, held = iter(images), False, 0
     for index in count():
         place = f"{name}, item {index}"
+        check(
+            "item-bytes",
+            held,
+            f"{name}, an iterable that is read into memory, gave {index} images and does not end: they are",
+        )
         try:
             item = next(iterator)
         except StopIteration:
@@ -102,6 +125,7 @@ def _from_iterable(images: Iterable[Any], preprocessing: Preprocessing, name: st
         is_resized = is_resized or not _is_array_of_size(image, preprocessing)
         try:
             kept.append(_pixels(image, preprocessing, place))
+            held += kept[-1].nbytes
         except BadImage as bad:  # is for the policy on bad images, as one of a list is
             kept.append(bad)
         labels.append(label)
@@ -216,8 +240,14 @@ def _pixels(image: Any, preprocessing: Preprocessing, where: str) -> Pixels:
     if not isinstance(array, np.ndarray):
         raise RobustcheckError(
             f"{where} must be a PIL image, an array or a tensor, got {type(image).__name__}"
+            + (
+                ": give PIL.Image.open(path), or a table of paths (.csv)"
+                if isinstance(image, (str, PurePath))
+                else ""
+            )
         )
-    levels = _levels(array, where)
+    tolerance = _HALF_TOLERANCE if image.dtype in {torch.float16, np.dtype(np.float16)} else _TOLERANCE
+    levels = _levels(np.asarray(array), where, tolerance)
     if levels.shape == (3, *preprocessing.input_size):
         return np.ascontiguousarray(levels)
     return fit_image(Image.fromarray(np.ascontiguousarray(levels.transpose(1, 2, 0))), preprocessing, where)
@@ -243,8 +273,8 @@ def _as_array(image: torch.Tensor, where: str) -> np.ndarray[Any, Any]:
     return array
 
 
-def _levels(array: np.ndarray[Any, Any], where: str) -> Pixels:
-    """Return the array as uint8 (3, H, W)."""
+def _levels(array: np.ndarray[Any, Any], where: str, tolerance: float) -> Pixels:
+    """Return the array as uint8 (3, H, W); floats may be off by `tolerance` levels."""
     if array.ndim == 2:
         array = np.stack([array] * 3)
     if array.ndim == 3 and array.shape[0] == 1:
@@ -264,7 +294,7 @@ def _levels(array: np.ndarray[Any, Any], where: str) -> Pixels:
         )
     scaled = array.astype(np.float64) * 255
     levels = np.rint(scaled)
-    if not (np.abs(scaled - levels) <= _TOLERANCE).all() or levels.min() < 0 or levels.max() > 255:
+    if not (np.abs(scaled - levels) <= tolerance).all() or levels.min() < 0 or levels.max() > 255:
         if 1 < array.max() <= 255 and array.min() >= 0 and (array == np.rint(array)).all():
             raise RobustcheckError(
                 f"{where} must be uint8 in 0..255, or floats in 0..1, got {array.dtype} up to {array.max():g}: {advice} if "

@@ -271,6 +271,25 @@ def test_classes_of_subsets_loaders_and_features_are_matched_by_name():
         assert evaluate(classifier(class_names=order), given, []).labels.tolist() == expected
 
 
+def test_columns_of_data_frames_are_read_in_order_and_whole_frames_refused():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"image": list(PIXELS), "label": LABELS.tolist()}, index=range(9, 3, -1))
+    assert (
+        evaluate(classifier(), (list(frame["image"]), list(frame["label"])), []).labels.tolist()
+        == LABELS.tolist()
+    )
+    assert len(as_image_set(frame["image"], classifier().preprocessing, name="theirs")) == 6
+    with pytest.raises(RobustcheckError, match=r"got a DataFrame: of images give \(list\(frame\['image'\]\)"):
+        as_image_set(frame, classifier().preprocessing, name="theirs")
+
+
+def test_a_pair_of_an_array_of_arrays_and_names_is_one():
+    images = np.empty(6, object)
+    images[:] = list(PIXELS.numpy())
+    found = as_image_set((images, np.array(LABELS.tolist())), classifier().preprocessing, name="theirs")
+    assert found.labels.tolist() == LABELS.tolist()
+
+
 def test_a_pair_is_what_the_fixture_may_return(pytester):
     pytester.makepyfile(
         """

@@ -2,6 +2,7 @@
 
 from collections import namedtuple
 from io import BytesIO
+from itertools import repeat
 
 import numpy as np
 import pytest
@@ -267,3 +268,65 @@ def test_tensors_of_other_floats_are_read_where_they_are_pixel_levels(dtype):
 def test_tensors_without_pixel_levels_are_refused(tensor):
     with pytest.raises(RobustcheckError, match=r"theirs\[0\] must be"):
         pixels_of(image_set_of([tensor], RULE, name="theirs"))
+
+
+LEVELS = torch.arange(192, dtype=torch.uint8).reshape(3, 8, 8)
+
+
+def test_half_precision_levels_are_read_and_resized_ones_are_refused():
+    half = (LEVELS / 255).half()
+    for given in (half, half.numpy()):
+        assert pixels_of(image_set_of([given], RULE, name="theirs"))[0].equal(LEVELS)
+    with pytest.raises(RobustcheckError, match="must be pixel levels"):
+        pixels_of(image_set_of([((LEVELS.float() + 0.3) / 256).half()], RULE, name="theirs"))
+
+
+def test_subclasses_of_arrays_are_arrays():
+    with pytest.warns(PendingDeprecationWarning, match="matrix"):
+        matrix = np.matrix(LEVELS[0].numpy())
+    assert pixels_of(image_set_of([matrix], RULE, name="theirs"))[0, 2].equal(LEVELS[0])
+
+
+def test_an_iterable_dataset_with_a_length_is_iterated():
+    class Streamed(IterableDataset):
+        def __iter__(self):
+            return iter([(LEVELS, 1), (LEVELS, 0)])
+
+        def __len__(self):
+            return 7  # which torch allows to be wrong
+
+    assert image_set_of(Streamed(), RULE, name="theirs").labels.tolist() == [1, 0]
+
+
+def test_a_dataset_needs_its_length():
+    class NoLength(Dataset):
+        def __getitem__(self, index):
+            return LEVELS
+
+    class BrokenLength(NoLength):
+        def __len__(self):
+            raise NotImplementedError("later")
+
+    with pytest.raises(
+        RobustcheckError, match="theirs must have a length, got NoLength without __len__: give it one"
+    ):
+        image_set_of(NoLength(), RULE, name="theirs")
+    with pytest.raises(
+        RobustcheckError, match=r"must have a length, got NotImplementedError of its __len__ \(later\)"
+    ):
+        image_set_of(BrokenLength(), RULE, name="theirs")
+
+
+def test_an_iterable_without_end_stops_at_a_limit():
+    with (
+        use_limits({"item-bytes": 10 * LEVELS.numel()}),
+        pytest.raises(RobustcheckError, match=r"gave 11 images .*--robustcheck-input-limits=item-bytes:2112"),
+    ):
+        image_set_of(repeat(LEVELS), RULE, name="theirs")
+    with use_limits({"item-bytes": 10 * LEVELS.numel()}):
+        assert len(image_set_of(repeat(LEVELS, 10), RULE, name="theirs")) == 10
+
+
+def test_a_path_as_an_item_is_refused_with_what_to_give():
+    with pytest.raises(RobustcheckError, match=r"got str: give PIL.Image.open\(path\), or a table"):
+        pixels_of(image_set_of([("a.png", 1)], RULE, name="theirs"))
