@@ -49,8 +49,6 @@ class Sampling:
     """The size of the set that the images were drawn from at random; claims are decided about all of it."""
     rewrite: Callable[[View], View] = lambda view: view
     """Returns the view that is evaluated in place of a named one."""
-    is_stored: bool = True
-    """Whether records may come from the store: not of a changed network, which its key might not tell from another."""
 
 
 class Robustness:

@@ -91,8 +91,9 @@ class Classifier:
         self._eval_mode = EvalMode(self.module, self.name)
         self.trial_images: int = 2
         """How many images the network is tried on: one where it has no room for two."""
-        self._channels_last: bool | None = None
-        """Whether images reach the network in channels_last memory; None where that is not known yet."""
+        self.known_channels_last: bool | None = None
+        """Whether images reach the network in channels_last memory; None where that is not known yet. May be taken over from
+        a network of the same layers."""
         self.is_folded: bool = False
         """Whether batch normalisations are folded into convolutions; also of a compiled network."""
         self.network: Callable[[torch.Tensor], Any] = self.module
@@ -195,13 +196,13 @@ class Classifier:
 
         It is found when the network first runs: it must compute the same on noise in either layout.
         """
-        if self._channels_last is None:
-            self._channels_last = False  # for the time of the trial, and if it fails
+        if self.known_channels_last is None:
+            self.known_channels_last = False  # for the time of the trial, and if it fails
             if any(parameter.ndim == 4 for parameter in self.module.parameters()):  # kernels
                 other = copy.copy(self)
-                other._channels_last = True  # noqa: SLF001 - of this class
-                self._channels_last = self._is_equivalent(other, [self._noise(0)])
-        return self._channels_last
+                other.known_channels_last = True
+                self.known_channels_last = self._is_equivalent(other, [self._noise(0)])
+        return self.known_channels_last
 
     def with_network(self, network: Callable[[torch.Tensor], Any]) -> Classifier:
         """Return this classifier with `network` run in place of `module`: one that computes the same, such as a compiled one.

@@ -35,6 +35,8 @@ class Setup:
     rewrite: Callable[[View], View] = unchanged
     """The view that is evaluated in place of one that was asked for."""
     baseline: Baseline | None = None
+    is_foldable: bool = True
+    """Whether batch normalisations may be folded into convolutions; not where the fault is in how they run."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,8 @@ def with_module(classifier: Classifier, module: nn.Module, **rule: object) -> Cl
     )
     if not isinstance(module, Around):
         changed.output = classifier.output
+    # The layers are the same, and a trial takes longer than two images.
+    changed.known_channels_last = classifier.channels_last
     return changed
 
 

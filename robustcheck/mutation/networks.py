@@ -42,8 +42,7 @@ def _put_into_train_mode(setup: Setup) -> Setup:
     sound = setup.classifier
     with torch.no_grad():
         module = _TrainMode(copy.deepcopy(sound.module)).eval()
-    changed = with_module(sound, module)
-    return replace(setup, classifier=changed)
+    return replace(setup, classifier=with_module(sound, module), is_foldable=False)
 
 
 def _has_modes(subject: Subject) -> str:

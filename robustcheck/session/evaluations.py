@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,15 +20,22 @@ from robustcheck.session import marker
 from robustcheck.text import printable
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from robustcheck.claims import Subject, Verdict
+    from robustcheck.evaluation import Evaluation
+    from robustcheck.evaluation.executor import Executor
     from robustcheck.images import ImageSet
     from robustcheck.models import Classifier
     from robustcheck.notation import View
     from robustcheck.records.baseline import Baseline
-    from robustcheck.robustness import Robustness, Sampling
+    from robustcheck.records.old_run import OldRun
+    from robustcheck.robustness import Robustness
     from robustcheck.session.evaluation_clock import EvaluationClock
     from robustcheck.session.mutants import Mutant
     from robustcheck.session.resources import Resources
+    from robustcheck.session.shared_work import SharedWork
 
 MUTATION = "mutation"
 """The suite that evaluates few images, under one fault after the other."""
@@ -69,6 +76,12 @@ class Evaluations:
         self._has_own_images = False
         self._mutant: Mutant | None = None
         """What changes the set-ups that are evaluated now."""
+
+    @cached_property
+    def _shared(self) -> SharedWork:
+        from robustcheck.session.shared_work import SharedWork
+
+        return SharedWork()
 
     def begin(self, item: pytest.Item) -> None:
         """Start a test, with the settings that its marker gives it."""
@@ -183,46 +196,80 @@ class Evaluations:
 
     def _make_of_few(self, classifier: Classifier, images: Any) -> Robustness:
         """Return the facade for few of the images, of a set-up that the mutant in force changes."""
+        from robustcheck.executors.reuse import ReusingExecutor
         from robustcheck.images import match_classes
         from robustcheck.mutation.mutation import Setup
         from robustcheck.robustness import Sampling
-        from robustcheck.session.few_images import baseline_of, draw
+        from robustcheck.session.few_images import baseline_of
 
-        count = self._settings.limit or MUTATION_IMAGES
-        population = 0
-
-        def reopen(classifier: Classifier) -> ImageSet:
-            nonlocal population
-            whole = self._open(classifier, images)
-            population = len(whole)
-            return draw(whole, count, self._settings)
-
-        few = match_classes(reopen(classifier), classifier)
+        sound = self._shared.of_network(classifier)
+        few, population = self._few(classifier, images)
+        few = match_classes(few, classifier)
         baseline = baseline_of(self._resources.baseline, few)
-        setup = Setup(classifier, few, lambda other: match_classes(reopen(other), other), baseline=baseline)
+        setup = Setup(
+            classifier,
+            few,
+            lambda other: match_classes(self._few(other, images)[0], other),
+            baseline=baseline,
+        )
         if self._mutant is not None:
             setup = self._mutant.changed(setup)
         is_own = setup.classifier is classifier
-        sampling = Sampling(population, setup.rewrite, is_stored=is_own)
-        return self._make(setup.classifier, setup.images, sampling, setup.baseline)
+        is_folded = None if sound is None else sound.workload.runner.model.attacked.is_folded
+        evaluation = self._evaluation(
+            setup.classifier,
+            match_classes(setup.images, setup.classifier),
+            optimize="fold" if setup.is_foldable and self._settings.optimize != "none" else "none",
+            is_folded=is_folded,
+            is_stored=is_own,  # not of a changed network, which the store's key might not tell from another
+            executor=ReusingExecutor(sound) if is_own and sound is not None else None,
+        )
+        if self._mutant is None:
+            self._shared.add(evaluation)
+        made = self._facade(evaluation, baseline=setup.baseline, is_sample=True)
+        made.draw_from(Sampling(population, setup.rewrite))
+        return made
 
-    def _make(
+    def _few(self, classifier: Classifier, images: Any) -> tuple[ImageSet, int]:
+        """Return the few images that are evaluated, and the number of those that they are drawn from."""
+        from robustcheck.session.few_images import draw
+
+        def drawn() -> tuple[ImageSet, int]:
+            whole = self._open(classifier, images)
+            return draw(whole, self._settings.limit or MUTATION_IMAGES, self._settings), len(whole)
+
+        return self._shared.drawn(images, classifier, drawn)
+
+    def _make(self, classifier: Classifier, images: ImageSet) -> Robustness:
+        """Return the facade for a classifier and all images."""
+        from robustcheck.images import match_classes
+
+        images = match_classes(images, classifier)
+        old_run = self._resources.old_run(images)
+        evaluation = self._evaluation(
+            classifier,
+            images,
+            optimize=self._settings.optimize,
+            order=None if old_run is None else old_run.order,
+        )
+        return self._facade(evaluation, baseline=self._resources.baseline, old_run=old_run)
+
+    def _evaluation(
         self,
         classifier: Classifier,
         images: ImageSet,
-        sampling: Sampling | None = None,
-        baseline: Baseline | None = None,
-    ) -> Robustness:
+        *,
+        optimize: str,
+        is_folded: bool | None = None,
+        is_stored: bool = True,
+        executor: Executor | None = None,
+        order: NDArray[np.int64] | None = None,
+    ) -> Evaluation:
         import numpy as np
 
-        from robustcheck.claims import DecisionPolicy
         from robustcheck.evaluation import Evaluation, RunConfig
-        from robustcheck.images import match_classes
-        from robustcheck.robustness import Robustness
 
-        images = match_classes(images, classifier)
-        settings, resources = self._settings, self._resources
-        old_run = resources.old_run(images) if sampling is None else None
+        settings, resources, mutant = self._settings, self._resources, self._mutant
         by_seed = np.random.default_rng(settings.seed).permutation(len(images))
         evaluation = Evaluation(
             classifier,
@@ -231,35 +278,47 @@ class Evaluations:
                 settings.seed,
                 resources.batch_size,
                 precision=settings.precision,
-                optimize=settings.optimize
-                if sampling is None
-                else "none",  # a trial of each network is spared
+                optimize=optimize,
                 transfer=settings.transfer or {},
+                is_folded=is_folded,
             ),
-            order=by_seed if old_run is None else old_run.order,
-            store=resources.store if sampling is None or sampling.is_stored else None,
-            executor=None if self._mutant else resources.executor,
-            progress=None if self._mutant else self._new_progress(lambda: evaluation.underway),
+            order=by_seed if order is None else order,
+            store=resources.store if is_stored else None,
+            executor=executor if mutant else resources.executor,
+            progress=None if mutant else self._new_progress(lambda: evaluation.underway),
         )
-        under = f" under {self._mutant.name}" if self._mutant else ""
+        under = f" under {mutant.name}" if mutant else ""
         name = printable(f"evaluate[{classifier.name} on {images.name}{under}]")
         evaluation.during = partial(self._during, name)
+        return evaluation
+
+    def _facade(
+        self,
+        evaluation: Evaluation,
+        *,
+        baseline: Baseline | None,
+        old_run: OldRun | None = None,
+        is_sample: bool = False,
+    ) -> Robustness:
+        """Return the facade for an evaluation; `is_sample` is whether claims are decided about a larger set."""
+        from robustcheck.claims import DecisionPolicy
+        from robustcheck.robustness import Robustness
+
+        settings, count = self._settings, len(evaluation.images)
         made = Robustness(
             evaluation,
             policy=DecisionPolicy(
-                settings.stop_early or sampling is not None,
+                settings.stop_early or is_sample,
                 self._alpha,
-                settings.budget if sampling is None else len(images),
-                settings.min_images if sampling is None else len(images),
+                count if is_sample else settings.budget,
+                count if is_sample else settings.min_images,
                 settings.require_adaptive,
-                passes_undecided=sampling is not None,
+                passes_undecided=is_sample,
             ),
             planned=self._planned,
-            baseline=self._resources.baseline if sampling is None else baseline,
+            baseline=baseline,
             on_verdict=lambda subject, verdict: self._on_verdict(made, subject, verdict),
             on_truth=self._on_truth,
             old_run=old_run,
         )
-        if sampling is not None:
-            made.draw_from(sampling)
         return made
