@@ -6,10 +6,12 @@ import math
 import os
 import re
 import shlex
+import textwrap
 import unicodedata
 from collections.abc import Iterable
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
+from typing import Any
 
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 _JOINS_EMOJI = "\u200d"
@@ -20,6 +22,9 @@ _PLAIN_ON_WINDOWS = re.compile(r"[\w+./:=\\-]+", re.ASCII)
 _BEFORE_QUOTE = re.compile(r'(\\*)("|$)')
 """Backslashes before a quote count double there."""
 LONGEST_LINE = 5000
+_NO_BREAK = "\u00a0"
+_OF_A_NUMBER = re.compile(r"(?<=[<>=]) (?=[\d-])|(?<=\d) (?=%)")
+"""Blanks that stay on one line: those in `>= 50.0 %`."""
 _EXACT = 1e12
 _DIGITS = 9
 """Decimals of a percentage that floating point keeps: means of float32 differ in those behind."""
@@ -96,6 +101,17 @@ def listed(items: Iterable[str], most: int = 5, between: str = ", ") -> str:
     joint = " " if between == ", " else between  # only a comma gives way to "and"
     more = f"{joint}and {len(every) - most} more" if len(every) > most else ""
     return between.join(every[:most]) + more
+
+
+def wrapped(text: str, width: int, **options: Any) -> list[str]:
+    """Return a text in lines of at most `width` columns, which part no number from its sign; `options` are textwrap's.
+
+    >>> wrapped("measured 9.1 %, required >= 50.0 %", 30)
+    ['measured 9.1 %, required', '>= 50.0 %']
+    """
+    kept = _OF_A_NUMBER.sub(_NO_BREAK, text)
+    lines = textwrap.wrap(kept, width, break_on_hyphens=False, **options)
+    return [line.replace(_NO_BREAK, " ") for line in lines]
 
 
 def first_line(error: BaseException | str, most: int = 200) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
 
 from robustcheck.errors import ClaimFailed
-from robustcheck.text import fixed, percent, printable
+from robustcheck.text import fixed, percent, printable, wrapped
 
 State = Literal["holds", "refuted", "not shown"]
 About = Literal["testset", "population"]
@@ -128,15 +127,19 @@ class Verdict:
     @property
     def comparison(self) -> str:
         """What was measured, what the claim requires, and how far apart they are."""
-        threshold, relation, distance = self.threshold, self.relation, _distance(self)
+        return f"{self.compared}: {_distance(self)}"
+
+    @property
+    def compared(self) -> str:
+        """What was measured, and what the claim requires."""
+        threshold, relation = self.threshold, self.relation
         if self.sides is None:
-            measured = f"{_measured(self)}{_bounds(self)}"
-            return f"{measured}, required {relation} {_shown(self, threshold)}: {distance}"
+            return f"{_measured(self)}{_bounds(self)}, required {relation} {_shown(self, threshold)}"
         measured, required = (_shown(self, side) for side in self.sides)
         gap = _shown(self, self.estimate - threshold).removesuffix(" %")
         assisted = "assisted " if self.assistance else ""
         difference = "" if self.exact else f", {assisted}difference {gap}{_bounds(self, less=threshold)}"
-        return f"measured {measured}, required {relation} {required}{difference}: {distance}"
+        return f"measured {measured}, required {relation} {required}{difference}"
 
     @property
     def sample(self) -> str:
@@ -163,19 +166,40 @@ class Verdict:
         return [*head, *numbers, *parts, *certainty, *notes, *advice]
 
 
+def compared_in_whole(verdicts: Sequence[Verdict], most: int) -> list[str]:
+    """Return what was compared for a claim such as `C or D`: of more than `most` comparisons the closest."""
+    shown = sorted(verdicts, key=lambda verdict: abs(verdict.margin))[: most - 1]
+    kept = (
+        verdicts
+        if len(verdicts) <= most
+        else [each for each in verdicts if any(each is one for one in shown)]
+    )
+    more = [f"and {len(verdicts) - len(kept)} more"] if len(kept) < len(verdicts) else []
+    return [*(f"{_claim(verdict)}: {verdict.compared}" for verdict in kept), *more]
+
+
+def explain_whole(text: str, verdicts: Sequence[Verdict], *, width: int = WIDTH) -> list[str]:
+    """Return at most eight lines on a claim such as `C or D` that does not hold, with the verdicts to blame."""
+    wrap = partial(_wrap, width=width)
+    states = [verdict.state for verdict in verdicts]
+    state: State = "not shown" if "not shown" in states else "refuted"
+    head = wrap(f"{state.upper()}: {text}", 2, first="", rest="    ")
+    certainty, advice = (
+        wrap(_certainty(verdicts[-1]), 1),
+        wrap(_advice(replace(verdicts[-1], state=state)), 2),
+    )
+    room = MOST_LINES - len(head) - len(certainty) - len(advice)
+    lines = [line for each in compared_in_whole(verdicts, room) for line in wrap(each, 1)]
+    return [*head, *lines, *certainty, *advice]
+
+
 def _round(share: float) -> str:
     return percent(share).replace(".0 ", " ")
 
 
 def _wrap(text: str, most: int, *, width: int, first: str = "  ", rest: str = "  ") -> list[str]:
-    return textwrap.wrap(
-        text,
-        width,
-        initial_indent=first,
-        subsequent_indent=rest,
-        max_lines=most,
-        placeholder=" ...",
-        break_on_hyphens=False,
+    return wrapped(
+        text, width, initial_indent=first, subsequent_indent=rest, max_lines=most, placeholder=" ..."
     )
 
 

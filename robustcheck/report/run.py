@@ -9,7 +9,7 @@ from types import UnionType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
 from robustcheck.claims import Verdict
-from robustcheck.claims.verdict import State
+from robustcheck.claims.verdict import State, compared_in_whole
 from robustcheck.notation import View
 from robustcheck.records.baseline import Baseline
 from robustcheck.report.study import Study
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 Outcome = Literal["holds", "refuted", "not shown", "expected to fail"]
 MutantOutcome = Literal["caught", "survived", "not resolvable", "equivalent", "skipped", "not rerunnable"]
 _LARGEST = 2**53
+_MOST_PARTS = 4
+"""Comparisons of one claim that are shown."""
+_UNEVALUATED = "not evaluated: an earlier part of the assertion failed"
 
 
 @dataclass(frozen=True)
@@ -156,7 +159,7 @@ class ReportedClaim(Reported):
         )
 
     @classmethod
-    def of_alternatives(
+    def of_whole(
         cls,
         text: str,
         parts: Sequence[Verdict],
@@ -166,8 +169,8 @@ class ReportedClaim(Reported):
         place: SourceLocation,
         failed: bool,
     ) -> ReportedClaim:
-        """Return a claim such as `A or B`, of which `parts` had to be decided; `failed` says whether none sufficed."""
-        comparison = "; ".join(f"{part.claim}: {part.comparison}" for part in parts)
+        """Return a claim such as `A or B`: `parts` are the verdicts that it took, or of one that failed those to blame."""
+        comparison = "; ".join(compared_in_whole(parts, _MOST_PARTS))
         open_ = any(part.state == "not shown" for part in parts)
         sample = parts[-1].sample
         return cls(
@@ -185,6 +188,18 @@ class ReportedClaim(Reported):
             failed=failed,
             comparison=comparison,
             sample=sample,
+            **asdict(place),
+        )
+
+    @classmethod
+    def unevaluated(cls, text: str, model: str, *, place: SourceLocation) -> ReportedClaim:
+        """Return a claim that was not evaluated, since an earlier part of its assertion failed."""
+        return cls(
+            state="not shown",
+            text=text,
+            numbers=_UNEVALUATED,
+            comparison=_UNEVALUATED,
+            model=model,
             **asdict(place),
         )
 

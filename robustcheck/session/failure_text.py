@@ -17,26 +17,32 @@ if TYPE_CHECKING:
     import pytest
 
     from robustcheck.claims import Verdict
-    from robustcheck.session.noted_verdicts import NotedVerdict
+    from robustcheck.session.asserted_claim import AssertedClaim, NotedVerdict
 
 _EXPLANATION = re.compile(r"(\A|\n)assert .*", re.DOTALL)
 """What pytest says of an assertion, behind the assertion's own message."""
 
 
-def explain_assertion(error: AssertionError, failed: Sequence[NotedVerdict]) -> None:
-    """Have the message of an assertion explain the claims that failed in it, and none that hold.
-
-    Alternatives, of which none sufficed, stay as pytest shows them: all of them failed.
-    """
-    from robustcheck.claims.verdict import BESIDE_MARK
-
-    if not failed or isinstance(error, ClaimFailed) or any(noted.is_alternative for noted in failed):
+def explain_assertion(error: AssertionError, failed: Sequence[AssertedClaim]) -> None:
+    """Have the message of an assertion explain the claims that failed in it, and none that hold."""
+    if not failed or isinstance(error, ClaimFailed):
         return
     own = _EXPLANATION.sub("", str(error))
-    explained = [line for noted in failed for line in noted.verdict.explain(width=BESIDE_MARK)]
+    explained = [line for claim in failed for line in explanation(claim, beside_mark=True)]
     error.args = ("\n".join([*([own] if own else []), *map(printable, explained)]),)
-    for noted in failed:
+    for noted in (noted for claim in failed for noted in claim.failed):
         noted.is_explained = True
+
+
+def explanation(claim: AssertedClaim, *, beside_mark: bool = False) -> list[str]:
+    """Return what to show of a claim that failed: its numbers, and what to do."""
+    from robustcheck.claims.verdict import BESIDE_MARK, WIDTH, explain_whole
+
+    width = BESIDE_MARK if beside_mark else WIDTH
+    verdicts = [noted.verdict for noted in claim.failed]
+    return (
+        explain_whole(claim.text, verdicts, width=width) if claim.text else verdicts[0].explain(width=width)
+    )
 
 
 def summarise(report: pytest.TestReport, error: BaseException | None, failed: Sequence[NotedVerdict]) -> None:
@@ -59,7 +65,7 @@ def summarise(report: pytest.TestReport, error: BaseException | None, failed: Se
 def numbers(verdicts: Sequence[Verdict]) -> str:
     """Return what was measured and what is required, of the first: 28.6 %, required >= 60.0 %."""
     first = verdicts[0]
-    compared = first.comparison.removeprefix("measured ").partition(": ")[0]
+    compared = first.compared.removeprefix("measured ")
     more = f" and {len(verdicts) - 1} more" if len(verdicts) > 1 else ""
     return f"{'not shown: ' if first.state == 'not shown' else ''}{compared}{more}"
 

@@ -15,14 +15,14 @@ import pytest
 
 from robustcheck.errors import ClaimFailed, RobustcheckError
 from robustcheck.session.collection import uses_fixtures
-from robustcheck.session.failure_text import explain_assertion, summarise
+from robustcheck.session.failure_text import explain_assertion, explanation, summarise
 from robustcheck.session.session import Session
 from robustcheck.text import printable, printable_lines, shell_command
 from robustcheck.user_code import is_ours
 
 if TYPE_CHECKING:
     from robustcheck.options.table import Settings
-    from robustcheck.session.noted_verdicts import NotedVerdict
+    from robustcheck.session.asserted_claim import NotedVerdict
 
 
 class FailureReports:
@@ -55,13 +55,10 @@ class FailureReports:
         noted = self._session.verdicts.latest(self._session.current_test, claim)
         if noted is None:
             return None
-        if noted.verdict.state == "holds" and not noted.is_alternative:
+        if noted.verdict.state == "holds":
             return [printable(f"{noted.verdict.claim} holds")]
         noted.is_explained = True
-        explained = [
-            *map(printable, noted.verdict.explain(advise=not noted.is_alternative, width=BESIDE_MARK))
-        ]
-        return [*explained, ""] if noted.is_alternative else explained  # the next begins on a line of its own
+        return [*map(printable, noted.verdict.explain(width=BESIDE_MARK))]
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
@@ -76,7 +73,7 @@ class FailureReports:
         verdicts = self._session.verdicts
         if isinstance(error, AssertionError):
             verdicts.mark_failed(item, error, entry)
-            explain_assertion(error, verdicts.failed(item))
+            explain_assertion(error, verdicts.failed_claims(item))
         report = yield
         if report.failed or hasattr(report, "wasxfail"):
             verdicts.mark_failed(item, error, entry)
@@ -97,14 +94,18 @@ class FailureReports:
 
     def _sections(self, item: pytest.Item) -> Iterator[tuple[str, str]]:
         """Yield, for each claim of a test that did not hold, what else there is to see."""
-        for noted in self._session.verdicts.failed(item):
+        for claim in self._session.verdicts.failed_claims(item):
             from robustcheck.report.evidence import evidence
 
-            explained = [] if noted.is_explained else noted.verdict.explain()
-            lines = [*explained, *evidence(noted.claimed, noted.robustness)]
+            failed = claim.failed
+            nearest = max(failed, key=lambda noted: noted.verdict.margin)
+            explained = [] if all(noted.is_explained for noted in failed) else explanation(claim)
+            lines = [*explained, *evidence(nearest.claimed, nearest.robustness)]
             if (folder := self._session.settings.artifacts) is not None:
                 command = reproduce(item.nodeid, self._session.settings, self._session.resources.replay)
-                lines.append(_write_evidence(folder, noted, nodeid=item.nodeid, command=command))
+                lines += (
+                    _write_evidence(folder, noted, nodeid=item.nodeid, command=command) for noted in failed
+                )
             if lines:
                 yield "robustcheck", "\n".join(map(printable, lines))
 

@@ -149,6 +149,9 @@ def _as_it_ended(reported: Reported, results: TestResults) -> Reported:
 
     if not isinstance(reported, ReportedClaim) or reported.state == "holds":
         return reported
-    failed, expected = reported.failed and results.failed, reported.failed and results.expected
+    failed = reported.failed and results.failed
+    expected = (
+        reported.failed or not reported.seen
+    ) and results.expected  # those not evaluated failed with it
     role = reported.role if failed or expected or reported.state == "not shown" else "compared"
     return replace(reported, failed=failed, expected_to_fail=expected, role=role)

@@ -51,7 +51,7 @@ HELD = [
     "accuracy(x) >= 0.5",
     "not accuracy(Adv_20) >= 0.8",
     "robustness['Adv_20'].accuracy >= 0.8 or robustness['x'].accuracy >= 0.8",
-    "any((robustness[view].accuracy >= 0.8 for view in ('Adv_20', 'x')))",
+    "any(robustness[view].accuracy >= 0.8 for view in ('Adv_20', 'x'))",
     "accuracy(x) >= 0.7",
     "accuracy(x) >= 0.6",
     "accuracy(x) >= 0.4",
@@ -148,10 +148,111 @@ def test_only_the_claim_of_the_statement_that_raised_has_failed(reports):
             "E       REFUTED: not accuracy(x) >= 0.5",
             "E * measured 90.0 %, required < 50.0 %: 40.0 points short",
             "worst images (5 of 36 that count against it, of 40 seen):",
-            "E       assert (REFUTED: accuracy(Adv_20) >= 0.8",
-            "* or REFUTED: accuracy(Adv_20) >= 0.7",
+            "E       REFUTED: robustness['Adv_20'].accuracy >= 0.8 or",
+            "E         accuracy(Adv_20) >= 0.8: measured *, required >= 80.0 %",
+            "E         accuracy(Adv_20) >= 0.7: measured *, required >= 70.0 %",
         ]
     )
+
+
+STATEMENTS = {
+    "and": "assert AT('x') and AT('Adv_20') and not AT('Adv_10')",
+    "any": "assert any(AT(view) for view in ('x', 'Adv_20'))",
+    "all": "assert all(AT(view) for view in ('x', 'x', 'x'))",
+    "not_all": "assert not all(AT(view) for view in ('Adv_20', 'x'))",
+    "not_or": "assert not (AT('Adv_20') or AT('Adv_10'))",
+    "stored": "one, two = AT('x'), AT('x')\n    assert one and two and AT('x')",
+    "list": "one, two = AT('x'), AT('x')\n    assert all([one, two])",
+    "condition": "assert AT('x') if AT('Adv_20') else AT('x')",
+    "chain": "assert AT('x') and 0.01 <= robustness['x'].accuracy <= 0.99",
+    "helper": "assert good('x') and good('x')",
+    "walrus": "assert (one := AT('x')) and one and AT('x')",
+    "nested": "assert all(any(AT(view) for view in ('x', 'Adv_20')) for _ in range(2))",
+    "other": "assert AT('x') and robustness is not None and len('abc') >= 3",
+}
+"""Each is green at a low limit and red at a high one, or the other way round; AT compares a view with the limit."""
+
+
+def test_the_number_of_claims_does_not_depend_on_what_was_measured(reports):
+    body = "\n".join(
+        f"def test_{name}(robustness, least):\n    good = lambda view: AT(view)\n    {line}\n".replace(
+            "AT(view)", "(robustness[view].accuracy >= least)"
+        )
+        for name, line in STATEMENTS.items()
+    )
+    for view in ("x", "Adv_10", "Adv_20"):
+        body = body.replace(f"AT('{view}')", f"(robustness['{view}'].accuracy >= least)")
+    limits = "import pytest\npytestmark = pytest.mark.parametrize('least', [0.001, 0.5, 0.95])\n"
+    result, claims, *_ = reports(limits + body)
+    counts = {name: [0, 0, 0] for name in STATEMENTS}
+    for claim in claims:
+        if claim["role"] == "claim":
+            test, _, least = claim["test"].partition("::test_")[2].partition("[")
+            counts[test][("0.001]", "0.5]", "0.95]").index(least)] += 1
+    assert {name: set(each) for name, each in counts.items()} == {
+        "and": {3},
+        "any": {1},
+        "all": {1},
+        "not_all": {1},
+        "not_or": {2},
+        "stored": {3},
+        "list": {2},
+        "condition": {1},
+        "chain": {3},
+        "helper": {1},
+        "walrus": {2},
+        "nested": {1},
+        "other": {1},
+    }
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert {claim["state"] for claim in claims if claim["failed"]} == {"refuted"}
+    skipped = [claim for claim in claims if claim["state"] == "not shown"]
+    assert {claim["numbers"] for claim in skipped} == {
+        "not evaluated: an earlier part of the assertion failed"
+    }
+    assert "robustness['Adv_20'].accuracy >= least" in {claim["text"] for claim in skipped}
+
+
+def test_each_round_of_a_loop_makes_its_own_claim(reports):
+    result, claims, *_ = reports(
+        """
+        def test_loop(robustness):
+            for least in (0.1, 0.2, 0.95):
+                assert any(robustness[view].accuracy >= least for view in ("Adv_20", "x"))
+
+        def test_stored(robustness):
+            for least in (0.1, 0.2, 0.95):
+                found = [robustness[view].accuracy >= least for view in ("Adv_20", "x")]
+                assert any(found)
+        """
+    )
+    result.assert_outcomes(failed=2)
+    assert [claim["state"] for claim in claims] == ["holds", "holds", "refuted"] * 2
+
+
+def test_what_was_not_evaluated_of_an_expected_failure_is_expected_to_fail_too(reports):
+    result, claims, _, summary, _ = reports(
+        """
+        import pytest
+
+        @pytest.mark.xfail(reason="known")
+        def test_known(robustness):
+            assert robustness["Adv_20"].accuracy >= 0.8 and robustness["x"].accuracy >= 0.5
+        """
+    )
+    result.assert_outcomes(xfailed=1)
+    assert [claim["state"] for claim in claims] == ["expected to fail"] * 2
+    assert "2 were expected to fail, and did." in summary
+
+
+def test_one_of_several_comparisons_to_blame_has_one_list_of_images(reports):
+    result, *_ = reports(
+        """
+        def test_it(robustness):
+            assert robustness["Adv_20"].accuracy >= 0.8 or robustness["Adv_20"].kept >= 0.8
+        """
+    )
+    assert sum("worst images" in line for line in result.outlines) == 1
 
 
 def test_claims_do_not_depend_on_what_was_measured(reports):

@@ -18,12 +18,12 @@ class Truth:
 
     def __ge__(self, other):
         self.compared.append(comparison_at(sys._getframe(1)))
-        return self
+        return Truth(self.name, self.compared, self.asked, self.truth)
 
     __lt__ = __le__ = __gt__ = __ge__
 
     def __bool__(self):
-        self.asked.append(comparison_at(sys._getframe(1)))
+        self.asked.append(comparison_at(sys._getframe(1), self))
         return self.truth
 
 
@@ -49,7 +49,7 @@ def shown(found):
     required = found.requirement
     if required is None:
         return "compared"
-    return required.whole or ("holds" if required.holds else "contrary")
+    return required.whole or {True: "holds", False: "contrary"}[required.holds]
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,9 @@ def shown(found):
         ("assert bool(a >= 1)", ["holds"]),
         ("assert (ok := a >= 1)", ["holds"]),
         ("assert all([a >= 1, b >= 1])", ["holds"] * 2),
-        ("assert all(each >= 1 for each in (a, b))", ["holds"] * 2),
+        ("assert all(each >= 1 for each in (a, b))", ["all(each >= 1 for each in (a, b))"] * 2),
+        ("assert all([*[a >= 1], b >= 1])", ["all([*[a >= 1], b >= 1])"] * 2),
+        ("assert not any(each >= 1 for each in (c,))", ["not any(each >= 1 for each in (c,))"]),
         ("for each in (a, b):\n    assert each >= 1", ["holds"] * 2),
         ("assert not a >= 1", ["contrary"]),
         ("assert not not a >= 1", ["holds"]),
@@ -74,7 +76,8 @@ def shown(found):
         ("assert not (a >= 1 and c >= 1)", ["not (a >= 1 and c >= 1)"] * 2),
         ("assert any([c >= 1, a >= 1])", ["any([c >= 1, a >= 1])"] * 2),
         ("assert 'ä' and a >= 1", ["holds"]),
-        ("assert a >= 1 if b else c >= 1", ["compared"]),
+        ("assert a >= 1 if b else c >= 1", ["a >= 1 if b else c >= 1"]),
+        ("assert a >= 1 if b >= 1 else c >= 1", ["compared", "a >= 1 if b >= 1 else c >= 1"]),
         ("assert [a >= 1]", ["compared"]),
         ("assert True, a >= 1", []),
         ("assert False, a >= 1", ["compared"]),
@@ -104,9 +107,14 @@ def test_what_a_statement_requires_of_a_comparison(read, source, expected):
     [
         ("ok = a >= 1\nassert ok", ["holds"]),
         ("ok = a >= 1\nassert not ok", ["contrary"]),
-        ("ok = [a >= 1, b >= 1]\nassert all(ok)", ["holds"] * 2),
+        ("ok = [a >= 1, b >= 1]\nassert all(ok)", ["all(ok)"] * 2),
+        ("ok, other = a >= 1, b >= 1\nassert ok and not other", ["holds", "contrary"]),
+        ("ok, other = a >= 1, b >= 1\nassert all([ok, other])", ["holds"] * 2),
+        ("class run: ok = a >= 1\nassert all([run.ok, b >= 1])", ["holds"] * 2),
         ("ok = a >= 1\nif ok:\n    pass", ["compared"]),
         ("def both():\n    return a >= 1\nassert both()", ["holds"]),
+        ("def both():\n    return a >= 1\nassert both() and b >= 1", ["holds", "holds"]),
+        ("def good(it):\n    return it >= 1\nassert good(a) and good(b)", ["good(a) and good(b)"] * 2),
     ],
 )
 def test_what_a_statement_requires_of_what_was_compared_before(read, source, expected):

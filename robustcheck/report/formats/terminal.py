@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Callable, Iterable, Iterator
 
 from robustcheck.records.measures import MEASURES
 from robustcheck.report.mutation import lines_of
 from robustcheck.report.run import Check, Finding, ReportedClaim
 from robustcheck.report.summary import BaselineComparison, Row, StudySummary, Summary
-from robustcheck.text import fixed, interval, percent, printable
+from robustcheck.text import fixed, interval, percent, printable, wrapped
 
 WIDTH = 80
 MOST_NAMES = 5
@@ -172,7 +171,7 @@ def _mutation(summary: Summary) -> Iterator[str]:
 
 
 def _wrapped(text: str, first: str = "", further: str = "") -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=further, break_on_hyphens=False)
+    return wrapped(text, WIDTH, initial_indent=first, subsequent_indent=further)
 
 
 def _printable(lines: Iterable[str], encoding: str) -> list[str]:
