@@ -82,6 +82,14 @@ def _lacking(old: Records, new: Records) -> Iterator[str]:
         yield f"{images} of its {len(old)} images are missing"
 
 
+def _unpaired(before: int, now: int, paired: int) -> Iterator[str]:
+    """Yield how many images of a baseline and of this run have no counterpart, in words."""
+    if before > paired:
+        yield f"{before - paired} of the baseline's {_counted(before, 'image')} missing here"
+    if now > paired:
+        yield f"{now - paired} of the {_counted(now, 'image')} here missing in the baseline"
+
+
 @dataclass(frozen=True)
 class Baseline:
     """The records of an earlier run."""
@@ -198,11 +206,10 @@ class Baseline:
 
     def _rows_of_all(self, ids: Sequence[str], labels: Column) -> Column:
         rows = self._rows(ids, labels)
-        missing = int((rows < 0).sum())
-        if missing or len(ids) != len(self.records):
+        if unpaired := [*_unpaired(len(self.records), len(ids), int((rows >= 0).sum()))]:
             raise RobustcheckError(
-                f"the baseline {self.path.name} is of another image set: {missing} of {len(ids)} images are "
-                f"not among its {len(self.records)}; compare on the same images, or save it anew"
+                f"the baseline {self.path.name} is of another image set: {', '.join(unpaired)}; compare on the same "
+                "images, or save it anew"
             )
         return rows
 
@@ -214,8 +221,8 @@ class Baseline:
             )
             if then != now:
                 raise RobustcheckError(
-                    f"the baseline {self.path.name} is of another {name}: {then!r} then, {now!r} now; "
-                    "save it anew under what holds now"
+                    f"the baseline {self.path.name} differs in {name}: {then!r} then, {now!r} now; compare under the "
+                    "same, or save it anew"
                 )
 
     def notes(self, records: Records) -> Iterator[str]:
@@ -224,8 +231,7 @@ class Baseline:
         then, now = self.records.provenance.model.name, records.provenance.model.name
         if then != now:
             yield f"model: {then} then, {now} now"
-        for difference in self.differences(records.provenance):
-            yield f"another {difference}"
+        yield from self.differences(records.provenance)
         for views, where in (
             ([view for view in self.records.views if view not in records.columns], "in the baseline only"),
             ([view for view in records.views if view not in self.records.columns], "in this run only"),
@@ -234,11 +240,7 @@ class Baseline:
                 yield f"{_counted(len(views), 'view')} without counterpart, {where}: {listed([*map(str, views)])}"
         seen = records.seen(X)
         paired = int((self._rows(records.ids, records.labels)[seen] >= 0).sum())
-        before, after = int(self.records.seen(X).sum()), int(seen.sum())
-        if before > paired:
-            yield f"{before - paired} of the baseline's {_counted(before, 'image')} missing here"
-        if after > paired:
-            yield f"{after - paired} of the {_counted(after, 'image')} here missing in the baseline"
+        yield from _unpaired(int(self.records.seen(X).sum()), int(seen.sum()), paired)
         for these, name in ((records, "this run"), (self.records, "the baseline")):
             if few := [view for view in these.views if not these.seen(view).all()]:
                 count = int(these.seen(few[0]).sum())

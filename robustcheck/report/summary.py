@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -42,6 +43,7 @@ PAPER = {
 }
 """Table 1 of arXiv 1608.00853, OverFeat on ImageNet: top-1 accuracy and mean p(top)."""
 MOST_NAMES = 20
+WORST_FIRST = ("refuted", "not shown", "expected to fail", "holds")
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,11 @@ class ViewChange:
     won_names: tuple[str, ...]
     """The first of them."""
 
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether no image was lost or won."""
+        return not (self.lost or self.won)
+
     def __str__(self) -> str:
         bounds, counts = (self.low, self.high), (self.lost, self.won, self.n)
         return change_text(self.old, self.new, bounds, counts, self.p, is_binary=not parse(self.view).draws)
@@ -113,6 +120,15 @@ class BaselineComparison:
     changes: tuple[ViewChange, ...] = ()
     notes: tuple[str, ...] = ()
     """What differs besides, or why there is nothing to compare."""
+
+    @property
+    def unchanged(self) -> Mapping[int, list[str]]:
+        """The views under which no image was lost or won, by the number of images."""
+        views: defaultdict[int, list[str]] = defaultdict(list)
+        for change in self.changes:
+            if change.is_unchanged:
+                views[change.n].append(change.view)
+        return views
 
 
 @dataclass(frozen=True)
@@ -161,6 +177,49 @@ class Summary:
     def count(self, state: str) -> int:
         """Return how many claims are in a state, or expected to fail."""
         return sum(claim.outcome == state for claim in self.claims)
+
+    @property
+    def worst_first(self) -> list[ReportedClaim]:
+        """The claims, those that do not hold first."""
+        return sorted(self.claims, key=lambda claim: WORST_FIRST.index(claim.outcome))
+
+    @property
+    def worst(self) -> str:
+        """The worst outcome of a claim; "refuted" where a test decided nothing, "holds" where there is none."""
+        return "refuted" if self.troubles else next(filter(self.count, WORST_FIRST), "holds")
+
+    @property
+    def undecided(self) -> Mapping[str, list[str]]:
+        """The tests that decided nothing, by the text of their error."""
+        tests: defaultdict[str, list[str]] = defaultdict(list)
+        for trouble in self.troubles:
+            tests[trouble.text].append(trouble.test)
+        return tests
+
+    @property
+    def verdict(self) -> str:
+        """What became of the claims, in a sentence: Of 7 claims, 2 are refuted."""
+        text, failed = self._verdict_of_claims(), len(self.troubles)
+        tests = f"{failed} test{'s' * (failed > 1)} failed"
+        if not self.claims:
+            return f"No claim was decided: {tests}" if failed else text
+        return f"{text}; {tests} for another reason" if failed else text
+
+    def _verdict_of_claims(self) -> str:
+        count, held, expected = len(self.claims), self.count("holds"), self.count("expected to fail")
+        if not count:
+            return "No claim was made"
+        failed = [(self.count(state), state) for state in ("refuted", "not shown")]
+        if parts := [
+            f"{number} {'is' if number == 1 else 'are'} {word}" for number, word in failed if number
+        ]:
+            return f"Of {count} claim{'s' * (count > 1)}, {' and '.join(parts)}"
+        if count == 1:
+            return "The claim holds" if held else "The claim was expected to fail, and did"
+        was = "was" if expected == 1 else "were"
+        return f"{held} of {count} claims hold" + (
+            f", {expected} {was} expected to fail, and did" if expected else ""
+        )
 
 
 def summary_of(run: FinishedRun, *, plots: bool = True) -> Summary:

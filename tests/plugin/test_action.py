@@ -53,8 +53,16 @@ def shell(script, folder, **environment):
 @pytest.mark.parametrize(
     ("test", "status", "says"),
     [
-        ("def test_it(robustness):\n    assert robustness['x'].accuracy >= 0.5", 0, "1 of 1 claims hold"),
-        ("def test_it(robustness):\n    assert robustness['x'].accuracy >= 0.99", 1, "0 of 1 claims hold"),
+        (
+            "def test_it(robustness):\n    assert robustness['x'].accuracy >= 0.5",
+            0,
+            "✅ **The claim holds.**",
+        ),
+        (
+            "def test_it(robustness):\n    assert robustness['x'].accuracy >= 0.99",
+            1,
+            "❌ **Of 1 claim, 1 is refuted.**",
+        ),
         ("def test_it():\n    pass", 0, "Nothing was evaluated"),
     ],
 )
@@ -160,5 +168,8 @@ def test_the_comment_says_that_an_earlier_step_failed(pull_request):
 def test_the_comment_says_what_is_missing(pull_request):
     assert "Not compared with an earlier run" in comment(pull_request)
     assert "Not compared" not in comment(pull_request, BASELINE="main")
+    with (pull_request / "robustcheck-report" / "summary.md").open("a") as summary:
+        summary.write("Against the baseline `v1.csv`:\n")  # --robustcheck-compare in the arguments
+    assert "Not compared" not in comment(pull_request)
     (pull_request / "robustcheck-report" / "report.html").unlink()
     assert "No page was written" in comment(pull_request)

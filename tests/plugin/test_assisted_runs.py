@@ -246,7 +246,7 @@ def test_another_model_may_be_assisted_but_not_another_codec_gated(saved):
     result = saved.runpytest(*assisted("-k", "absolute or regression"))
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
-        ["E *is of another seed: 'another' then*", "*assisted by main*churn 0 % so far*"]
+        ["E *differs in seed: 'another' then*", "*assisted by main*churn 0 % so far*"]
     )
 
 

@@ -95,7 +95,7 @@ def test_a_green_run_refutes_nothing(reports):
         "expected to fail",
         *["holds"] * 7,
     ]
-    assert "**7 of 8 claims hold.** 1 was expected to fail, and did." in summary
+    assert "**7 of 8 claims hold, 1 was expected to fail, and did.**" in summary
     assert "refuted" not in summary
     assert "claims refuted" not in page
     assert "<b>7 of 8</b> <span>claims hold" in page
@@ -138,7 +138,7 @@ def test_only_the_claim_of_the_statement_that_raised_has_failed(reports):
         "test_only_the_claim_of_the_statement_that_raised_has_failed.py::test_not#1",
     ]
     assert [claim["state"] for claim in claims if claim["role"] == "claim"].count("refuted") == 3
-    assert "**2 of 5 claims hold.**" in summary
+    assert "❌ **Of 5 claims, 3 are refuted; 1 test failed for another reason.**" in summary
     assert sum("::error" in line for line in result.outlines) == 3
     result.stdout.fnmatch_lines(
         [

@@ -9,7 +9,7 @@ mkdir -p robustcheck-report
   echo "$marker"
   head -c 60000 "$summary" # GitHub takes 65,536 characters of a comment
   echo
-  [ -n "${BASELINE:-}" ] || echo "Not compared with an earlier run: the action's input \`baseline\` names none."
+  [ -n "${BASELINE:-}" ] || grep -q '^Against the baseline' "$summary" || echo "Not compared with an earlier run: the action's input \`baseline\` names none."
   if [ "${STORE:-false}" = true ]; then
     records=$(python -c 'import json; print(json.load(open("robustcheck-report/run.json"))["session"].get("records", ""))' \
       2> /dev/null) || true

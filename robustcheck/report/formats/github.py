@@ -11,7 +11,7 @@ from robustcheck.records.measures import MEASURES
 from robustcheck.report.mutation import MutationSummary, lines_of
 from robustcheck.report.run import ReportedClaim
 from robustcheck.report.summary import StudySummary, Summary
-from robustcheck.text import fixed, interval, percent, printable
+from robustcheck.text import fixed, interval, listed, percent, printable
 
 SUFFIX = ".md"
 LARGEST = 1024 * 1024
@@ -40,16 +40,14 @@ def _parts(summary: Summary) -> Iterator[str]:
     yield "## robustcheck\n\n"
     warnings = (warning for study in summary.studies for warning in study.warnings)
     yield from (f"> [!WARNING]\n> {prose(warning)}\n\n" for warning in warnings)
-    for trouble in summary.troubles:
-        yield f"> [!CAUTION]\n> Nothing was decided by {code(trouble.test)}: {prose(trouble.text[:MOST_OF_A_TEXT])}\n\n"
+    if summary.claims or summary.troubles:
+        yield f"{_SIGNS[summary.worst]} **{summary.verdict}.**\n\n"
+    for text, tests in summary.undecided.items():
+        named = listed(map(code, tests))
+        yield f"> [!CAUTION]\n> Nothing was decided by {named}: {prose(text[:MOST_OF_A_TEXT])}\n\n"
     if summary.claims:
-        expected = summary.count("expected to fail")
-        more = (
-            f" {expected} {'was' if expected == 1 else 'were'} expected to fail, and did." if expected else ""
-        )
-        held = f"**{summary.count('holds')} of {len(summary.claims)} claims hold.**{more}"
-        yield f"{held}\n\n| | claim | estimate | bounds | images | attack |\n|---|---|---|--:|--:|---|\n"
-        yield from (_claim(claim) for claim in summary.claims)
+        yield "| | claim | result | bounds | images | attack |\n|---|---|---|--:|--:|---|\n"
+        yield from (_claim(claim) for claim in summary.worst_first)
         yield "\n"
     for study in summary.studies:
         yield f"### {prose(study.model)} on {prose(study.images)}\n\n"
@@ -88,7 +86,8 @@ def _claim(claim: ReportedClaim) -> str:
     estimate = prose(claim.comparison or claim.numbers)
     name = f"**{prose(claim.name)}**<br>" if claim.name else ""
     bounds = "exact" if claim.exact else f"{percent(claim.low)} to {percent(claim.high)}" if percents else ""
-    images = f"{claim.seen:,} of {claim.population:,}" if claim.population else f"{claim.seen:,}"
+    whole = claim.seen == claim.population
+    images = f"{'all ' if whole else ''}{claim.seen:,}{f' of {claim.population:,}' if claim.population and not whole else ''}"
     return (
         f"| {_SIGNS.get(claim.outcome, '❔')} {claim.outcome} | {name}{code(claim.text, cell=True)} | {estimate} | {bounds} | "
         f"{images} | {claim.attack} |\n"
@@ -114,9 +113,12 @@ def _against(study: StudySummary) -> Iterator[str]:
         return
     yield f"Against the baseline {code(study.against.baseline)}:\n\n"
     yield from (f"- {prose(note)}\n" for note in study.against.notes)
-    if study.against.changes:
+    for n, views in study.against.unchanged.items():
+        yield f"- none of {n:,} images lost or won: {', '.join(map(code, views))}\n"
+    changed = [change for change in study.against.changes if not change.is_unchanged]
+    if changed:
         yield "\n| view | then | now | points | lost | won | sign test p |\n|---|--:|--:|--:|--:|--:|--:|\n"
-    for change in study.against.changes:
+    for change in changed:
         yield (
             f"| {code(change.view, cell=True)} | {percent(change.old)} | {percent(change.new)} | "
             f"{fixed(100 * (change.new - change.old), 1, '+')} | {change.lost:,} | {change.won:,} | {change.p:.2g} |\n"

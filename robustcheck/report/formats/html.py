@@ -36,8 +36,6 @@ STATES = {
     "expected to fail": ("-", "open"),
 }
 """A sign and a CSS class for each verdict; the word stands beside the sign."""
-_ONLY = {"holds": "The claim holds", "expected to fail": "The claim was expected to fail, and did"}
-_WORST_FIRST = ("refuted", "not shown", "expected to fail", "holds")
 
 
 def check(_settings: Settings | None = None) -> None:
@@ -59,7 +57,7 @@ def render(summary: Summary) -> str:
     check()
     script = (TEMPLATES / "sort.js").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
-    ordered = sorted(summary.claims, key=lambda claim: _WORST_FIRST.index(claim.outcome))
+    ordered = summary.worst_first
     page = (
         _environment()
         .get_template("page.html")
@@ -67,8 +65,6 @@ def render(summary: Summary) -> str:
             summary=summary,
             claims=ordered[:MOST_CLAIMS],
             failing=[claim for claim in ordered if claim.outcome in {"refuted", "not shown"}],
-            worst=next((state for state in _WORST_FIRST if summary.count(state)), "holds"),
-            verdict=verdict(summary),
             blind_notes=tuple(dict.fromkeys(note for claim in ordered for note in claim.blind_notes)),
             title=_title(summary),
             states=STATES,
@@ -82,23 +78,6 @@ def render(summary: Summary) -> str:
         )
     )
     return re.sub(r"\n\s*\n+", "\n", page)
-
-
-def verdict(summary: Summary) -> str:
-    """Return what became of the claims in a sentence: 2 of 7 claims are refuted."""
-    count = len(summary.claims)
-    refuted, open_ = summary.count("refuted"), summary.count("not shown")
-    if not count:
-        return "No claim was made"
-    if not (refuted or open_):
-        return (
-            f"{summary.count('holds')} of {count} claims hold"
-            if count > 1
-            else _ONLY[summary.claims[0].outcome]
-        )
-    parts = [(refuted, "refuted"), (open_, "not shown")]
-    counts = [f"{number} {'is' if number == 1 else 'are'} {word}" for number, word in parts if number]
-    return f"Of {count} claim{'s' * (count > 1)}, {' and '.join(counts)}"
 
 
 def headline(study: StudySummary) -> list[tuple[str, Row]]:

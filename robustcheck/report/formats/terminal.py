@@ -113,7 +113,11 @@ def _against(against: BaselineComparison) -> Iterator[str]:
     yield f"against the baseline {against.baseline}"
     for note in against.notes:
         yield from _wrapped(f"note: {note}" if against.changes else note, "  ", "    ")
+    for n, views in against.unchanged.items():
+        yield from _wrapped(f"none of {n:,} images lost or won: {', '.join(views)}", "  ", "    ")
     for change in against.changes:
+        if change.is_unchanged:
+            continue
         yield from _wrapped(f"{change.view}: {change}", "  ", "    ")
         for word, count, names in (
             ("lost", change.lost, change.lost_names),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from robustcheck.records.baseline import Baseline
 from robustcheck.report.formats.github import append_summary, code, error_commands, prose, render
 from robustcheck.report.run import FinishedRun, TestError
 from robustcheck.report.study import Study
@@ -19,17 +20,17 @@ def test_the_whole_summary(made):
     assert render(summary_of(run)).splitlines() == [
         "## robustcheck",
         "",
+        "❌ **Of 3 claims, 1 is refuted and 1 is not shown; 1 test failed for another reason.**",
+        "",
         "> [!CAUTION]",
         r"> Nothing was decided by `test_a.py::test_a`: no such model",
         "",
-        "**1 of 3 claims hold.**",
-        "",
-        "| | claim | estimate | bounds | images | attack |",
+        "| | claim | result | bounds | images | attack |",
         "|---|---|---|--:|--:|---|",
         *(
             f"| {sign} | `accuracy(JPG(Adv_1)) >= 0.45` | measured 50.0 % \\(40.0 .. 60.0\\), required \\>= 45.0 %: "
             f"5.0 points to spare | 40.0 % to 60.0 % | 300 of 1,000 | {attack} |"
-            for sign, attack in (("✅ holds", "blind"), ("❌ refuted", "blind"), ("❔ not shown", "adaptive"))
+            for sign, attack in (("❌ refuted", "blind"), ("❔ not shown", "adaptive"), ("✅ holds", "blind"))
         ),
         "",
         "### toy on made up, 4 images",
@@ -61,6 +62,31 @@ def test_the_whole_summary(made):
         "",
         "</details>",
     ]
+
+
+def test_an_error_that_ended_several_tests_is_there_once(made):
+    troubles = tuple(TestError(f"test_{number}", "no weights") for number in range(7))
+    summary = render(summary_of(made.run(claims=(), troubles=troubles)))
+    assert "❌ **No claim was decided: 7 tests failed.**" in summary
+    assert summary.count("no weights") == 1
+    assert "by `test_0`, `test_1`, `test_2`, `test_3`, `test_4` and 2 more: no weights" in summary
+
+
+def test_views_without_a_change_since_the_baseline_take_one_line(made):
+    then, now = made.records(8, ("x", "Adv_1", "JPG(Adv_1)")), made.records(8, ("x", "Adv_1", "JPG(Adv_1)"))
+    (_, first, _) = now.columns.values()
+    first["correct"] = 1 - first["correct"]
+    summary = render(summary_of(made.run(now, baseline=Baseline(Path("v1.csv"), then))))
+    assert "- none of 8 images lost or won: `x`, `JPG(Adv_1)`\n" in summary
+    rows = summary.partition("| view | then |")[2].splitlines()
+    assert rows[2].startswith("| `Adv_1` | ")
+    assert not rows[3]
+
+
+def test_all_images_seen_are_called_all(made):
+    claims = (made.claim(seen=1000), made.claim(seen=300), made.claim(seen=5, population=None))
+    rows = [row for row in render(summary_of(made.run(claims=claims))).splitlines() if "accuracy(JPG" in row]
+    assert [row.split("|")[5].strip() for row in rows] == ["all 1,000", "300 of 1,000", "5"]
 
 
 def test_annotation_is_at_the_claims_line_from_the_workspace(made):

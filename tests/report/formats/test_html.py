@@ -1,6 +1,7 @@
 """The page: what is on it, that it is well formed, that any run renders, and that nothing from outside is markup."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -108,10 +109,44 @@ def test_refuted_claims_lead_by_their_names(made):
         (("holds", "holds"), "2 of 2 claims hold"),
         (("refuted", "refuted"), "Of 2 claims, 2 are refuted"),
         (("not shown",), "Of 1 claim, 1 is not shown"),
+        (("expected to fail",), "The claim was expected to fail, and did"),
+        (("holds", "expected to fail"), "1 of 2 claims hold, 1 was expected to fail, and did"),
+        (("holds", "refuted", "expected to fail"), "Of 3 claims, 1 is refuted"),
     ],
 )
 def test_the_headline_says_what_became_of_the_claims(made, states, words):
-    assert words in read(made.run(claims=tuple(map(made.claim, states)))).text
+    claims = [
+        made.claim("refuted", expected_to_fail=True) if state == "expected to fail" else made.claim(state)
+        for state in states
+    ]
+    assert f"{words} 2026-11-24" in " ".join(read(made.run(claims=tuple(claims))).text.split())
+
+
+@pytest.mark.parametrize(
+    ("states", "words"),
+    [
+        (("holds",), "The claim holds; 3 tests failed for another reason"),
+        ((), "No claim was decided: 3 tests failed"),
+    ],
+)
+def test_a_run_with_tests_that_decided_nothing_is_not_headed_as_green(made, states, words):
+    """Each error is there once, however many tests it ended."""
+    ends = {"a": "no weights", "b": "no weights", "c": "no images"}
+    troubles = tuple(TestError(f"test_{name}", text) for name, text in ends.items())
+    page = render(summary_of(made.run(claims=tuple(map(made.claim, states)), troubles=troubles)))
+    assert re.search(f'<p class="headline refuted">.*{words}', page)
+    assert page.count("no weights") == 1
+    text = Page(page).text
+    assert "Nothing was decided by test_a, test_bno weights" in text
+    assert "No test of this run made a claim" not in text
+
+
+def test_a_run_without_numbers_is_not_called_sound(made):
+    run = replace(made.run(checks=()), studies=())
+    text = read(run).text
+    assert "There are no numbers to judge." in text
+    assert "Nothing in the numbers speaks against it" not in text
+    assert "Nothing in the numbers speaks against it" in read(made.run(made.records(), checks=())).text
 
 
 def test_what_is_known_of_a_blind_attack_stands_there_once(made):
