@@ -124,8 +124,9 @@ def _from_iterable(images: Iterable[Any], preprocessing: Preprocessing, name: st
         image, label = _image_and_label(item, place)
         is_resized = is_resized or not _is_array_of_size(image, preprocessing)
         try:
-            kept.append(_pixels(image, preprocessing, place))
-            held += kept[-1].nbytes
+            pixels = _pixels(image, preprocessing, place)
+            kept.append(pixels)
+            held += pixels.nbytes
         except BadImage as bad:  # is for the policy on bad images, as one of a list is
             kept.append(bad)
         labels.append(label)
