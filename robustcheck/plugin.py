@@ -18,7 +18,7 @@ from robustcheck.errors import RobustcheckError
 from robustcheck.limits import use_limits
 from robustcheck.options.table import Settings, add_options, misspelt
 from robustcheck.report import writers
-from robustcheck.session import marker, mutants, xdist
+from robustcheck.session import forecast, marker, mutants, xdist
 from robustcheck.session.allure import AllureAttachments
 from robustcheck.session.baseline_saver import BaselineSaver
 from robustcheck.session.collection import SuiteCollection
@@ -94,6 +94,7 @@ def pytest_configure(config: pytest.Config) -> None:
         FailureReports,
         AllureAttachments,
         mutants.Mutants,
+        forecast.Forecaster,
         xdist.Controller,
     )
     config.addinivalue_line("markers", marker.LINE)

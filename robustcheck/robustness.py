@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -23,11 +24,13 @@ from robustcheck.claims import (
     parse_claim,
     recovery,
 )
+from robustcheck.claims.pilot import PilotDecider
 from robustcheck.claims.policy import Undecided
 from robustcheck.claims.verdict import About
 from robustcheck.errors import RobustcheckError
 from robustcheck.evaluation import Evaluation
 from robustcheck.evaluation.runner import ImageSample
+from robustcheck.evaluation.shards import Shard
 from robustcheck.images import Batch, ImageSet
 from robustcheck.models import Classifier
 from robustcheck.notation import View, X, parse
@@ -43,12 +46,14 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Sampling:
-    """How a mutation's evaluation differs: of few images of a set, and of other views than those that are named."""
+    """How a mutation's evaluation, or a pilot, differs: of few images of a set, perhaps of other views than are named."""
 
     population: int
     """The size of the set that the images were drawn from at random; claims are decided about all of it."""
     rewrite: Callable[[View], View] = lambda view: view
     """Returns the view that is evaluated in place of a named one."""
+    whole: ImageSet | None = None
+    """Of a pilot, the set itself: claims need labels of all its images."""
 
 
 class Robustness:
@@ -69,14 +74,15 @@ class Robustness:
         planned: Iterable[View] = (),
         baseline: Baseline | None = None,
         on_verdict: Callable[[Subject, Verdict], None] = lambda _subject, _verdict: None,
-        on_truth: Callable[[Verdict], None] | None = None,
+        on_truth: Callable[[Verdict], bool | None] | None = None,
         old_run: OldRun | None = None,
     ) -> None:
         policy = policy or DecisionPolicy()
         self.baseline = baseline
         self._evaluation = evaluation
         self._measurements = EvaluatedMeasurements(evaluation, planned, together=not policy.stop_early)
-        self.decider: Decider = Decider(self._measurements, policy, on_verdict, on_truth, old_run)
+        kind = PilotDecider if policy.is_pilot else Decider
+        self.decider: Decider = kind(self._measurements, policy, on_verdict, on_truth, old_run)
         """Decides the claims that are made with it."""
 
     def __repr__(self) -> str:
@@ -98,6 +104,12 @@ class Robustness:
     def batch_size(self) -> int:
         """The batch size of the evaluation."""
         return self._evaluation.batch_size
+
+    @property
+    def sampled_from(self) -> ImageSet:
+        """The image set that claims are about: of a pilot the whole one."""
+        sampling = self._measurements.sampling
+        return (sampling and sampling.whole) or self.images
 
     @property
     def is_evaluated(self) -> bool:
@@ -213,6 +225,15 @@ class Robustness:
         again = self._evaluation.fresh(stored=False)
         again.run(map(self._measurements.evaluated, views), count=count)
         return self._measurements.named(again.records)
+
+    def seconds(self, *views: str | View, count: int) -> float:
+        """Return how long it takes to measure views, and the clean images, on the first `count` images of the order, anew.
+
+        What comes once, such as preparing the network, has come before if anything was evaluated.
+        """
+        began = time.perf_counter()
+        self._evaluation.compute(map(self._measurements.evaluated, views), Shard(0, count))
+        return time.perf_counter() - began
 
     def look(self, views: Iterable[str | View], rows: Iterable[int]) -> Iterator[ImageSample]:
         """Yield some images, by their rows in the set, under some views, made again for someone to look at."""
@@ -347,7 +368,7 @@ class EvaluatedMeasurements:
         return [(measure, self.evaluated(view)) for measure, view in terms]
 
     def _require_labels(self, terms: Sequence[Term]) -> None:
-        images = self._evaluation.images
+        images = (self.sampling and self.sampling.whole) or self._evaluation.images
         missing = int((images.labels < 0).sum())
         if missing and any(MEASURES[measure].needs_labels for measure, _ in terms):
             raise RobustcheckError(

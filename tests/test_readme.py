@@ -179,6 +179,12 @@ def test_second_run_reads_the_store(toy_repository):
     result.stdout.fnmatch_lines(["records: 40 of 40 from the store, *"])
 
 
+def test_a_forecast_judges_nothing(toy_repository):
+    (result,) = run(toy_repository, code("toy forecast"))
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["  test_it: kept(Noise_1) >= 0.5", "FORECAST ONLY: no claim was judged. *"])
+
+
 def test_marker_selects_gates(toy_repository):
     others, gates = run(toy_repository, code("toy markers"))
     others.assert_outcomes(deselected=1)

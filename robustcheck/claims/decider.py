@@ -73,7 +73,7 @@ class Decider:
         measurements: Measurements,
         policy: DecisionPolicy | None = None,
         on_verdict: Callable[[Subject, Verdict], None] = lambda _subject, _verdict: None,
-        on_truth: Callable[[Verdict], None] | None = None,
+        on_truth: Callable[[Verdict], bool | None] | None = None,
         old_run: OldRun | None = None,
     ) -> None:
         self.policy: DecisionPolicy = policy or DecisionPolicy()
@@ -81,6 +81,11 @@ class Decider:
         self._measurements = measurements
         self._on_verdict = on_verdict
         self._on_truth = on_truth
+
+    @property
+    def image_count(self) -> int:
+        """The size of the set that claims are about."""
+        return self._measurements.image_count
 
     def sample(self, terms: Sequence[Term]) -> NDArray[np.float64]:
         """Return the measures of every image, in image-set order: (N, len(terms))."""
@@ -155,7 +160,7 @@ class Decider:
             return verdict
         counterpart = claim.adaptive_counterpart
         if counterpart is None:
-            raise _no_counterpart(claim)
+            raise no_counterpart(claim)
         adaptive = self._decide_as_written(counterpart, settings)
         if adaptive.state == "holds":
             note = f"holds against the adaptive attack too: {adaptive.comparison}"
@@ -229,7 +234,7 @@ class Decider:
 
 def enforce(verdict: Verdict, settings: ClaimSettings, head: str = "") -> Verdict:
     """Raise `ClaimFailed`, warn, or return the verdict on a claim that is required to hold."""
-    if verdict.state == "holds":
+    if verdict.state == "holds" or (verdict.state == "not shown" and verdict.undecided == "true"):
         return verdict
     lines = [head, *verdict.explain()] if head else verdict.explain(width=BESIDE_MARK)
     message = "\n".join(lines)
@@ -240,7 +245,7 @@ def enforce(verdict: Verdict, settings: ClaimSettings, head: str = "") -> Verdic
     return replace(verdict, undecided="true")
 
 
-def _no_counterpart(claim: Claim) -> RobustcheckError:
+def no_counterpart(claim: Claim) -> RobustcheckError:
     """Return why a claim can't be held against an adaptive attack, and of which attack it could be claimed."""
     view, defences = next(iter(claim.blind_to.items()))
     attack, names = view.attack, " and ".join(defences)

@@ -89,36 +89,75 @@ def decide_early(
     is unknown. They help to decide about the "testset", if the order was drawn after they were fixed: see
     `robustcheck.claims.assisted_bets`.
     """
-    finite = population if about == "testset" else None
     options: dict[str, Any] = {"alpha": alpha, "alpha_refute": alpha_refute, "budget": budget}
-    options["min_seen"] = min(min_seen, population)
-    test = _assisted(
-        spec_for(claim, population=finite, tolerance=tolerance, **options),
-        None if old is None else oriented(claim, old),
-    )
-    denominator, guard = claim.guard, None
-    if denominator is not None:
-        guard = _assisted(
-            TestSpec(LEAST_TAKEN, *denominator.range, finite, **options),
-            None if old is None else per_image(denominator, claim.terms, old),
-        )
+    options |= {"min_seen": min_seen, "tolerance": tolerance}
+    test = ClaimTest(claim, population, about=about, old=old, **options)
     tables = []
     for draw in draws:
-        table = as_columns(claim.terms, draw)[: None if budget is None else budget - test.seen]
-        tables.append(table)
-        test.update(oriented(claim, table))
-        if guard is not None and denominator is not None:
-            guard.update(per_image(denominator, claim.terms, table))
+        tables.append(test.update(draw))
         if test.seen > population:
             raise RobustcheckError(f"{claim}: drew {test.seen} images of a set of {population}")
-        if (test.done and (guard is None or guard.done)) or test.seen == population:
+        if test.done or test.seen == population:
             break
     seen = np.concatenate([np.empty((0, len(claim.terms))), *tables])
     if about == "testset" and len(seen) == population:
         return decide_exact(claim, seen, alpha=alpha, tolerance=tolerance)
     if not len(seen):
         raise RobustcheckError(f"{claim}: there are no images to decide it on")
-    return _stopped(claim, seen, test, guard, images=population, old=old)
+    return _stopped(claim, seen, test.mean, test.guard, images=population, old=old)
+
+
+class ClaimTest:
+    """The sequential test of a claim between two draws: of its mean, and of a recovery's denominator, its `guard`.
+
+    images: the size of the set. old: (images, len(claim.terms)), as `decide_early` has it. `options` are those of a
+    `TestSpec`: alpha, alpha_refute, min_seen, budget, tolerance.
+    """
+
+    def __init__(
+        self,
+        claim: Claim,
+        images: int,
+        *,
+        about: About = "testset",
+        old: NDArray[np.float64] | None = None,
+        **options: Any,
+    ) -> None:
+        finite = images if about == "testset" else None
+        options["min_seen"] = min(options.get("min_seen", 0), images)
+        self.claim = claim
+        spec = spec_for(claim, population=finite, **options)
+        self.mean: MeanTest = _assisted(spec, None if old is None else oriented(claim, old))
+        self.guard: MeanTest | None = None
+        if claim.guard is not None:
+            self.guard = _assisted(
+                TestSpec(LEAST_TAKEN, *claim.guard.range, finite, **options | {"tolerance": 0.0}),
+                None if old is None else per_image(claim.guard, claim.terms, old),
+            )
+
+    @property
+    def seen(self) -> int:
+        """The number of images taken."""
+        return self.mean.seen
+
+    @property
+    def done(self) -> bool:
+        """Whether it takes no more images: all is decided, or the population or the budget is used up."""
+        return self.mean.done and (self.guard is None or self.guard.done)
+
+    @property
+    def decided(self) -> bool:
+        """Whether the images taken decide the claim, or refuse a recovery of next to nothing."""
+        return self.mean.decided and (self.guard is None or self.guard.decided)
+
+    def update(self, draw: ArrayLike) -> NDArray[np.float64]:
+        """Take the measures of more images, and return those that the budget allows: (k, len(claim.terms))."""
+        claim, budget = self.claim, self.mean.spec.budget
+        table = as_columns(claim.terms, draw)[: None if budget is None else budget - self.seen]
+        self.mean.update(oriented(claim, table))
+        if self.guard is not None and claim.guard is not None:
+            self.guard.update(per_image(claim.guard, claim.terms, table))
+        return table
 
 
 def _assisted(spec: TestSpec, old: NDArray[np.float64] | None) -> MeanTest:

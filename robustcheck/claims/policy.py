@@ -37,6 +37,8 @@ class DecisionPolicy:
     """A claim about a defended view must also hold against attacks that go through the defence."""
     passes_undecided: bool = False
     """A comparison that is not shown counts as true, so that its test goes on to its next claims."""
+    is_pilot: bool = False
+    """Decide nothing: note the claims and the measures of a few images, for a forecast."""
 
 
 @dataclass(frozen=True)

@@ -133,21 +133,15 @@ def no_regression_early(
     """
     if not population:
         raise RobustcheckError("there are no images to compare")
-    if not 0 <= tolerance < 1:
-        raise RobustcheckError(f"tolerance must be >= 0 and < 1, got {tolerance:g}")
-    test, known = _test(-tolerance, population, baseline, alpha=alpha, budget=budget, min_seen=min_seen)
-    sums = np.zeros(2)
+    test = RegressionTest(tolerance, population, baseline, alpha=alpha, budget=budget, min_seen=min_seen)
     for draw in draws:
-        table = np.asarray(draw, dtype=np.float64)[: None if budget is None else budget - test.seen]
-        after, before = _pair(table[:, 0], table[:, 1])
-        test.update(after - before if known is None else after)
-        sums += (after.sum(), before.sum())
+        test.update(draw)
         if test.done:
             break
-    verdict = test.verdict()
+    verdict, known = test.mean.verdict(), test.known
     if not verdict.seen:
         raise RobustcheckError("there are no images to compare")
-    now, then = (sums / verdict.seen).tolist()
+    now, then = (test.sums / verdict.seen).tolist()
     left, right = (name, f"{name} of the baseline") if name else ("new", "old")
     if known is not None:
         verdict = _less(verdict, known, -tolerance)
@@ -157,6 +151,46 @@ def no_regression_early(
         parts=(("now", now), ("baseline", then)),
         percent=True,
     )
+
+
+class RegressionTest:
+    """The sequential test of how far a measure fell, between two draws.
+
+    baseline: (population,), all old values in the order of the draws, where they help. `options` are those of a
+    `TestSpec`. Raises `RobustcheckError` for a tolerance outside [0, 1).
+    """
+
+    def __init__(
+        self, tolerance: float, population: int, baseline: ArrayLike | None = None, **options: Any
+    ) -> None:
+        if not 0 <= tolerance < 1:
+            raise RobustcheckError(f"tolerance must be >= 0 and < 1, got {tolerance:g}")
+        self.mean, self.known = _test(-tolerance, population, baseline, **options)
+        self.sums: NDArray[np.float64] = np.zeros(2)
+        """Of the new values, and of the old ones."""
+
+    @property
+    def seen(self) -> int:
+        """The number of images taken."""
+        return self.mean.seen
+
+    @property
+    def done(self) -> bool:
+        """Whether it takes no more images."""
+        return self.mean.done
+
+    @property
+    def decided(self) -> bool:
+        """Whether the images taken decide it."""
+        return self.mean.decided
+
+    def update(self, draw: ArrayLike) -> None:
+        """Take the new and the old values of more images: (k, 2)."""
+        budget = self.mean.spec.budget
+        table = np.asarray(draw, dtype=np.float64)[: None if budget is None else budget - self.seen]
+        after, before = _pair(table[:, 0], table[:, 1])
+        self.mean.update(after - before if self.known is None else after)
+        self.sums += (after.sum(), before.sum())
 
 
 def _test(

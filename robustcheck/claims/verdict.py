@@ -92,12 +92,12 @@ class Verdict:
     """What the truth value is where the claim is not shown. An assertion's comparison raises `ClaimFailed`, so that
     `assert not claim` does not take "not shown" for "refuted"; `on_undecided` can ask for true."""
 
-    on_truth: Callable[[Verdict], None] | None = field(default=None, compare=False, repr=False)
-    """Called each time that a comparison's truth value is asked for."""
+    on_truth: Callable[[Verdict], bool | None] | None = field(default=None, compare=False, repr=False)
+    """Called each time that a comparison's truth value is asked for; what it returns is that value, unless None."""
 
     def __bool__(self) -> bool:
-        if self.on_truth is not None:
-            self.on_truth(self)
+        if self.on_truth is not None and (told := self.on_truth(self)) is not None:
+            return told
         if self.state == "not shown" and self.undecided == "raise":
             raise ClaimFailed("\n".join(self.explain(width=BESIDE_MARK)), self)
         return self.state == "holds" or (self.undecided == "true" and self.state == "not shown")

@@ -130,6 +130,11 @@ class Settings:
         "with an assisted run: draw images in the order of the run that reported this value",
         shown_default="a fresh value",
     )
+    forecast: bool = flag(
+        "evaluate a pilot of 64 images, tell how many images each claim likely needs and how long the run takes, and end: no "
+        "claim is judged",
+        affects_results=False,
+    )
     require_adaptive: bool = flag(
         "claims about a defended view must also hold against attacks that go through the defence"
     )

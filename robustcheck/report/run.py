@@ -12,6 +12,7 @@ from robustcheck.claims import Verdict
 from robustcheck.claims.verdict import State, compared_in_whole
 from robustcheck.notation import View
 from robustcheck.records.baseline import Baseline
+from robustcheck.report.forecast import RunForecast
 from robustcheck.report.study import Study
 
 if TYPE_CHECKING:
@@ -307,3 +308,5 @@ class FinishedRun:
     """The command line and when it ran, in words."""
     failed_integrity: tuple[str, ...] = ()
     """The integrity tests that failed: a baseline of such a run is refused."""
+    forecast: RunForecast | None = None
+    """What a run that was asked for a forecast found; it judged nothing."""

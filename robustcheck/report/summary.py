@@ -18,6 +18,7 @@ from robustcheck.errors import RobustcheckError
 from robustcheck.notation import View, parse
 from robustcheck.records.measures import MEASURES, Measure, default_measure
 from robustcheck.report.distributions import Box, Scatter, box_of, scatters_of
+from robustcheck.report.forecast import RunForecast
 from robustcheck.report.mutation import MutationSummary, mutation_summary
 from robustcheck.report.panel import Panel
 from robustcheck.report.run import Check, Finding, FinishedRun, ReportedClaim, TestError, required
@@ -173,6 +174,8 @@ class Summary:
     """Of a run of the mutation suite, what its claims notice."""
     troubles: tuple[TestError, ...]
     session: dict[str, str]
+    forecast: RunForecast | None = None
+    """Of a run that judged nothing, what its claims are likely to need."""
 
     def count(self, state: str) -> int:
         """Return how many claims are in a state, or expected to fail."""
@@ -233,6 +236,7 @@ def summary_of(run: FinishedRun, *, plots: bool = True) -> Summary:
         mutation=mutation_summary(run),
         troubles=run.troubles,
         session=dict(run.session),
+        forecast=run.forecast,
     )
 
 

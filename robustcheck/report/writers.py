@@ -64,6 +64,9 @@ def write(run: FinishedRun, settings: Settings) -> Iterator[str]:
     asked = list(_asked_for(settings))
     summary = summary_of(run, plots=bool(asked))
     for module, path in asked:
+        if settings.forecast and module.NAME != "json":
+            yield f"{module.NAME} not written: a forecast is written as JSON alone (--robustcheck-json)"
+            continue
         try:
             written = module.write(run, summary, path)
         except RobustcheckError as error:

@@ -64,13 +64,14 @@ class SuiteCollection:
         """Add the suite that is asked for: by name, or by a model named in a run without a test that uses it."""
         settings = self._session.settings
         wanted = settings.suite
-        if wanted is None and "model" in settings.typed and not any(map(uses_fixtures, items)):
+        is_study = wanted is None and "model" in settings.typed and not settings.forecast
+        if is_study and not any(map(uses_fixtures, items)):
             wanted = "jpeg-study"
         if wanted == "sanity":
             self._session.claimed += _named_by(items) or _declared_in(session.config.rootpath / CLAIMS_FILE)
         if wanted is not None:
             items.extend(session.genitems(SuiteModule.named(wanted, session)))
-        if settings.require_tested_attacks and wanted != "sanity":
+        if settings.require_tested_attacks and wanted != "sanity" and not settings.forecast:
             self._session.claimed += _named_by(items)
             if self._session.claimed:
                 items.extend(session.genitems(SuiteModule.named("sanity", session)))

@@ -42,6 +42,11 @@ class EvaluationClock:
         self._timer: tuple[pytest.Item, Any] | None = None
         """The item and the settings of pytest-timeout's clock, while it runs."""
 
+    @property
+    def seconds(self) -> float:
+        """The seconds of all evaluations, in all processes that reported."""
+        return sum(self._total.values())
+
     @contextmanager
     def during(self, name: str) -> Iterator[None]:
         """Measure and bound a run of an evaluation, with pytest-timeout's clock stopped."""

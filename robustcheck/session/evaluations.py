@@ -41,6 +41,8 @@ MUTATION = "mutation"
 """The suite that evaluates few images, under one fault after the other."""
 MUTATION_IMAGES = 64
 """How many it evaluates, unless --robustcheck-limit says."""
+PILOT_IMAGES = 64
+"""How many a forecast evaluates."""
 Progress = Callable[[int, int], None]
 NewProgress = Callable[[Callable[[], str]], Progress | None]
 """Of a function that says what is under way, returns what shows progress."""
@@ -56,7 +58,7 @@ class Evaluations:
         planned: Mapping[View, None],
         new_progress: NewProgress,
         on_verdict: Callable[[Robustness, Subject, Verdict], None],
-        on_truth: Callable[[Verdict], None],
+        on_truth: Callable[[Verdict], bool | None],
         clock: EvaluationClock,
     ) -> None:
         self._clock = clock
@@ -135,6 +137,8 @@ class Evaluations:
                 return made
         if self._settings.suite == MUTATION:
             made = self._make_of_few(classifier, images)
+        elif self._settings.forecast:
+            made = self._make_pilot(classifier, images)
         else:
             made = self._make(classifier, self._open(classifier, images))
         self._made.append((classifier, images, made))
@@ -191,7 +195,8 @@ class Evaluations:
             seed=settings.seed,
             stratified=settings.stratify,
         )
-        is_skipping = settings.bad_images == "skip" and settings.suite != MUTATION  # which draws few first
+        draws_few = settings.suite == MUTATION or settings.forecast  # and skips among these
+        is_skipping = settings.bad_images == "skip" and not draws_few
         return opened.readable() if is_skipping else opened
 
     def _make_of_few(self, classifier: Classifier, images: Any) -> Robustness:
@@ -240,6 +245,19 @@ class Evaluations:
 
         return self._shared.drawn(images, classifier, drawn)
 
+    def _make_pilot(self, classifier: Classifier, images: Any) -> Robustness:
+        """Return the facade for few of the images, on which claims are noted for a forecast."""
+        from robustcheck.images import match_classes
+        from robustcheck.robustness import Sampling
+        from robustcheck.session.few_images import baseline_of, draw
+
+        whole = match_classes(self._open(classifier, images), classifier)
+        few = match_classes(draw(whole, PILOT_IMAGES, self._settings), classifier)
+        evaluation = self._evaluation(classifier, few, optimize=self._settings.optimize, is_stored=False)
+        made = self._facade(evaluation, baseline=baseline_of(self._resources.baseline, few))
+        made.draw_from(Sampling(len(whole), whole=whole))
+        return made
+
     def _make(self, classifier: Classifier, images: ImageSet) -> Robustness:
         """Return the facade for a classifier and all images."""
         from robustcheck.images import match_classes
@@ -284,7 +302,7 @@ class Evaluations:
             ),
             order=by_seed if order is None else order,
             store=resources.store if is_stored else None,
-            executor=executor if mutant else resources.executor,
+            executor=executor if mutant or settings.forecast else resources.executor,
             progress=None if mutant else self._new_progress(lambda: evaluation.underway),
         )
         under = f" under {mutant.name}" if mutant else ""
@@ -314,6 +332,7 @@ class Evaluations:
                 count if is_sample else settings.min_images,
                 settings.require_adaptive,
                 passes_undecided=is_sample,
+                is_pilot=settings.forecast,
             ),
             planned=self._planned,
             baseline=baseline,

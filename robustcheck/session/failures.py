@@ -67,7 +67,7 @@ class FailureReports:
         """Leave our own frames out of a user's mistake, and add to a failed claim the images that count against it."""
         if call.excinfo is not None:
             self._trim_traceback(call.excinfo, item)
-        if call.when == "teardown":
+        if call.when == "teardown" and not self._session.settings.forecast:
             self._add_claims(item)
         error, entry = (None, None) if call.excinfo is None else (call.excinfo.value, call.excinfo.tb)
         verdicts = self._session.verdicts

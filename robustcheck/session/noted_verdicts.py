@@ -80,15 +80,16 @@ class NotedVerdicts:
                 noted.can_be_asserted = True
                 self._require(item, noted, found.requirement, frame)
 
-    def asked(self, item: pytest.Item | None, verdict: Verdict) -> None:
-        """Note that a verdict was asked for its truth: by an assertion it may become a claim."""
+    def asked(self, item: pytest.Item | None, verdict: Verdict) -> NotedVerdict | None:
+        """Note that a verdict was asked for its truth: by an assertion it may become a claim; return it as noted."""
         noted = next((each for each in reversed(self.of(item)) if each.decided is verdict), None)
         frame = caller_of_ours(sys._getframe())  # noqa: SLF001 - as above
         if item is None or noted is None:
-            return
+            return None
         self._asked[item] = noted
         if frame is not None and noted.can_be_asserted:
             self._require(item, noted, comparison_at(frame, verdict).requirement, frame)
+        return noted
 
     def mark_failed(
         self, item: pytest.Item, error: BaseException | None, entry: TracebackType | None

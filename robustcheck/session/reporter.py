@@ -8,12 +8,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from textwrap import wrap
+from typing import Any
 
 import pytest
 
 from robustcheck.errors import RobustcheckError
 from robustcheck.report import writers
+from robustcheck.report.forecast import CLOSING, duration
 from robustcheck.session import xdist
 from robustcheck.session.baseline_saver import BaselineSaver
 from robustcheck.session.evaluations import Progress
@@ -22,8 +24,7 @@ from robustcheck.session.results import to_plain
 from robustcheck.session.session import Session
 from robustcheck.text import printable
 
-if TYPE_CHECKING:
-    pass
+_NO_CLAIM = "no test made a claim: there is nothing to forecast"
 
 
 class Reporter:
@@ -63,7 +64,8 @@ class Reporter:
     @pytest.hookimpl(tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the table, the claims and the findings, before a plugin's own summary that may end in an error."""
-        if self._session.is_empty and not self._lines and not self._session.resources.messages:
+        ours = self._session
+        if not (ours.settings.forecast or self._lines or ours.resources.messages) and ours.is_empty:
             return
         terminalreporter.section("robustcheck")
         for painted in self._summary(terminalreporter):  # printable, but for the colours of verdicts
@@ -97,17 +99,40 @@ class Reporter:
         if session.is_interrupted:
             yield from session.evaluations.interrupted()
         if not is_quiet:
+            yield from self._images_taken()
             stored = session.stored()
             yield from [f"records: {stored}"] if stored else []
             yield from session.resources.messages
         yield from self._lines
         if not (is_quiet or session.is_empty):
             yield from filter(None, [reporter.config.stash.get(ADVICE, "")])
+        if session.settings.forecast:
+            why = "interrupted: there is no forecast" if session.is_interrupted else _NO_CLAIM
+            yield from [why] * session.is_empty
+            yield CLOSING
+
+    def _images_taken(self) -> Iterator[str]:
+        """Yield how many images the claims of a run that stopped early took, and which took most."""
+        if not self._session.settings.stop_early or not self._session.log.claims:
+            return
+        from robustcheck.report.run import required
+
+        claims = [claim for claim in required(self._session.log.claims) if claim.population]
+        if not claims:
+            return
+        most = max(claims, key=lambda claim: claim.seen)
+        least = min(claim.seen for claim in claims)
+        span = f"{most.seen:,}" if least == most.seen else f"{least:,} to {most.seen:,}"
+        text = f"images: {span} of {most.population:,} for a claim, {duration(self._session.clock.seconds)} in all"
+        yield from wrap(f"{text}; most for {most.title} (--robustcheck-forecast tells in advance)", 80)
 
     def _save_baseline(self, session: pytest.Session) -> bool:
         """Save the baseline that is asked for, if any, and return whether that went well."""
         name = self._session.settings.save
         if name is None or session.config.option.collectonly:
+            return True
+        if self._session.settings.forecast:
+            self._lines.append(f"the baseline {name} was not saved: a forecast evaluates a pilot alone")
             return True
         try:
             self._lines.append(self._saver.save(name, session))
@@ -120,6 +145,7 @@ class Reporter:
         """Write the reports that are asked for, and those of the CI system, and return whether that went well."""
         session = self._session
         asked, by_ci = writers.are_asked_for(session.settings), writers.is_read_by_ci(add_suite_property)
+        by_ci = by_ci and not session.settings.forecast
         if session.is_empty and not session.log.troubles:
             self._lines += ["no report was written: nothing was evaluated"] * asked
             return True

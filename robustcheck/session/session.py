@@ -23,6 +23,7 @@ from robustcheck.system import utc_time
 if TYPE_CHECKING:
     from robustcheck.claims import Subject, Verdict
     from robustcheck.notation import View
+    from robustcheck.report.forecast import RunForecast
     from robustcheck.report.panel import Panel
     from robustcheck.report.run import FinishedRun
     from robustcheck.report.study import Study
@@ -61,7 +62,7 @@ class Session:
             planned=self.planned,
             new_progress=new_progress,
             on_verdict=self._note,
-            on_truth=lambda verdict: self.verdicts.asked(self.current_test, verdict),
+            on_truth=self._asked,
             clock=self.clock,
         )
         self.current_test: pytest.Item | None = None
@@ -69,6 +70,8 @@ class Session:
         self.is_interrupted = False
         self.is_mutated = False
         """The test that runs is examined under a mutation, and not reported."""
+        self.forecast: RunForecast | None = None
+        """What a run that was asked for a forecast found."""
         self.lost_workers = 0
         """How many workers of pytest-xdist died without sending results."""
         self.has_ended = False
@@ -81,6 +84,8 @@ class Session:
     @property
     def is_empty(self) -> bool:
         """Nothing was evaluated, here or in another process."""
+        if self.settings.forecast:
+            return self.forecast is None
         made = any(robustness.is_evaluated for robustness in self.evaluations)
         return not made and not self._studies_of_others and self.log.is_empty
 
@@ -94,6 +99,8 @@ class Session:
     def studies(self) -> list[Study]:
         """Return what was evaluated in this process, and in those that sent it their results."""
         made = [robustness for robustness in self.evaluations if robustness.is_evaluated]
+        if self.settings.forecast:
+            return []  # a pilot's numbers are no result
         if not made:
             return self._studies_of_others
         from robustcheck.report.study import Study
@@ -138,6 +145,7 @@ class Session:
             tuple(log.troubles),
             self._facts(),
             tuple(log.failed_integrity),
+            self.forecast,
         )
 
     def add_results(
@@ -172,6 +180,11 @@ class Session:
         """Note a verdict for the report of the test that is running."""
         if self.current_test is not None:
             self.verdicts.note(self.current_test, robustness, subject, verdict)
+
+    def _asked(self, verdict: Verdict) -> bool | None:
+        """Note that the truth of a verdict was asked for; return what the test requires where none is judged."""
+        noted = self.verdicts.asked(self.current_test, verdict)
+        return not (noted and noted.is_negated) if self.settings.forecast else None
 
     def _panels_of(self, robustness: Robustness) -> tuple[Panel, ...]:
         """Return pictures of some images if a page was asked for, made once, after the last test."""

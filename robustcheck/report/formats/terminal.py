@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 
 from robustcheck.records.measures import MEASURES
+from robustcheck.report.forecast import lines_of as forecast_lines
 from robustcheck.report.mutation import lines_of
 from robustcheck.report.run import Check, Finding, ReportedClaim
 from robustcheck.report.summary import BaselineComparison, Row, StudySummary, Summary
@@ -52,6 +53,7 @@ def render(
         ("blind attacks", [_blind(summary)] if verbosity >= 0 else []),
         ("findings of arXiv 1608.00853", map(_finding, summary.findings)),
         ("checks of the evaluation", map(_check, summary.checks)),
+        ("forecast", (_wrapped(line, "  ", "    ") for line in _forecast(summary))),
         ("mutations", (_wrapped(line, "  ", "    ") for line in _mutation(summary))),
     ):
         found = [line for part in parts for line in part]
@@ -172,6 +174,11 @@ def _check(check: Check) -> Iterator[str]:
 def _mutation(summary: Summary) -> Iterator[str]:
     if summary.mutation is not None:
         yield from lines_of(summary.mutation)
+
+
+def _forecast(summary: Summary) -> Iterator[str]:
+    if summary.forecast is not None:
+        yield from forecast_lines(summary.forecast)
 
 
 def _wrapped(text: str, first: str = "", further: str = "") -> list[str]:

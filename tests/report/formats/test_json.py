@@ -13,7 +13,7 @@ from robustcheck import __main__ as command_line
 from robustcheck.errors import RobustcheckError
 from robustcheck.records import COLUMNS, MEASURES, empty_rows
 from robustcheck.records.tables import read, write
-from robustcheck.report import distributions, mutation, panel, sweeps
+from robustcheck.report import distributions, forecast, mutation, panel, sweeps
 from robustcheck.report import run as run_module
 from robustcheck.report import summary as facts
 from robustcheck.report.formats import records
@@ -71,7 +71,7 @@ def test_schema_refuses_what_is_missing_or_of_another_kind(run):
 
 def test_schema_names_every_field():
     schema = json.loads(SCHEMA.read_text())["$defs"]
-    modules = (facts, distributions, sweeps, panel, mutation, run_module)
+    modules = (facts, distributions, sweeps, panel, forecast, mutation, run_module)
     values = {
         name: value for module in modules for name, value in vars(module).items() if is_dataclass(value)
     }
