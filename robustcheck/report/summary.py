@@ -188,8 +188,8 @@ class Summary:
 
     @property
     def worst(self) -> str:
-        """The worst outcome of a claim; "refuted" where a test decided nothing, "holds" where there is none."""
-        return "refuted" if self.troubles else next(filter(self.count, WORST_FIRST), "holds")
+        """What makes the run red, a claim's outcome; "refuted" where a test decided nothing, "holds" where it is green."""
+        return "refuted" if self.troubles else next(filter(self.count, ("refuted", "not shown")), "holds")
 
     @property
     def undecided(self) -> Mapping[str, list[str]]:

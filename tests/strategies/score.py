@@ -1,7 +1,7 @@
 """In how many seeds a strategy of 100 examples, Hypothesis' default, draws one that shows a mutant.
 
 `python -m tests.strategies.score [SEEDS]` prints the scores beside those of `hypothesis.extra.numpy.arrays`, and examples
-a second. `tests/strategies/test_mutants.py` holds the scores of 20 seeds.
+a second; with 0 seeds only these. `tests/strategies/test_mutants.py` holds the scores of 20 seeds.
 """
 
 from __future__ import annotations
@@ -95,27 +95,42 @@ def scores(groups, seeds):
     return found
 
 
-def rate(strategy, examples=200):
-    """Examples a second of processor time."""
+def rate(strategy, examples=200, rounds=3):
+    """Examples a second of processor time, of the fastest round."""
 
     @settings(GENERATED, max_examples=examples)
     @given(strategy)
     def draw(_):
         drawn[0] += 1
 
-    drawn, start = [0], time.process_time()
-    draw()
-    return drawn[0] / (time.process_time() - start)
+    rates = []
+    for _ in range(rounds):
+        drawn, start = [0], time.process_time()
+        draw()
+        rates.append(drawn[0] / (time.process_time() - start))
+    return max(rates)
+
+
+def rates():
+    """What is drawn, and the examples a second: ours, and of arrays where there are any."""
+    for size in (32, 224):
+        shape = (1, 3, size, size)
+        clean = torch.arange(3 * size**2).view(shape).remainder(256).to(torch.uint8)
+        changes = arrays(np.int16, shape, elements=st.integers(-EPSILON, EPSILON))
+        yield f"images, size {size}", rate(images(size=size)), rate(arrays(np.uint8, shape))
+        yield f"perturbations, size {size}", rate(perturbations(clean, EPSILON)), rate(changes)
+    yield "views", rate(views()), None
 
 
 def report(seeds):
-    mine, theirs = scores(ours(), seeds), scores(plain(), seeds)
-    yield f"{f'found in {seeds} runs of 100 examples':44}  ours  arrays"
-    for name, count in mine.items():
-        yield f"{name:44}{count:6}{theirs.get(name, '-'):>8}"
-    for size in (32, 224):
-        pair = rate(images(size=size)), rate(arrays(np.uint8, (1, 3, size, size)))
-        yield f"{f'examples a second, size {size}':44}{pair[0]:6.0f}{pair[1]:8.0f}"
+    if seeds:
+        mine, theirs = scores(ours(), seeds), scores(plain(), seeds)
+        yield f"{f'found in {seeds} runs of 100 examples':44}  ours  arrays"
+        for name, count in mine.items():
+            yield f"{name:44}{count:6}{theirs.get(name, '-'):>8}"
+    yield f"{'examples a second':44}  ours  arrays"
+    for name, own, plainly in rates():
+        yield f"{name:44}{own:6.0f}{'-' if plainly is None else format(plainly, '.0f'):>8}"
 
 
 if __name__ == "__main__":

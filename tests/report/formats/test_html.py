@@ -119,7 +119,12 @@ def test_the_headline_says_what_became_of_the_claims(made, states, words):
         made.claim("refuted", expected_to_fail=True) if state == "expected to fail" else made.claim(state)
         for state in states
     ]
-    assert f"{words} 2026-11-24" in " ".join(read(made.run(claims=tuple(claims))).text.split())
+    page = render(summary_of(made.run(claims=tuple(claims))))
+    assert f"{words} 2026-11-24" in Page(page).text
+    tone = next(
+        (tone for state, tone in (("refuted", "refuted"), ("not shown", "open")) if state in states), "holds"
+    )
+    assert f'class="headline {tone}"' in page
 
 
 @pytest.mark.parametrize(
