@@ -69,9 +69,9 @@ def _corner(recipe: bytes) -> Pixels:
 
 
 _COLOURS = (
-    *((_any, _any), (_corner, _corner), (_any, _corner), (_corner, _any)),
-    *((_any, _any), (_corner, _corner), (_grey, _grey), (_grey, _corner)),
-)
+    (_any, _any), (_corner, _corner), (_any, _corner), (_corner, _any),
+    (_any, _any), (_corner, _corner), (_grey, _grey), (_grey, _corner),
+)  # fmt: skip
 
 
 # The patterns, the simplest first: colour and background (3, 1, 1) -> something that broadcasts to (3, H, W).
@@ -135,9 +135,8 @@ def _position(place: int, height: int, width: int) -> tuple[int, int]:
 
 
 def _where(condition: NDArray[np.bool_], colour: Pixels, background: Pixels) -> Pixels:
-    chosen: Pixels = (
-        condition.astype(np.uint8) * (colour - background) + background
-    )  # modulo 256; faster than np.where
+    # Modulo 256; faster than np.where.
+    chosen: Pixels = condition.astype(np.uint8) * (colour - background) + background
     return chosen
 
 
