@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor
@@ -14,8 +14,7 @@ from robustcheck.jpeg.tables import quantiser_steps
 from robustcheck.jpeg.tensor import images_at_once
 from robustcheck.jpeg.validation import check_batch, check_levels, qualities_of
 
-_ROUNDINGS = ("cubic", "identity")
-_GRADIENTS = ("smooth", "straight-through")
+Gradient: TypeAlias = Literal["smooth", "straight-through"]
 
 
 def differentiable(
@@ -24,7 +23,7 @@ def differentiable(
     quality: int | Tensor = 75,
     subsampling: str = "4:2:0",
     rounding: Rounding = "identity",
-    gradient: Literal["smooth", "straight-through"] = "smooth",
+    gradient: Gradient = "smooth",
 ) -> Tensor:
     """Take float pixels through JPEG: forward exactly what `roundtrip` gives, backward a smooth stand-in.
 
@@ -57,10 +56,9 @@ def differentiable(
     """
     check_batch(images)
     check_levels(images)
-    if rounding not in _ROUNDINGS:
-        raise unknown("rounding", str(rounding), _ROUNDINGS)
-    if gradient not in _GRADIENTS:
-        raise unknown("gradient", str(gradient), _GRADIENTS)
+    for what, name, allowed in (("rounding", rounding, Rounding), ("gradient", gradient, Gradient)):
+        if name not in get_args(allowed):
+            raise unknown(what, str(name), get_args(allowed))
     qualities = qualities_of(quality, len(images))
     with torch.no_grad():
         pixels = images.round().to(torch.uint8)
