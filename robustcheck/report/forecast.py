@@ -89,7 +89,7 @@ def _images(claim: ClaimForecast) -> str:
         return f"all {whole} images"
     if claim.undecided >= 0.5:
         before = f"all {most}" if claim.budget == claim.population else f"the budget of {most}"
-        return f"unlikely to be decided before {before} ({claim.undecided:.0%} of simulations)"
+        return f"unlikely to be decided before {before} ({100 * claim.undecided:.0f} % of simulations)"
     return f"about {claim.images:,} images, {claim.images_high:,} at 90 %, of {whole}"
 
 

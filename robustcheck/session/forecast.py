@@ -20,13 +20,15 @@ if TYPE_CHECKING:
     from robustcheck.claims.forecast import OldMeasures, Question
     from robustcheck.notation import View
     from robustcheck.records.old_run import OldRun
-    from robustcheck.report.forecast import ClaimForecast
+    from robustcheck.report.forecast import ClaimForecast, RunForecast
     from robustcheck.robustness import Robustness
 
 _TIMED = 32
 """The least number of the pilot's images that are timed, if it has so many."""
 _REASON = "forecast only: no claim was judged"
-_STOPPED = "an assertion that is no claim failed on the pilot; claims after it are missing here"
+_STOPPED = (
+    "an assertion failed on the pilot, where each claim counts as true; claims after it are missing here"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,10 +98,12 @@ class Forecaster:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_teardown(self, nextitem: pytest.Item | None) -> Generator[None, object, object]:
-        """Conclude before the last test's fixtures are gone."""
-        if nextitem is None:
-            self._conclude()
-        return (yield)
+        """Conclude before the last test's fixtures are gone; that test is in error where there is no forecast."""
+        problem = self._conclude() if nextitem is None else None
+        result = yield
+        if problem is not None:
+            raise problem
+        return result
 
     @pytest.hookimpl(wrapper=True)
     def pytest_sessionfinish(self, exitstatus: int) -> Generator[None, object, object]:
@@ -116,13 +120,25 @@ class Forecaster:
                     text = noted.verdict.claim if is_own else question.text
                     yield AskedClaim(item.nodeid, item.name, text or "", noted.robustness, question)
 
-    def _conclude(self) -> None:
-        """Simulate the claims and time their views, once."""
+    def _conclude(self) -> RobustcheckError | None:
+        """Simulate the claims and time their views, once; return the error that leaves the run without a forecast."""
         ours = self._session
         if not ours.settings.forecast or ours.forecast is not None or not (self._asked or self._notes):
-            return
+            return None
+        from robustcheck.report.forecast import RunForecast
+
+        try:
+            ours.forecast = self._forecast()
+        except RobustcheckError as error:
+            ours.forecast = RunForecast(notes=(printable(f"there is no forecast: {error}"),))
+            return error
+        return None
+
+    def _forecast(self) -> RunForecast:
         from robustcheck.claims.forecast import SIMULATIONS
         from robustcheck.report.forecast import RunForecast
+
+        ours = self._session
 
         studies = [
             StudyForecast(ours, made, self._asked, self._notes)
@@ -130,7 +146,7 @@ class Forecaster:
             if made.is_evaluated
         ]
         claims = {asked: found for study in studies for asked, found in study.claims.items()}
-        ours.forecast = RunForecast(
+        return RunForecast(
             tuple(claims[asked] for asked in self._asked if asked in claims),
             ours.settings.stop_early,
             SIMULATIONS if ours.settings.stop_early else 0,

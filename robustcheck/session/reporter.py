@@ -65,7 +65,8 @@ class Reporter:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the table, the claims and the findings, before a plugin's own summary that may end in an error."""
         ours = self._session
-        if not (ours.settings.forecast or self._lines or ours.resources.messages) and ours.is_empty:
+        is_forecast = ours.settings.forecast and not terminalreporter.config.option.collectonly
+        if not (is_forecast or self._lines or ours.resources.messages) and ours.is_empty:
             return
         terminalreporter.section("robustcheck")
         for painted in self._summary(terminalreporter):  # printable, but for the colours of verdicts
@@ -106,7 +107,7 @@ class Reporter:
         yield from self._lines
         if not (is_quiet or session.is_empty):
             yield from filter(None, [reporter.config.stash.get(ADVICE, "")])
-        if session.settings.forecast:
+        if session.settings.forecast and not reporter.config.option.collectonly:
             why = "interrupted: there is no forecast" if session.is_interrupted else _NO_CLAIM
             yield from [why] * session.is_empty
             yield CLOSING

@@ -182,9 +182,14 @@ class Session:
             self.verdicts.note(self.current_test, robustness, subject, verdict)
 
     def _asked(self, verdict: Verdict) -> bool | None:
-        """Note that the truth of a verdict was asked for; return what the test requires where none is judged."""
+        """Note that the truth of a verdict was asked for; return it where none is judged.
+
+        It is what an assertion requires; where nothing is asserted, such as in `if C:`, what the pilot measured.
+        """
         noted = self.verdicts.asked(self.current_test, verdict)
-        return not (noted and noted.is_negated) if self.settings.forecast else None
+        if not self.settings.forecast:
+            return None
+        return not noted.is_negated if noted and noted.is_claim else verdict.margin >= 0
 
     def _panels_of(self, robustness: Robustness) -> tuple[Panel, ...]:
         """Return pictures of some images if a page was asked for, made once, after the last test."""

@@ -189,7 +189,35 @@ def test_claims_that_can_not_be_evaluated_are_red_and_the_others_are_forecast(la
     run, claims = read(large)
     assert set(claims) == {"accuracy(x) >= 0.5"}
     (note,) = run["forecast"]["notes"]
-    assert note.startswith("test_it.py::test_plain: an assertion that is no claim failed")
+    assert note.startswith("test_it.py::test_plain: an assertion failed on the pilot")
+
+
+def test_a_branch_is_taken_by_what_the_pilot_measured_and_a_counterpart_is_forecast(large):
+    large.makepyfile(
+        test_it="""
+        import pytest
+
+        def test_branch(robustness):
+            if robustness["x"].accuracy < 0.3:
+                pytest.skip("a poor model")
+            both = robustness["x"].accuracy >= 0.999
+            assert not both
+            assert all(robustness[view].accuracy >= 0.01 for view in ("x", "JPG(Adv_1)"))
+        """
+    )
+    large.runpytest(*EARLY, "--robustcheck-require-adaptive", "--robustcheck-budget=32").assert_outcomes(
+        skipped=1
+    )
+    _, claims = read(large)
+    assert list(claims) == [
+        "accuracy(x) < 0.3",
+        "not accuracy(x) >= 0.999",
+        "accuracy(x) >= 0.01",
+        "accuracy(JPG(Adv_1)) >= 0.01",
+        "accuracy(JPG(Adv_1[through=JPG])) >= 0.01",
+    ]
+    assert {claim["budget"] for claim in claims.values()} == {32}
+    assert max(claim["images_high"] for claim in claims.values()) <= 32
 
 
 def test_labels_of_the_whole_set_are_needed(large):
