@@ -27,6 +27,7 @@ from robustcheck.session.evaluation_errors import EvaluationErrors, user_errors
 from robustcheck.session.evaluations import MUTATION
 from robustcheck.session.failures import FailureReports
 from robustcheck.session.interruption import Interruption
+from robustcheck.session.mutation_forecast import WorkersForecast
 from robustcheck.session.openmp import ADVICE, limit_spinning
 from robustcheck.session.reporter import Reporter, new_progress
 from robustcheck.session.result_log import ResultLog
@@ -95,6 +96,7 @@ def pytest_configure(config: pytest.Config) -> None:
         AllureAttachments,
         mutants.Mutants,
         forecast.Forecaster,
+        WorkersForecast,
         xdist.Controller,
     )
     config.addinivalue_line("markers", marker.LINE)

@@ -20,6 +20,7 @@ from _pytest.runner import runtestprotocol
 from _pytest.warnings import catch_warnings_for_item
 
 from robustcheck.errors import RobustcheckError
+from robustcheck.session import mutation_forecast
 from robustcheck.session.collection import uses_fixtures
 from robustcheck.session.evaluations import MUTATION
 from robustcheck.session.session import Session
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
     from robustcheck.robustness import Robustness
 
 _PARAMETER = "mutation"
+_RECORDS = (
+    "--robustcheck-records has the images that this suite evaluates, few of the set, without any mutation; "
+    "--robustcheck-json has the mutations"
+)
 _ROUNDING = 1e-6
 """Changes of a measure below this are floating point's."""
 
@@ -122,6 +127,8 @@ class Mutants:
             return
         if not self.session.log.mutants or self.session.is_interrupted:
             return
+        if self.session.settings.records is not None:
+            self.session.resources.messages[_RECORDS] = None
         from robustcheck.report.mutation import mutation_summary
 
         summary = mutation_summary(self.session.finished())
@@ -189,22 +196,13 @@ class Mutants:
 
         return (parse(view) for claim in run.claims for view in claim.views)
 
-    # ---------------------------------------------------------------------------------------- forecast
-
     def _forecast(self, item: pytest.Item, tests: int) -> None:
         """Say once, before the first mutation, how long all will take."""
-        reporter: Any = item.config.pluginmanager.getplugin("terminalreporter")
-        if self._is_forecast or reporter is None or not tests:
+        if self._is_forecast or not tests:
             return
         self._is_forecast = True
         count = sum(mutation_of(each) is not None for each in item.session.items)
-        seconds = max(1, round(count * self._seconds))
-        shown = f"{seconds} s" if seconds < 120 else f"{seconds / 60:.0f} min"
-        stored = ": more if records came from the store" if self.session.stored() else ""
-        reporter.ensure_newline()
-        reporter.write_line(
-            f"robustcheck: {count} mutations, {self._seconds:.1f} s each with fixtures made anew, about {shown}{stored}"
-        )
+        mutation_forecast.tell(item.config, count, self._seconds, is_stored=bool(self.session.stored()))
 
     # ----------------------------------------------------------------------------------------- results
 
@@ -266,14 +264,19 @@ _REPORTS = pytest.StashKey[list[pytest.TestReport]]()
 
 def mutation_of(item: pytest.Item) -> Mutation | None:
     """Return the mutation that a test of the suite reports; None for any other test."""
-    if not item.nodeid.startswith(f"robustcheck/{MUTATION}::"):
+    if not item.nodeid.startswith(mutation_forecast.PREFIX):
         return None
     mutation: Mutation | None = getattr(item, "callspec", SimpleNamespace(params={})).params.get(_PARAMETER)
     return mutation
 
 
 def check(settings: Settings) -> None:
-    """Raise `RobustcheckError` where a score is required on the command line, and no mutation is run."""
+    """Raise `RobustcheckError` for options that do not go with the suite, or need it."""
+    if settings.suite == MUTATION and settings.save is not None:
+        raise RobustcheckError(
+            f"--robustcheck-save would save few images, with --robustcheck-suite={MUTATION}: save the baseline in a run "
+            "without the suite"
+        )
     if "mutation-score" in settings.typed and settings.suite != MUTATION:
         raise RobustcheckError(
             f"--robustcheck-mutation-score needs --robustcheck-suite={MUTATION}: give both, or leave it out"

@@ -1,5 +1,6 @@
 """The mutations: each changes what it says, leaves the user's network alone, and has a name in the docs."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,15 @@ def test_mutation_changes_something_and_leaves_the_network_alone(setup, name):
     assert not any(layer.training for layer in module.modules())
     assert all(torch.equal(value, state[key]) for key, value in module.state_dict().items())
     assert all(parameter.requires_grad and parameter.grad is None for parameter in module.parameters())
+
+
+@pytest.mark.parametrize("name", [name for name in MUTATIONS if name not in NEEDS_MORE])
+def test_folding_batch_norms_leaves_a_fault_as_it_is(setup, name):
+    made = MUTATIONS[name].applied(subject(setup))
+    folded = replace(made, classifier=made.classifier.folded(check=False))
+    assert folded.classifier.is_folded
+    is_same = torch.allclose(logits(folded), logits(made), atol=1e-4)
+    assert is_same == made.is_foldable == (name != "train_mode")
 
 
 @pytest.mark.parametrize("name", [name for name in MUTATIONS if name.startswith("gradient_")])
@@ -199,8 +209,6 @@ def test_noise_on_weights_takes_as_little_as_asked(setup, loss):
 
 
 def test_weaker_baseline_is_wrong_on_a_third(setup):
-    from dataclasses import replace
-
     from robustcheck import evaluate
     from robustcheck.records.baseline import Baseline
 

@@ -212,9 +212,27 @@ def test_baseline_is_compared_on_the_few_images_and_refuses_others(repository):
 @pytest.mark.parametrize("workers", ["2"])
 def test_workers_share_the_mutations(repository, workers):
     pytest.importorskip("xdist")
-    _, alone = run(repository)
-    _, shared = run(repository, "-n", workers)
+    serial, alone = run(repository)
+    parallel, shared = run(repository, "-n", workers)
     assert shared["mutation"] == alone["mutation"]
+    serial.stdout.re_match_lines([r"robustcheck: 6 mutations, up to \d+\.\d s each, about \d+ (s|min)$"])
+    parallel.stdout.re_match_lines([r"robustcheck: 6 mutations, up to .* s each, about \d+ .* on 2 workers$"])
+    assert parallel.stdout.str().count("mutations, up to") == 1
+
+
+def test_records_are_of_the_set_up_as_it_is_and_the_run_says_so(repository):
+    result, _ = run(repository, "--robustcheck-records=r.csv", claims=WEAK, faults="labels_shifted")
+    assert "--robustcheck-records has the images that this suite evaluates, few of the set" in told(result)
+    labels = [line.split(",")[3] for line in (repository.path / "r.csv").read_text().splitlines()]
+    repository.runpytest("--robustcheck-records=sound.csv", "-k", "weak")
+    sound = [line.split(",")[3] for line in (repository.path / "sound.csv").read_text().splitlines()]
+    assert labels == sound
+
+
+def test_baseline_of_few_images_is_not_saved(repository):
+    result = repository.runpytest(SUITE, "--robustcheck-save=main")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*--robustcheck-save would save few images*"])
 
 
 def test_score_without_the_suite_is_an_error(repository):

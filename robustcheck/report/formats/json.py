@@ -20,8 +20,12 @@ from robustcheck.report.summary import Summary
 NAME = "json"
 SUFFIX = ".json"
 FORMAT = 1
-SCHEMA_VERSION = 2
-"""2 added to claims: id, name, role, verdict, blind_notes, and the state "expected to fail"."""
+SCHEMA_VERSION = 3
+"""Raised with each release of this package that adds fields; docs/reports.md lists what each added.
+
+2: of claims id, name, role, verdict, blind_notes, against_baseline, expected_to_fail, the state "expected to fail"; of checks
+the state "warned". 3: mutation.
+"""
 SCHEMA = Path(__file__).with_name("schema.json")
 
 

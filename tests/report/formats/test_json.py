@@ -55,6 +55,16 @@ def test_a_claim_has_an_id_a_role_and_a_state(made):
     ]
 
 
+def test_fields_are_added_with_a_version_that_the_docs_describe():
+    """Where this fails, fields were added: raise SCHEMA_VERSION, and say in docs/reports.md what they are."""
+    schema = json.loads(SCHEMA.read_text())
+    fields = sum(len(kind["properties"]) for kind in (schema, *schema["$defs"].values()))
+    assert (SCHEMA_VERSION, fields) == (3, 149)
+    docs = (Path(__file__).parents[3] / "docs" / "reports.md").read_text()
+    assert f"(now {SCHEMA_VERSION}) counts the additions" in docs
+    assert f"\n| {SCHEMA_VERSION} |" in docs
+
+
 def test_json_has_no_number_that_json_lacks(made):
     text = render(summary_of(made.run(claims=(made.claim(low=float("-inf"), estimate=float("nan")),))))
     claim = json.loads(text, parse_constant=pytest.fail)["claims"][0]
