@@ -49,7 +49,7 @@ def can_stand_in(module: str, codec: str) -> bool:
 
 
 def warm_up() -> None:
-    """Load the libraries of the CPU codecs and check their pixels: about a second that the first call would take."""
+    """Load the libraries of the CPU codecs and check their pixels, so that the first call need not."""
     for name, row in CODECS.items():
         if row.is_tested:
             can_stand_in(row.module, "tensor")
