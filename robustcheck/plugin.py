@@ -34,7 +34,7 @@ from robustcheck.session.result_log import ResultLog
 from robustcheck.session.results import ForkedTests
 from robustcheck.session.session import KEY, Session
 from robustcheck.session.toml_items import NAME as CLAIMS_FILE
-from robustcheck.session.toml_items import ClaimModule
+from robustcheck.session.toml_items import ClaimModule, check_kind
 from robustcheck.text import shell_command
 
 if TYPE_CHECKING:
@@ -112,6 +112,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(part, f"robustcheck.{type(part).__name__}")
     try:
         writers.check(settings)
+        check_kind(config.rootpath / CLAIMS_FILE)
         check_timeout(settings.timeout)
         mutants.check(settings)
         session.resources.check_baselines()

@@ -124,6 +124,19 @@ def first_line(error: BaseException | str, most: int = 200) -> str:
     return next(filter(None, lines), "no message")[:most]
 
 
+def shortened(text: str, width: int) -> str:
+    """Return a text's first line, cut behind a clause where it is longer than `width`; as it is if none is short enough.
+
+    >>> shortened("unknown measure 'top': did you mean top_probability? Allowed: accuracy, kept", 60)
+    "unknown measure 'top': did you mean top_probability?"
+    """
+    line = first_line(text)
+    if len(line) <= width:
+        return line
+    ends = (found.end() for found in re.finditer(r"\S(?=[,:;] | \()|[?.](?= )", line))
+    return line[: max((end for end in ends if width // 3 <= end <= width), default=None)]
+
+
 def shell_command(arguments: Iterable[str], system: str = os.name) -> str:
     r"""Return a command for a person to type, in printable characters, as the shells of a system read it.
 

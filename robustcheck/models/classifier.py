@@ -18,7 +18,7 @@ from robustcheck.models.device import resolve_device
 from robustcheck.models.equivalence import equivalent
 from robustcheck.models.eval_mode import EvalMode, buffers_restored
 from robustcheck.models.fingerprint import fingerprint
-from robustcheck.models.logits import described, logits_in, type_name
+from robustcheck.models.logits import access_to, described, logits_in, type_name
 from robustcheck.models.network_state import network_digest
 from robustcheck.models.precision import PRECISION_NAMES, Precision
 from robustcheck.models.preprocessing import Preprocessing, Size
@@ -355,17 +355,18 @@ class Classifier:
                 "Classifier(..., output=1) or output='name', or wrap it in an nn.Module whose forward returns the logits "
                 "alone, such as self.net(x)[0] or self.net(x).logits"
             )
+        access = access_to(output, returned)
         if output.layout is not torch.strided:
             output = output.to_dense()
         if output.ndim != 2 or len(output) != count or not output.is_floating_point():
             raise RobustcheckError(
                 f"{self.name} must return float logits of shape ({count}, classes), got {output.dtype} of shape "
-                f"{tuple(output.shape)}{shape_advice(self.name, output, count)}"
+                f"{tuple(output.shape)}{shape_advice(self.name, output, count, access)}"
             )
-        self._check_class_count(output.shape[1])
+        self._check_class_count(output.shape[1], access)
         return output.float()
 
-    def _check_class_count(self, classes: int) -> None:
+    def _check_class_count(self, classes: int, access: str) -> None:
         if classes == self.class_count:
             return
         if self.class_count is not None:
@@ -374,7 +375,7 @@ class Classifier:
             )
         if classes < 2:
             raise RobustcheckError(
-                f"{self.name} must return logits for at least 2 classes, got {classes}{one_logit_advice(self.name)}"
+                f"{self.name} must return logits for at least 2 classes, got {classes}{one_logit_advice(self.name, access)}"
             )
         if self.class_names is not None and len(self.class_names) != classes:
             raise RobustcheckError(

@@ -25,13 +25,17 @@ def logits_in(output: Any, count: int, which: int | str | None = None) -> torch.
         return None if parts is None else logits_in(parts.get(str(which)), count)
     if isinstance(output, torch.Tensor):
         return output
-    found = {id(part): part for part in _candidates(output, count)}
+    found = {id(part): part for part in _candidates(output, count, 2)}
+    found = found or {id(part): part for part in _candidates(output, count, 1)}  # of a binary network
     return next(iter(found.values())) if len(found) == 1 else None
 
 
-def _candidates(output: Any, count: int, depth: int = 0) -> Iterator[torch.Tensor]:
-    """Yield what may be the logits in an output: a part called so, or every part of their shape, nested ones too."""
-    if _may_be_logits(output, count):
+def _candidates(output: Any, count: int, fewest: int, depth: int = 0) -> Iterator[torch.Tensor]:
+    """Yield what may be the logits in an output: a part called so, or every part of their shape, nested ones too.
+
+    `fewest` is how many classes there are at least.
+    """
+    if _may_be_logits(output, count, fewest):
         yield output
     parts = _parts(output) if depth < _DEEPEST else None
     named = [parts[name] for name in _NAMES if isinstance(parts.get(name), torch.Tensor)] if parts else []
@@ -39,7 +43,7 @@ def _candidates(output: Any, count: int, depth: int = 0) -> Iterator[torch.Tenso
         yield named[0]
         return
     for part in (parts or {}).values():
-        yield from _candidates(part, count, depth + 1)
+        yield from _candidates(part, count, fewest, depth + 1)
 
 
 def _parts(output: Any) -> Mapping[str, Any] | None:
@@ -58,6 +62,23 @@ def _parts(output: Any) -> Mapping[str, Any] | None:
     return None
 
 
+def access_to(part: torch.Tensor, output: Any, depth: int = 0) -> str:
+    """Return what stands behind a network's output in Python to get a part of it, such as `[0]` or `.logits`."""
+    if part is output or depth > _DEEPEST:
+        return ""
+    is_indexed = isinstance(output, Mapping | list) or (
+        isinstance(output, tuple) and not hasattr(output, "_asdict")
+    )
+    keys = output if isinstance(output, Mapping) else range(len(output)) if is_indexed else ()
+    named = _parts(output) or {}
+    steps = (f"[{key!r}]" for key in keys) if is_indexed else (f".{name}" for name in named)
+    for step, inner in zip(steps, named.values(), strict=True):
+        found = access_to(part, inner, depth + 1)
+        if inner is part or found:
+            return step + found
+    return ""
+
+
 def described(output: Any) -> str:
     """Describe what a network returned, for an error: its type and its parts."""
     name = type_name(output)
@@ -73,13 +94,13 @@ def type_name(value: object) -> str:
     return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _may_be_logits(part: Any, count: int) -> bool:
+def _may_be_logits(part: Any, count: int, fewest: int) -> bool:
     return (
         isinstance(part, torch.Tensor)
         and part.ndim == 2
         and len(part) == count
         and part.is_floating_point()
-        and part.shape[1] > 1
+        and part.shape[1] >= fewest
     )
 
 

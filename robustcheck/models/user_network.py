@@ -87,22 +87,29 @@ def network_error(name: str, module: nn.Module, images: Tensor, error: Exception
     )
 
 
-def one_logit_advice(name: str) -> str:
-    """Return what to do with a network that returns one number for each image, to end an error."""
+def one_logit_advice(name: str, access: str = "") -> str:
+    """Return what to do with a network that returns one number for each image, to end an error.
+
+    `access` is what stands behind what the network returns to get it, such as `[0]`.
+    """
     return (
         f": if {name} is a binary network, and the number is the logit of class 1 (before any sigmoid), evaluate Wrapped(net)\n"
-        + _wrapper("torch.nn.functional.pad(self.net(x).reshape(-1, 1), (1, 0))")
+        + _wrapper(f"torch.nn.functional.pad(self.net(x){access}.reshape(-1, 1), (1, 0))")
     )
 
 
-def shape_advice(name: str, output: Tensor, count: int) -> str:
-    """Return what to do with an output that can't be the logits of `count` images, to end an error."""
+def shape_advice(name: str, output: Tensor, count: int, access: str) -> str:
+    """Return what to do with an output that can't be the logits of `count` images, to end an error; `access` as above."""
     if not output.is_floating_point():
         return ": have its forward return the logits themselves, before any argmax or rounding"
     if output.shape == (count,):
-        return one_logit_advice(name)
+        return one_logit_advice(name, access)
     if output.ndim > 2 and len(output) == count:
-        pooled = "self.net(x).flatten(1)" if output[0, 0].numel() == 1 else "self.net(x).mean((2, 3))"
+        pooled = (
+            f"self.net(x){access}.flatten(1)"
+            if output[0, 0].numel() == 1
+            else f"self.net(x){access}.mean((2, 3))"
+        )
         if output.ndim == 4:
             return f": evaluate Wrapped(net)\n{_wrapper(pooled)}"
     return ": have its forward return one row of logits for each image, in their order, also for one image"

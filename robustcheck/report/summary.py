@@ -21,7 +21,7 @@ from robustcheck.report.distributions import Box, Scatter, box_of, scatters_of
 from robustcheck.report.forecast import RunForecast
 from robustcheck.report.mutation import MutationSummary, mutation_summary
 from robustcheck.report.panel import Panel
-from robustcheck.report.run import Check, Finding, FinishedRun, ReportedClaim, TestError, required
+from robustcheck.report.run import Check, Finding, FinishedRun, Outcome, ReportedClaim, TestError, required
 from robustcheck.report.study import Study
 from robustcheck.report.sweeps import Sweep, sweeps_of
 from robustcheck.report.view_order import sort_key
@@ -44,7 +44,7 @@ PAPER = {
 }
 """Table 1 of arXiv 1608.00853, OverFeat on ImageNet: top-1 accuracy and mean p(top)."""
 MOST_NAMES = 20
-WORST_FIRST = ("refuted", "not shown", "expected to fail", "holds")
+WORST_FIRST: tuple[Outcome, ...] = ("refuted", "not shown", "expected to fail", "holds")
 
 
 @dataclass(frozen=True)
@@ -177,14 +177,14 @@ class Summary:
     forecast: RunForecast | None = None
     """Of a run that judged nothing, what its claims are likely to need."""
 
+    @property
+    def worst_first(self) -> tuple[ReportedClaim, ...]:
+        """The claims, those that do not hold first, each kind in the order of the tests."""
+        return tuple(sorted(self.claims, key=lambda claim: WORST_FIRST.index(claim.outcome)))
+
     def count(self, state: str) -> int:
         """Return how many claims are in a state, or expected to fail."""
         return sum(claim.outcome == state for claim in self.claims)
-
-    @property
-    def worst_first(self) -> list[ReportedClaim]:
-        """The claims, those that do not hold first."""
-        return sorted(self.claims, key=lambda claim: WORST_FIRST.index(claim.outcome))
 
     @property
     def worst(self) -> str:

@@ -45,7 +45,11 @@ def explanation(claim: AssertedClaim, *, beside_mark: bool = False) -> list[str]
     )
 
 
-def summarise(report: pytest.TestReport, error: BaseException | None, failed: Sequence[NotedVerdict]) -> None:
+def summarise(
+    report: pytest.TestReport | pytest.CollectReport,
+    error: BaseException | None,
+    failed: Sequence[NotedVerdict],
+) -> None:
     """Begin what the short summary says of a failure with the numbers, or with what is wrong; name no class."""
     crash: Any = getattr(report.longrepr, "reprcrash", None)
     if crash is None:

@@ -87,6 +87,15 @@ class FailureReports:
             )
         return report
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(self) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        """Name no class where a user's mistake keeps a module from being imported."""
+        report = yield
+        call: pytest.CallInfo[object] | None = getattr(report, "call", None)
+        if report.failed and call is not None and call.excinfo is not None:
+            summarise(report, call.excinfo.value, [])
+        return report
+
     def _add_claims(self, item: pytest.Item) -> None:
         """Attach the verdicts of a test to its last report."""
         for reported in self._session.verdicts.reported(item):

@@ -69,10 +69,10 @@ class Reporter:
         if not (is_forecast or self._lines or ours.resources.messages) and ours.is_empty:
             return
         terminalreporter.section("robustcheck")
-        for painted in self._summary(terminalreporter):  # printable, but for the colours of verdicts
-            terminalreporter.line(painted)
-        for line in self._remarks(terminalreporter):
-            terminalreporter.line(printable(line))
+        summary = self._summary(terminalreporter)  # printable, but for the colours of verdicts
+        remarks = [*map(printable, self._remarks(terminalreporter))]
+        for line in (*summary, *[""] * bool(summary and remarks), *remarks):
+            terminalreporter.line(line)
         for command in self._annotations:
             terminalreporter.line(command)
 

@@ -5,6 +5,8 @@ Imports inside functions keep the start of a run lazy.
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from robustcheck.errors import ClaimFailed, RobustcheckError
+from robustcheck.text import printable, shortened
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +23,23 @@ if TYPE_CHECKING:
     from robustcheck.robustness import Robustness
 
 NAME = "robustcheck.toml"
+SUMMARY = 80 - len("ERROR  - ")
+"""Columns of a line of the short summary for a test and what is wrong."""
+_AT_LINE = re.compile(r"^(\d+): (?:claim '[^']*': )?")
+_AT_COLUMN = re.compile(r" \(at line \d+, column \d+\)| \(at end of document\)")
+
+
+def check_kind(path: Path) -> None:
+    """Raise `RobustcheckError` where the file's name is there and no file is: its claims would be left out silently."""
+    if os.path.lexists(path) and not path.is_file():
+        kind = (
+            "a directory"
+            if path.is_dir()
+            else "a link to nothing"
+            if path.is_symlink()
+            else "a device or a pipe"
+        )
+        raise RobustcheckError(f"{path} must be a file of claims, got {kind}: rename or remove it")
 
 
 class ClaimModule(pytest.Module):
@@ -39,6 +59,15 @@ class ClaimModule(pytest.Module):
             test = getattr(self.obj, claim.name)
             for made in self.ihook.pytest_pycollect_makeitem(collector=self, name=claim.name, obj=test):
                 yield ClaimItem.of(made, claim)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], *args: Any, **kwargs: Any) -> Any:
+        """Show what is wrong with the file, and begin the short summary's line with it."""
+        if not isinstance(excinfo.value, self.CollectError):
+            return super().repr_failure(excinfo, *args, **kwargs)
+        text = str(excinfo.value)
+        reason = text.removeprefix(printable(str(self.path))).lstrip(": ")
+        reason = _AT_COLUMN.sub("", _AT_LINE.sub(r"line \1: ", reason))
+        return _without_stack(excinfo, text, self.path, 1, shortened(reason, SUMMARY - len(self.nodeid)))
 
     def istestfunction(self, obj: object, name: str) -> bool:  # noqa: ARG002 - the signature is pytest's
         """Take every claim for a test, whatever its name: pytest then parametrises it as its fixtures say."""
@@ -94,19 +123,22 @@ class ClaimItem(pytest.Function):
         """Show a failed claim, or a user's mistake, without any stack."""
         error = excinfo.value
         if isinstance(error, ClaimFailed):
-            return self._shown(excinfo, str(error))
+            return _without_stack(excinfo, str(error), self.path, self.declared.line)
         if isinstance(error, RobustcheckError):
             head = f"{self.nodeid.partition('::')[0]}:{self.declared.line}: {self.name}"
-            return self._shown(excinfo, f"{head}\n{error}")
+            return _without_stack(excinfo, f"{head}\n{error}", self.path, self.declared.line)
         return super().repr_failure(excinfo, *args, **kwargs)
 
-    def _shown(self, excinfo: pytest.ExceptionInfo[BaseException], text: str) -> Any:
-        """Return what pytest shows of a failure: a text, and no stack."""
-        shown: Any = excinfo.getrepr(style="native")
-        if shown.reprcrash is None:
-            return text
-        shown.reprcrash.path, shown.reprcrash.lineno = str(self.path), self.declared.line
-        shown.reprcrash.message = text
-        shown.reprtraceback.reprentries[:] = shown.reprtraceback.reprentries[:1]
-        shown.reprtraceback.reprentries[0].lines = [f"{text}\n"]
-        return shown
+
+def _without_stack(
+    excinfo: pytest.ExceptionInfo[BaseException], text: str, path: Path, line: int, reason: str = ""
+) -> Any:
+    """Return what pytest shows of a failure: a text and no stack; the short summary has `reason`."""
+    shown: Any = excinfo.getrepr(style="native")
+    if shown.reprcrash is None:
+        return text
+    shown.reprcrash.path, shown.reprcrash.lineno = str(path), line
+    shown.reprcrash.message = reason or text
+    shown.reprtraceback.reprentries[:] = shown.reprtraceback.reprentries[:1]
+    shown.reprtraceback.reprentries[0].lines = [f"{text}\n"]
+    return shown

@@ -1,5 +1,7 @@
 """Networks of grey images, of one logit and with a forward of their own: they run, or the error has the lines to add."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
@@ -122,6 +124,22 @@ class OneNumber(nn.Module):
         return x[:, 0].mean((1, 2))
 
 
+@dataclass
+class Returned:
+    score: torch.Tensor
+
+
+class Among(nn.Module):
+    """One number for each image, in a container."""
+
+    def __init__(self, pack):
+        super().__init__()
+        self.pack = pack
+
+    def forward(self, x):
+        return self.pack(x[:, :1].mean((2, 3)))
+
+
 class Keyword(nn.Module):
     def forward(self, *, pixel_values):
         return pixel_values.mean((2, 3))
@@ -140,6 +158,28 @@ class Second(nn.Module):
 class Flags(nn.Module):
     def forward(self, x, flag, *, other):
         return x.mean((2, 3)) if flag is other else None
+
+
+@pytest.mark.parametrize(
+    "pack",
+    [
+        lambda score: (score,),
+        lambda score: [score, None],
+        lambda score: {"score": score, "steps": 3},
+        lambda score: {"logits": score, "features": torch.zeros(len(score), 7)},
+        lambda score: {"logits": score[:, 0]},
+        lambda score: {0: {"head": (score,)}},
+        Returned,
+    ],
+)
+def test_the_lines_for_one_logit_find_it_in_what_the_network_returns(pack):
+    with pytest.raises(RobustcheckError, match=r"evaluate Wrapped\(net\)") as error:
+        rgb(Among(pack)).probe()
+    names = {"torch": torch}
+    exec("\n".join(line[4:] for line in str(error.value).splitlines() if line.startswith("    ")), names)
+    logits = rgb(names["Wrapped"](Among(pack)))(PIXELS)
+    means = (PIXELS / 255 - 0.5).div(0.25).mean((2, 3))
+    torch.testing.assert_close(logits, F.pad(means[:, :1], (1, 0)))
 
 
 @pytest.mark.parametrize("make", [OneColumn, OneNumber, Keyword, KeywordAmongOthers, Second, Flags])

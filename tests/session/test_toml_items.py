@@ -133,3 +133,58 @@ def test_the_summary_line_says_what_was_measured(repository, options):
     result = repository.runpytest(*options)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["FAILED robustcheck.toml::strong - 90.0 %, required >= 95.0 %"])
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (
+            'alfa = 0.05\n[claims]\na = "accuracy(x) >= 0.5"',
+            "line 1: unknown setting 'alfa': did you mean 'alpha'?",
+        ),
+        (
+            '[claims]\na = "accuracy(JPEG) >= 0.5"',
+            "line 2: unknown step 'JPEG': did you mean JPG?",
+        ),
+        ('[claims]\na = "acuracy(x) >= 0.5"', "line 2: unknown measure 'acuracy': did you mean"),
+        ("[claims", "line 1: Expected ']' at the end of a table declaration"),
+        ("[claims]\na = 3", "line 2: claim 'a' must be text such as"),
+        ("[claims]\na = 1\na = 2", "line 3: this name is given twice"),
+        ("alpha = 5\n[claims]", "line 1: alpha must be a probability between 0 and 1"),
+        ("", "line 1: no claims: write [claims]"),
+        (b"[claims]\na = '\xff'", "line 1: a TOML file must be UTF-8, got byte 0xff"),
+    ],
+)
+def test_the_short_summary_says_what_is_wrong_with_a_file(repository, text, reason):
+    (repository.path / "robustcheck.toml").write_bytes(text if isinstance(text, bytes) else text.encode())
+    lines = repository.runpytest().outlines
+    line = next(line for line in lines if line.startswith("ERROR robustcheck.toml"))
+    assert line.startswith(f"ERROR robustcheck.toml - {reason}")
+    assert len(line) <= 80
+
+
+@pytest.mark.slow
+def test_the_short_summary_of_workers_says_it_too(repository):
+    pytest.importorskip("xdist")
+    write(repository, "alpha = 5\n[claims]")
+    result = repository.runpytest("-n", "1")
+    result.stdout.fnmatch_lines(["ERROR robustcheck.toml - line 1: alpha must be a probability*"])
+
+
+def test_a_module_that_a_mistake_keeps_from_import_names_no_class(repository):
+    repository.makepyfile(test_it="import robustcheck\nNET = robustcheck.load_model('resnet51')\n")
+    result = repository.runpytest()
+    result.stdout.fnmatch_lines(["ERROR test_it.py - unknown model 'resnet51': did you mean*"])
+
+
+@pytest.mark.parametrize("kind", ["a directory", "a link to nothing"])
+def test_claims_that_are_no_file_are_not_left_out_silently(repository, kind):
+    path = repository.path / "robustcheck.toml"
+    if kind == "a directory":
+        path.mkdir()
+    else:
+        path.symlink_to("nowhere")
+    repository.makepyfile("def test_it(): pass")
+    result = repository.runpytest()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert f"robustcheck.toml must be a file of claims, got {kind}" in result.stderr.str()

@@ -14,7 +14,7 @@ from robustcheck.errors import RobustcheckError
 from robustcheck.options.table import Settings
 from robustcheck.report.formats import html_plots as plots
 from robustcheck.report.mutation import lines_of
-from robustcheck.report.run import FinishedRun
+from robustcheck.report.run import FinishedRun, ReportedClaim
 from robustcheck.report.summary import StudySummary, Summary
 from robustcheck.text import fixed, percent, printable
 
@@ -29,6 +29,8 @@ TEMPLATES = Path(__file__).parent / "templates"
 MOST_CLAIMS = 2000
 """More would make a page that no one reads and no browser likes."""
 NO_BREAK = "\u00a0"
+_NOTHING = 1e-9
+"""A smaller margin is floating point's."""
 STATES = {
     "holds": ("✓", "holds"),
     "refuted": ("✗", "refuted"),
@@ -112,6 +114,7 @@ def _environment() -> Environment:
     )
     environment.filters["percent"] = _percent
     environment.filters["fixed"] = fixed
+    environment.filters["margin"] = _margin
     environment.filters["breakable"] = _breakable
     return environment
 
@@ -137,3 +140,14 @@ def _breakable(view: str) -> Any:
 def _percent(value: float | None, decimals: int = 1) -> str:
     """Return a share whose sign stays on the line of its number."""
     return percent(value, decimals).replace(" ", NO_BREAK)
+
+
+def _margin(claim: ReportedClaim) -> str:
+    """Return by how much an estimate is on its claim's side: in percentage points, where it is a share."""
+    margin = claim.margin or 0.0
+    if not claim.percent:
+        return f"{margin:+.4g}"
+    points = fixed(100 * margin, 1, "+")
+    if not float(points):
+        points = f"{100 * margin:+.2g}" if abs(margin) > _NOTHING else "0.0"
+    return f"{points}{NO_BREAK}points"
