@@ -14,7 +14,7 @@ from robustcheck.records import empty_rows
 from robustcheck.records.baseline import Baseline
 from robustcheck.report.formats.html import render
 from robustcheck.report.pictures import amplified
-from robustcheck.report.run import FinishedRun, TestError
+from robustcheck.report.run import FinishedRun, ReportedClaim, TestError
 from robustcheck.report.study import Study
 from robustcheck.report.summary import PAPER, summary_of
 from robustcheck.text import printable
@@ -285,3 +285,28 @@ def test_change_is_amplified_around_grey():
     assert factor == 64
     assert changed[0].tolist() == [[128, 192], [128, 192]]
     assert amplified(clean, clean)[0].tolist() == np.full((3, 2, 2), 128).tolist()
+
+
+@pytest.mark.parametrize(
+    ("margin", "percents", "shown"),
+    [
+        (-0.295, True, "-29.5 points"),
+        (0.0145, True, "+1.5 points"),
+        (0.0, True, "0.0 points"),
+        (-0.00012, True, "-0.012 points"),
+        (1.25, False, "+1.25"),
+    ],
+)
+def test_a_claim_shows_by_how_much_it_holds_or_fails(made, margin, percents, shown):
+    page = render(summary_of(made.run(claims=(made.claim(margin=margin, percent=percents),))))
+    cell = page.partition('data-label="Margin"')[2].partition("</td>")[0]
+    assert shown.replace(" ", "\u00a0") in cell
+
+
+def test_a_claim_without_a_number_says_why(made):
+    why = "not evaluated: an earlier part of the assertion failed"
+    claim = ReportedClaim("not shown", "C", why, comparison=why)
+    page = render(summary_of(made.run(claims=(claim,))))
+    table = page.partition('<table class="cards claims')[2].partition("</table>")[0]
+    assert table.count(why) == 1
+    assert "points" not in table
