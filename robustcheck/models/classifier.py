@@ -14,7 +14,6 @@ from torch import nn
 from robustcheck.errors import RobustcheckError
 from robustcheck.models.batchnorm_fold import fold_batch_norms
 from robustcheck.models.computed_precision import computed_in
-from robustcheck.models.device import resolve_device
 from robustcheck.models.equivalence import equivalent
 from robustcheck.models.eval_mode import EvalMode, buffers_restored
 from robustcheck.models.fingerprint import fingerprint
@@ -114,14 +113,8 @@ class Classifier:
         device: str | torch.device = "auto",
         class_names: Sequence[str] | None = None,
         origin: str = "",
-        is_ours: bool = False,
     ) -> Classifier:
-        """Return a classifier with a given `Preprocessing`.
-
-        A network that `is_ours`, made by `load_model`, goes into eval mode and is moved to `device` without a copy.
-        """
-        if is_ours:
-            module = module.eval().requires_grad_(requires_grad=False).to(resolve_device(device))
+        """Return a classifier with a given `Preprocessing`."""
         made = cls(
             module,
             mean=preprocessing.mean,

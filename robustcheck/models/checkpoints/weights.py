@@ -14,6 +14,7 @@ from torch import nn
 
 from robustcheck.errors import RobustcheckError
 from robustcheck.limits import check
+from robustcheck.models.built_network import BuiltNetwork
 from robustcheck.models.checkpoints.checkpoint import Checkpoint
 from robustcheck.models.checkpoints.state_dicts import StateDict, Tensors, is_averaged, shown
 from robustcheck.text import first_line, listed
@@ -63,8 +64,8 @@ def build_with(
     *,
     name: str,
     renamings: tuple[Renaming, ...] = (),
-) -> tuple[nn.Module, bool]:
-    """Return `build(None)` with the checkpoint's weights, and whether it has the classes that it was built for.
+) -> BuiltNetwork:
+    """Return `build(None)` with the checkpoint's weights.
 
     If only the number of classes differs, it is `build(classes)` with the checkpoint's number. Each of
     `renamings` is tried on weights whose names do not fit as they are. RobustcheckError for other weights.
@@ -75,7 +76,7 @@ def build_with(
         check("classes", classes, f"{checkpoint.path} has weights for")
         module = build(classes)
     load_weights(module, checkpoint, name=name, renamings=renamings)
-    return module, classes is None
+    return BuiltNetwork(module, classes is None, checkpoint.note)
 
 
 def load_weights(

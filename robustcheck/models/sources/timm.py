@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from robustcheck.errors import RobustcheckError, unknown
+from robustcheck.models.built_network import BuiltNetwork
 from robustcheck.models.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from robustcheck.models.checkpoints.download_errors import weights_from
 from robustcheck.models.checkpoints.state_dicts import Tensors
@@ -28,23 +29,13 @@ def load(name: str, *, weights: Path | None, device: str | torch.device) -> Clas
     Size, resize, crop, interpolation, mean and std are those of its pretrained configuration in either case.
     """
     config = _config(name)
-    names, origin = _class_names(config), ""
+    shown = f"timm:{name}"
     if weights is None:
-        module = _pretrained(name, config)
+        built = BuiltNetwork(_pretrained(name, config))
     else:
-        checkpoint = read_checkpoint(weights)
-        module, has_own_classes = build_on_checkpoint(name, checkpoint, name=f"timm:{name}")
-        origin = checkpoint.note
-        names = names if has_own_classes else None
-    return Classifier.from_preprocessing(
-        module,
-        Preprocessing.from_timm(config, name=f"timm:{name}"),
-        name=f"timm:{name}",
-        device=device,
-        class_names=names,
-        origin=origin,
-        is_ours=True,
-    )
+        built = build_on_checkpoint(name, read_checkpoint(weights), name=shown)
+    preprocessing = Preprocessing.from_timm(config, name=shown)
+    return built.classifier(preprocessing, name=shown, device=device, class_names=_class_names(config))
 
 
 def preprocessing_of(name: str) -> Preprocessing:
@@ -59,8 +50,8 @@ def build(architecture: str, classes: int | None = None) -> nn.Module:
     return module
 
 
-def build_on_checkpoint(architecture: str, checkpoint: Checkpoint, *, name: str) -> tuple[nn.Module, bool]:
-    """Build the network of timm on a file's weights; say whether these have the classes of its configuration."""
+def build_on_checkpoint(architecture: str, checkpoint: Checkpoint, *, name: str) -> BuiltNetwork:
+    """Build the network of timm on a file's weights."""
     renamings = _timm_renaming(architecture)
     return build_with(partial(build, architecture), checkpoint, name=name, renamings=renamings)
 

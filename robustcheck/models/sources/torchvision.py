@@ -12,6 +12,7 @@ from torch import nn
 from torchvision.models import WeightsEnum, get_model, get_model_weights, list_models
 
 from robustcheck.errors import RobustcheckError, unknown
+from robustcheck.models.built_network import BuiltNetwork
 from robustcheck.models.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from robustcheck.models.checkpoints.download_errors import weights_from
 from robustcheck.models.checkpoints.state_dicts import Tensors
@@ -31,25 +32,13 @@ def load(name: str, *, weights: Path | None, device: str | torch.device) -> Clas
     Preprocessing and class names are those of the default weights in either case.
     """
     default = _default_weights(name)
-    class_names: tuple[str, ...] | None = tuple(default.meta["categories"])
-    origin = ""
     if weights is None:
         with weights_from("torchvision's hub", name=name, file=default.url):
-            module = get_model(name, weights=default, progress=False)
+            built = BuiltNetwork(get_model(name, weights=default, progress=False))
     else:
-        checkpoint = read_checkpoint(weights)
-        module, has_default_classes = _on_own_weights(name, default, checkpoint)
-        origin = checkpoint.note
-        class_names = class_names if has_default_classes else None
-    return Classifier.from_preprocessing(
-        module,
-        preprocessing_of_weights(default),
-        name=name,
-        device=device,
-        class_names=class_names,
-        origin=origin,
-        is_ours=True,
-    )
+        built = _on_own_weights(name, default, read_checkpoint(weights))
+    preprocessing, class_names = preprocessing_of_weights(default), tuple(default.meta["categories"])
+    return built.classifier(preprocessing, name=name, device=device, class_names=class_names)
 
 
 def preprocessing_of(name: str) -> Preprocessing:
@@ -78,7 +67,7 @@ def _default_weights(name: str) -> WeightsEnum:
     return default
 
 
-def _on_own_weights(name: str, default: WeightsEnum, checkpoint: Checkpoint) -> tuple[nn.Module, bool]:
+def _on_own_weights(name: str, default: WeightsEnum, checkpoint: Checkpoint) -> BuiltNetwork:
     arguments = _arguments_set_by_weights(name, default)
 
     def build(classes: int | None) -> nn.Module:

@@ -199,18 +199,18 @@ def test_refused_weights_leave_the_network_as_it_was(small_net, saved):
 
 def test_another_number_of_classes_is_taken_over(small_net, saved):
     theirs = small_net(classes=9, seed=1)
-    built, as_built_for = build_with(
+    built = build_with(
         lambda classes: small_net(classes=classes or 5),
         read_checkpoint(saved(theirs.state_dict())),
         name="net",
     )
-    assert same(theirs, built)
-    assert not as_built_for
+    assert same(theirs, built.module)
+    assert not built.has_own_classes
 
 
 def test_the_same_number_of_classes_is_said_to_be_so(small_net, saved):
     path = saved(small_net(seed=1).state_dict())
-    assert build_with(lambda classes: small_net(), read_checkpoint(path), name="net")[1]
+    assert build_with(lambda classes: small_net(), read_checkpoint(path), name="net").has_own_classes
 
 
 # Files that are no weights
@@ -553,7 +553,7 @@ def test_a_lightning_modules_network_is_found_beside_metrics_and_criteria(small_
     load_weights(ours, read_checkpoint(path), name="net")
     assert same(theirs, ours)
     fewer = build_with(lambda classes: small_net(classes=classes or 7), read_checkpoint(path), name="net")
-    assert same(theirs, fewer[0])
+    assert same(theirs, fewer.module)
 
 
 def test_a_network_that_stands_several_times_in_a_state_dict_is_not_guessed(small_net, saved):
