@@ -41,7 +41,7 @@ def test_set_up(network, robustness):
 
 
 @pytest.mark.parametrize(
-    "workers", [(), pytest.param(("-n", "2"), marks=pytest.mark.slow)], ids=["serial", "xdist"]
+    "workers", [(), pytest.param(("-n", "1"), marks=pytest.mark.slow)], ids=["serial", "xdist"]
 )
 def test_the_short_summary_begins_with_the_numbers_or_with_what_is_wrong(repository, workers):
     if workers:

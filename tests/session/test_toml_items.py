@@ -127,7 +127,7 @@ def test_a_claim_may_have_the_name_of_anything(repository):
     repository.runpytest().assert_outcomes(passed=6)
 
 
-@pytest.mark.parametrize("options", [(), ("-n2",)])
+@pytest.mark.parametrize("options", [(), ("-n1",)])
 def test_the_summary_line_says_what_was_measured(repository, options):
     repository.makefile(".toml", robustcheck='[claims]\nstrong = "accuracy(x) >= 95%"\n')
     result = repository.runpytest(*options)
