@@ -25,14 +25,12 @@ _UNCHANGED = 0  # torchvision's ImageReadMode: as many channels as the file has
 
 
 def register_operators(libraries: Sequence[str] = _LIBRARIES) -> None:
-    """Load the library of the operators; where that can't be done, import the package, which registers them."""
+    """Load the library of the operators; where that can't be done, import what registers them."""
     package = find_spec("torchvision")
     for name in libraries:
         library = PathFinder.find_spec(name, package.submodule_search_locations if package else None)
         if library and library.origin:
-            with suppress(
-                OSError
-            ):  # Windows may look for further libraries where the package alone tells it to
+            with suppress(OSError):  # on Windows the package alone may find the libraries that it needs
                 torch.ops.load_library(library.origin)  # type: ignore[no-untyped-call]
                 return
     import_module("torchvision.io")

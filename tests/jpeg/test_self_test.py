@@ -116,11 +116,18 @@ assert set(sys.modules) == loaded, set(sys.modules) - loaded
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
-def test_operators_that_no_library_brings_are_those_of_the_package(uninstall):
-    torchvision.register_operators()
+def test_operators_that_no_library_brings_are_those_of_the_package(uninstall, monkeypatch):
     uninstall("torchvision.io")
+    torchvision.register_operators()
     with pytest.raises(ImportError, match=r"torchvision\.io"):
         torchvision.register_operators(libraries=["nothing"])
+
+    def broken(_path):
+        raise OSError("undefined symbol")
+
+    monkeypatch.setattr(torch.ops, "load_library", broken)
+    with pytest.raises(ImportError, match=r"torchvision\.io"):
+        torchvision.register_operators()
 
 
 @pytest.mark.parametrize("error", [ImportError, OSError, RuntimeError])
