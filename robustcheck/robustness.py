@@ -195,8 +195,8 @@ class Robustness:
         self.plan(tree)
         if self.baseline is None:
             raise RobustcheckError(
-                "there is no baseline to compare with: save one with --robustcheck-save=NAME on the version that "
-                "is to be held, and name it with --robustcheck-compare=NAME"
+                "there is no baseline to compare with: save one with --robustcheck-save=NAME on the version to "
+                "compare with, and name it with --robustcheck-compare=NAME"
             )
         images, provenance = self.images, self._evaluation.provenance
         old = self.baseline.column(measure, tree, images.ids, images.labels, provenance)

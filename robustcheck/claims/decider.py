@@ -8,7 +8,7 @@ decide, and decides families jointly.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -137,7 +137,8 @@ class Decider:
             )
         else:
             verdict = no_regression(self.sample(terms)[:, 0], old, tolerance=tolerance, name=name)
-        verdict = self._compared(verdict)
+        blind_to = {view: view.blind_to} if view.blind_to else {}
+        verdict = self._compared(self._marked(verdict, blind_to, terms))
         self.report(view, verdict)
         return verdict
 
@@ -190,7 +191,13 @@ class Decider:
         else:
             verdict = decide_exact(claim, columns, tolerance=settings.tolerance)
             verdict = self._with_other_seeds(claim, columns, verdict)
-        blind = tuple(self._blind_notes(claim))
+        return self._marked(verdict, claim.blind_to, claim.terms)
+
+    def _marked(
+        self, verdict: Verdict, blind_to: Mapping[View, tuple[str, ...]], terms: Sequence[Term]
+    ) -> Verdict:
+        """Return a verdict with a note on each attack that is blind to a defence."""
+        blind = tuple(self._blind_notes(blind_to, terms))
         return replace(verdict, notes=(*verdict.notes, *blind), blind_notes=blind)
 
     def _named(self, verdict: Verdict) -> Verdict:
@@ -217,11 +224,11 @@ class Decider:
         warn(f"{claim}: {note}")
         return replace(verdict, notes=(*verdict.notes, note))
 
-    def _blind_notes(self, claim: Claim) -> Iterator[str]:
+    def _blind_notes(self, blind_to: Mapping[View, tuple[str, ...]], terms: Sequence[Term]) -> Iterator[str]:
         """Say of each view whose attack is blind to the defence what is known of an attack that is not."""
-        for view, defences in claim.blind_to.items():
+        for view, defences in blind_to.items():
             note = f"{view}: attack blind to {' and '.join(defences)}"
-            names = dict.fromkeys(measure for measure, other in claim.terms if other == view)
+            names = dict.fromkeys(measure for measure, other in terms if other == view)
             counterpart = view.adaptive_counterpart
             table = None if counterpart is None else self.peek([(name, counterpart) for name in names])
             if table is None:

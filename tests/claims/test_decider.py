@@ -291,6 +291,20 @@ class TestDecider:
         assert (verdict.state, verdict.estimate) == ("holds", 0.0)
         assert verdicts == [(term[1], verdict)]
 
+    @pytest.mark.parametrize("stop_early", [False, True])
+    def test_a_regression_on_a_blind_attack_is_marked(self, stop_early):
+        decider, measured, _ = self.decider(5_000, DecisionPolicy(stop_early=stop_early))
+        for view, notes in (
+            ("x", ()),
+            ("Noise_2", ()),
+            ("JPG(Adv_1)", ("JPG(Adv_1): attack blind to JPG; ",)),
+        ):
+            (term,) = parse_claim(f"accuracy({view}) >= 0.5").terms
+            verdict = decider.decide_regression(*term, measured.sample([term])[:, 0], tolerance=0.01)
+            assert len(verdict.blind_notes) == len(notes)
+            assert all(map(str.startswith, verdict.blind_notes, notes))
+            assert verdict.blind_notes == verdict.notes[len(verdict.notes) - len(notes) :]
+
     def test_a_family_shares_the_alpha_of_the_policy(self):
         decider, _, _ = self.decider(20_000, DecisionPolicy(stop_early=True, alpha=0.04))
         claims = [(parse_claim(f"accuracy(x) >= 0.{tenths}"), ClaimSettings()) for tenths in (5, 6, 9)]
