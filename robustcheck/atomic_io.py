@@ -6,11 +6,13 @@ import os
 import re
 import secrets
 import socket
+import stat
 import time
 import zlib
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from robustcheck.errors import RobustcheckError
 
@@ -24,12 +26,15 @@ _PART = re.compile(r"\..*\.([0-9a-f]{8})-([0-9]{1,9})-[0-9a-f]{12}\.part", re.DO
 def atomic_write(path: Path, content: str | bytes | Sequence[bytes | memoryview]) -> None:
     """Write a file from its content or the parts of it, under a temporary name first, so that no reader finds half of it.
 
-    Missing folders are created. Permissions follow the umask, or are those of the file that is replaced. What killed
+    A device or a pipe that is there is written to, not replaced. Missing folders are created. Permissions follow the umask, or are those of the file that is replaced. What killed
     processes left of earlier tries is removed by `remove_abandoned`.
     Raises RobustcheckError, with the reason, if that fails; then nothing is left behind.
     """
     data = content.encode("utf-8") if isinstance(content, str) else content
     parts = [data] if isinstance(data, bytes) else data
+    if _is_special(path):
+        _write_special(path, parts)
+        return
     part = path.with_name(f".{path.name[:100]}.{_host()}-{os.getpid()}-{secrets.token_hex(6)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,10 +51,37 @@ def atomic_write(path: Path, content: str | bytes | Sequence[bytes | memoryview]
             part.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise RobustcheckError(
-            f"cannot write {path}: {error.strerror or error}: check the folder's permissions and space, or name another "
-            "path"
-        ) from None
+        raise _unwritable(path, error) from None
+
+
+def open_without_waiting(path: Path, flags: int) -> BinaryIO:
+    """Open a file to write; OSError for a pipe that nobody reads, which would wait for a reader."""
+    descriptor = os.open(path, os.O_WRONLY | flags | getattr(os, "O_NONBLOCK", 0), 0o666)
+    if hasattr(os, "O_NONBLOCK"):
+        os.set_blocking(descriptor, True)
+    return os.fdopen(descriptor, "wb")
+
+
+def _is_special(path: Path) -> bool:
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def _write_special(path: Path, parts: Sequence[bytes | memoryview]) -> None:
+    try:
+        with open_without_waiting(path, 0) as file:
+            file.writelines(parts)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> RobustcheckError:
+    return RobustcheckError(
+        f"cannot write {path}: {error.strerror or error}: check the folder's permissions and space, or name another path"
+    )
 
 
 def _replace(part: Path, path: Path) -> None:

@@ -48,6 +48,7 @@ LIMITS = {
         Limit(
             "unpacked-bytes", 1_000_000_000, "bytes", "that a model's archive unpacks to beyond its own size"
         ),
+        Limit("directory-bytes", 20_000_000, "bytes", "of the directory of a model's archive"),
         Limit("repeated-bytes", 100_000_000, "bytes", "of a tensor that repeats fewer stored numbers"),
         Limit("graph-bytes", 50_000_000, "bytes", "of the graph of an exported program, as JSON"),
         Limit("graph-nodes", 20_000, "nodes", "of the graph of an exported program"),

@@ -101,3 +101,28 @@ def test_a_file_that_stays_open_is_an_error(tmp_path, monkeypatch, times, code):
     with pytest.raises(RobustcheckError, match=r"cannot write .*a.csv: Access is denied: check"):
         atomic_write(tmp_path / "a.csv", "after")
     assert [path.read_text() for path in tmp_path.iterdir()] == ["before"]
+
+
+def test_a_device_or_a_pipe_is_written_to_and_stays(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(
+        RobustcheckError, match=r"cannot write .*pipe: (No such device|Device not configured)"
+    ):
+        atomic_write(pipe, "nobody reads")
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        atomic_write(pipe, [b"some ", b"text"])
+        assert os.read(reader, 100) == b"some text"
+    finally:
+        os.close(reader)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    controller, terminal = os.openpty()  # a device that may be replaced without harm
+    link = tmp_path / "link"
+    link.symlink_to(os.ttyname(terminal))
+    atomic_write(link, "shown")
+    assert os.read(controller, 100) == b"shown"
+    assert link.is_symlink()
+    os.close(controller)
+    os.close(terminal)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["link", "pipe"]

@@ -23,10 +23,10 @@ from robustcheck.models.precision import PRECISION_NAMES, Precision
 from robustcheck.models.preprocessing import Preprocessing, Size
 from robustcheck.models.user_network import (
     check_network,
+    checked_shape,
     network_error,
     one_logit_advice,
     placed,
-    shape_advice,
     weights_dtype,
 )
 from robustcheck.text import listed, printable
@@ -349,13 +349,7 @@ class Classifier:
                 "alone, such as self.net(x)[0] or self.net(x).logits"
             )
         access = access_to(output, returned)
-        if output.layout is not torch.strided:
-            output = output.to_dense()
-        if output.ndim != 2 or len(output) != count or not output.is_floating_point():
-            raise RobustcheckError(
-                f"{self.name} must return float logits of shape ({count}, classes), got {output.dtype} of shape "
-                f"{tuple(output.shape)}{shape_advice(self.name, output, count, access)}"
-            )
+        output = checked_shape(self.name, output, count, access)
         self._check_class_count(output.shape[1], access)
         return output.float()
 

@@ -98,20 +98,28 @@ def one_logit_advice(name: str, access: str = "") -> str:
     )
 
 
-def shape_advice(name: str, output: Tensor, count: int, access: str) -> str:
-    """Return what to do with an output that can't be the logits of `count` images, to end an error; `access` as above."""
+def checked_shape(name: str, output: Tensor, count: int, access: str) -> Tensor:
+    """Return an output as a dense tensor; RobustcheckError unless it is floats of shape (N, classes).
+
+    `access` is what stands behind what the network returns to get it, such as `[0]`.
+    """
+    dense = output if output.layout is torch.strided else output.to_dense()
+    if dense.is_floating_point() and dense.ndim == 2 and len(dense) == count:
+        return dense
+    raise RobustcheckError(
+        f"{name} must return float logits of shape ({count}, classes), got {dense.dtype} of shape {tuple(dense.shape)}"
+        f"{_shape_advice(name, dense, count, access)}"
+    )
+
+
+def _shape_advice(name: str, output: Tensor, count: int, access: str) -> str:
     if not output.is_floating_point():
         return ": have its forward return the logits themselves, before any argmax or rounding"
     if output.shape == (count,):
         return one_logit_advice(name, access)
-    if output.ndim > 2 and len(output) == count:
-        pooled = (
-            f"self.net(x){access}.flatten(1)"
-            if output[0, 0].numel() == 1
-            else f"self.net(x){access}.mean((2, 3))"
-        )
-        if output.ndim == 4:
-            return f": evaluate Wrapped(net)\n{_wrapper(pooled)}"
+    if output.ndim == 4 and len(output) == count:
+        way = "flatten(1)" if output.shape[2:].numel() == 1 else "mean((2, 3))"
+        return f": evaluate Wrapped(net)\n{_wrapper(f'self.net(x){access}.{way}')}"
     return ": have its forward return one row of logits for each image, in their order, also for one image"
 
 

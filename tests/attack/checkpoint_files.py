@@ -82,6 +82,21 @@ def archive(parts, compression=zipfile.ZIP_STORED):
     return file.getvalue()
 
 
+def directory(count):
+    """An archive of nothing but a directory of `count` entries of 53 bytes."""
+    entry = struct.pack("<4s4B4HL2L5H2L", b"PK\1\2", 20, 0, 20, *[0] * 8, 7, *[0] * 6)
+    every = b"".join(entry + b"%07d" % number for number in range(count))
+    end = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, count, count, len(every), 2)
+    locator = struct.pack("<4sLQL", b"PK\6\7", 0, 2 + len(every), 1)
+    return (
+        b"PK"
+        + every
+        + end
+        + locator
+        + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, *[0xFFFF] * 2, *[2**32 - 1] * 2, 0)
+    )
+
+
 def torch_file(value, **data):
     return archive(entries(value, **data))
 
@@ -256,6 +271,13 @@ def floods():
             )
         ),
     )
+    multiples = b"".join(number(n * (2**61 - 1)) + b"N" for n in range(1, 200_000))
+    yield "numbers of one hash as keys", torch_file(EMPTY_DICT + MARK + multiples + b"u")
+    tuples = b"".join(
+        a_tuple(*(number(-1 - (n >> bit & 1)) for bit in range(17))) + b"N" for n in range(100_000)
+    )
+    yield "tuples of one hash as keys", torch_file(EMPTY_DICT + MARK + tuples + b"u")
+    yield "floats of one hash in tuples", torch_file(EMPTY_DICT + MARK + b"G" + b"\0" * 8 + b"\x85Nu")
     yield "tensor that repeats", torch_file(items(weight=tensor(shape=(3_000_000, 512), stride=(0, 0))))
     yield "tensor that repeats rows", torch_file(items(weight=tensor(shape=(10**9, 4), stride=(0, 1))))
     yield "tensor larger than its storage", torch_file(items(weight=tensor(shape=(10**10,), stride=(1,))))
@@ -438,6 +460,7 @@ def archives():
     yield "another method", joined({}, patched("a/data.pkl", data, len(data), method=99))
     yield "two sizes", joined(good, patched("a/data/1", b"\0" * 8, 80))
     yield "wrong checksum", joined({}, patched("a/data.pkl", data, len(data), crc=1))
+    yield "directory of a million entries", directory(1_000_000)
     yield "no pickle", archive({"a/data/0": b"\0" * 16})
     yield "another byte order", archive(good | {"a/byteorder": b"big"})
     yield "half", archive(good)[:-60]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
-from zipfile import BadZipFile, ZipFile
+from zipfile import BadZipFile
 
 import torch
 
@@ -14,7 +14,7 @@ from robustcheck.limits import check
 from robustcheck.models.checkpoints.pickle_data import NeedsCode
 from robustcheck.models.checkpoints.state_dicts import SAVE, StateDict, Tensors, select, shown
 from robustcheck.models.checkpoints.stored_tensor import BadCheckpoint, Storage, StoredTensor, loaded
-from robustcheck.models.checkpoints.torch_file import TorchFile, read_torch_file
+from robustcheck.models.checkpoints.torch_file import TorchFile, open_archive, read_torch_file
 from robustcheck.regular_file import NotRegularFile, open_regular
 from robustcheck.text import first_line
 from robustcheck.user_code import warn
@@ -125,7 +125,7 @@ def _read_torch(path: Path, file: BinaryIO, start: bytes) -> TorchFile:
 
 def _is_archive_of_code(file: BinaryIO) -> bool:
     try:
-        names = ZipFile(file).namelist()
+        names = open_archive(file).namelist()
     except (BadZipFile, OSError, ValueError, NotImplementedError):
         return False
     return any("/code/" in name or name.endswith(_CODE) for name in names)

@@ -17,6 +17,7 @@ from robustcheck.models.checkpoints.stored_tensor import BadCheckpoint
 from robustcheck.text import printable
 
 _CHECK_EVERY = 10_000
+_BITS_OF_HASH = 61  # of a number in CPython
 _SIMPLE = (str, int, float, bool, bytes, type(None))
 
 
@@ -153,8 +154,18 @@ class _Machine:
 
 
 def is_key(value: Any) -> bool:
-    """Whether a value can be a key: hashing one that nests would recurse without a limit."""
-    return type(value) in _SIMPLE or (type(value) is tuple and all(type(part) in _SIMPLE for part in value))
+    """Whether a value can be a key of a dictionary.
+
+    Hashing one that nests would recurse without a limit, and of many numbers with one hash, such as -1 and -2 in
+    tuples or multiples of 2**61 - 1, each would be compared with all others.
+    """
+    if type(value) is tuple:
+        return all(type(part) in _SIMPLE and _has_own_hash(part) for part in value)
+    return type(value) in _SIMPLE and (type(value) is not int or value.bit_length() < _BITS_OF_HASH + 3)
+
+
+def _has_own_hash(part: Any) -> bool:
+    return not isinstance(part, float) and (not isinstance(part, int) or 0 <= part < 2**_BITS_OF_HASH - 1)
 
 
 def _check_count(count: int) -> None:

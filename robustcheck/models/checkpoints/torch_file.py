@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO, cast
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 import torch
@@ -40,7 +40,7 @@ def read_torch_file(file: BinaryIO) -> TorchFile:
     file.seek(0)
     if file.read(2) == b"PK":
         with archive_errors():
-            return _Archive(ZipFile(file), file, size).whole()
+            return _Archive(open_archive(file), file, size).whole()
     file.seek(0)
     return _read_legacy(file, size)
 
@@ -50,8 +50,35 @@ def archive_errors() -> Iterator[None]:
     """Turn the errors of a bad archive into BadCheckpoint."""
     try:
         yield
+    except _TooMuch as error:
+        raise BadCheckpoint(str(error)) from None
     except (BadZipFile, OSError, EOFError, ValueError, RuntimeError, zlib.error, struct.error) as error:
         raise BadCheckpoint(f"is truncated or damaged ({str(error)[:80] or type(error).__name__})") from error
+
+
+def open_archive(file: BinaryIO) -> ZipFile:
+    """Open a ZIP archive; BadZipFile for one whose directory, which is read whole, is above the limit."""
+    archive = ZipFile(cast("IO[bytes]", _Directory(file)))
+    archive.fp = file
+    return archive
+
+
+class _TooMuch(BadZipFile):
+    """An archive beyond a limit."""
+
+
+class _Directory:
+    """An archive's file, as its directory is read."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable
+        self._read = file.read
+
+    def read(self, count: int = -1, /) -> bytes:
+        """Return so many bytes, or those that are left."""
+        if beyond := excess("directory-bytes", count):
+            raise _TooMuch(f"has a directory of {beyond}")
+        return self._read(count)
 
 
 def check_entries(archive: ZipFile, size: int) -> None:

@@ -17,7 +17,7 @@ import torch
 
 from robustcheck.limits import excess
 from robustcheck.models.checkpoints.stored_tensor import BadCheckpoint, Storage, StoredTensor
-from robustcheck.models.checkpoints.torch_file import archive_errors, check_entries, read_entry
+from robustcheck.models.checkpoints.torch_file import archive_errors, check_entries, open_archive, read_entry
 from robustcheck.models.programs.graph import NotData, checked
 
 _GRAPH = "models/model.json"
@@ -47,7 +47,7 @@ def clean_archive(file: BinaryIO) -> BytesIO:
     Raises NotData for what can't be checked, BadCheckpoint for an archive that is damaged or goes beyond a limit.
     """
     with archive_errors():
-        archive = ZipFile(file)
+        archive = open_archive(file)
         check_entries(archive, file.seek(0, 2))
         return _Archive(archive, file).clean()
 

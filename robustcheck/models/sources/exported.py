@@ -11,7 +11,6 @@ import warnings
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
-from zipfile import ZipFile
 
 import torch
 from torch import nn
@@ -19,7 +18,7 @@ from torch import nn
 from robustcheck.errors import RobustcheckError
 from robustcheck.models.built_network import BuiltNetwork
 from robustcheck.models.checkpoints.stored_tensor import BadCheckpoint
-from robustcheck.models.checkpoints.torch_file import archive_errors
+from robustcheck.models.checkpoints.torch_file import archive_errors, open_archive
 from robustcheck.models.classifier import Classifier
 from robustcheck.models.logits import described, logits_in
 from robustcheck.models.preprocessing import Preprocessing
@@ -156,7 +155,7 @@ def _kind(file: BinaryIO, path: Path) -> str:
     """Return whether an open file is "script" or "export"; RobustcheckError for neither."""
     try:
         with archive_errors():
-            names = ZipFile(file).namelist()
+            names = open_archive(file).namelist()
     except BadCheckpoint as error:
         raise RobustcheckError(
             f"{path} is not a program: it {error}. Give a file of torch.export.save or torch.jit.save"

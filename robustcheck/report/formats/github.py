@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from robustcheck.atomic_io import open_without_waiting
 from robustcheck.records.measures import MEASURES
 from robustcheck.report.mutation import MutationSummary, lines_of
 from robustcheck.report.run import ReportedClaim
@@ -156,8 +157,8 @@ def append_summary(summary: Summary, environment: Mapping[str, str] = os.environ
         return
     path = Path(named)
     room = LARGEST - (path.stat().st_size if path.exists() else 0)
-    with path.open("a", encoding="utf-8", newline="\n") as file:
-        file.write(render(summary, room=room))
+    with open_without_waiting(path, os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)) as file:
+        file.write(render(summary, room=room).encode("utf-8", "backslashreplace"))
 
 
 def error_commands(

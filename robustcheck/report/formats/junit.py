@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from robustcheck.report.run import Check, Finding, MutantResult, ReportedClaim, TestError
 from robustcheck.report.summary import Summary
+from robustcheck.text import printable
 
 Property = tuple[str, object]
 PREFIX = "robustcheck"
@@ -31,7 +32,10 @@ def readable(properties: Iterable[Property]) -> list[Property]:
             result += [(f"{PREFIX}.{claims}.{key}", value) for key, value in _claim(claim)]
         elif name == Finding.PROPERTY:
             finding = Finding.from_json(str(text))
-            result += [(f"{PREFIX}.finding", finding.text), (f"{PREFIX}.finding.holds", finding.holds)]
+            result += [
+                (f"{PREFIX}.finding", printable(finding.text)),
+                (f"{PREFIX}.finding.holds", finding.holds),
+            ]
         elif name == Check.PROPERTY:
             check = Check.from_json(str(text))
             result += [(f"{PREFIX}.check", check.name), (f"{PREFIX}.check.state", check.state)]
@@ -51,9 +55,9 @@ def of_claims(claims: Iterable[ReportedClaim]) -> Iterator[Property]:
 
 
 def _claim(claim: ReportedClaim) -> Iterator[tuple[str, str]]:
-    yield "claim", claim.text
+    yield "claim", printable(claim.text)
     if claim.name:
-        yield "name", claim.name
+        yield "name", printable(claim.name)
     yield "verdict", claim.outcome
     for name in ("estimate", "low", "high", "threshold"):
         value = getattr(claim, name)
@@ -68,7 +72,7 @@ def _claim(claim: ReportedClaim) -> Iterator[tuple[str, str]]:
     yield "views", "; ".join(claim.views)
     if claim.attack:
         yield "attack", claim.attack
-    yield "model", claim.model
+    yield "model", printable(claim.model)
 
 
 def of_suite(summary: Summary) -> Iterator[tuple[str, str]]:
@@ -81,6 +85,6 @@ def of_suite(summary: Summary) -> Iterator[tuple[str, str]]:
     for at, study in enumerate(summary.studies, 1):
         prefix = PREFIX if len(summary.studies) == 1 else f"{PREFIX}.{at}"
         for name, text in study.provenance.items():
-            yield f"{prefix}.{name}", text
+            yield f"{prefix}.{name}", printable(text)
     for name, text in summary.session.items():
-        yield f"{PREFIX}.{name.replace(' ', '-')}", text
+        yield f"{PREFIX}.{name.replace(' ', '-')}", printable(text)

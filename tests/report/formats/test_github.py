@@ -1,5 +1,6 @@
 """GitHub's summary and annotations: golden text, escapes, and the size that is taken."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,13 @@ def test_summary_is_within_the_limit_with_what_is_there_already(made, tmp_path):
     assert path.read_text().endswith("_The rest was left out: GitHub takes 1 MiB of a step._\n")
     append_summary(facts, {"GITHUB_STEP_SUMMARY": str(path)})
     assert path.stat().st_size <= 1024 * 1024
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_that_nobody_reads_is_not_waited_for(made, tmp_path):
+    os.mkfifo(tmp_path / "summary")
+    with pytest.raises(OSError, match="summary"):
+        append_summary(summary_of(made.run()), {"GITHUB_STEP_SUMMARY": str(tmp_path / "summary")})
 
 
 def test_nothing_is_written_where_no_file_is_named(made, tmp_path, monkeypatch):
