@@ -151,7 +151,8 @@ class Mutants:
         sound = [test for test in tests if self.before[test.nodeid].is_sound]
         self._forecast(item, len(sound))
         views = [view for test in sound for view in self._views(self.before[test.nodeid])]
-        runs = self._run(sound, Mutant(mutation, views)) if sound else {}
+        with _seeded(self.session.settings.seed):  # some faults are random
+            runs = self._run(sound, Mutant(mutation, views)) if sound else {}
         self.results[mutation.name] = self._result(mutation, runs)
 
     def _run(self, tests: Sequence[pytest.Item], mutant: Mutant | None) -> dict[str, TestRun]:
@@ -250,6 +251,16 @@ def _of_green(claims: Sequence[ReportedClaim]) -> Conclusion:
             [each.text for each in undecided],
         )
     return "survived", "", [claim.text for claim in claims]
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Draw from a fixed random state, so that a fault has the same outcome in each run; then the process's is back."""
+    import torch
+
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        yield
 
 
 class _Silent:

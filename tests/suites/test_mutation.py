@@ -229,6 +229,24 @@ def test_records_are_of_the_set_up_as_it_is_and_the_run_says_so(repository):
     assert labels == sound
 
 
+def test_faults_that_are_random_have_the_same_outcome_in_each_run(repository):
+    repository.makepyfile(
+        """
+import pathlib, torch
+
+def test_clean(robustness):
+    with pathlib.Path("drawn").open("a") as file:
+        file.write(f"{torch.rand(1).item()}\\n")
+    assert robustness["x"].accuracy >= 0.85
+"""
+    )
+    run(repository, ".", claims=None, faults="images_darkened or images_recompressed")
+    run(repository, ".", claims=None, faults="images_darkened or images_recompressed")
+    before, *mutated = (repository.path / "drawn").read_text().split()
+    assert len({mutated[0], mutated[1], mutated[3], mutated[4]}) == 1
+    assert before != mutated[0]
+
+
 def test_baseline_of_few_images_is_not_saved(repository):
     result = repository.runpytest(SUITE, "--robustcheck-save=main")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
