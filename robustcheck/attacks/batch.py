@@ -13,6 +13,7 @@ from typing import Protocol
 from torch import Tensor
 
 from robustcheck.attacks.objective import Objective
+from robustcheck.attacks.rising_images import RisingImages
 from robustcheck.models import Classifier
 from robustcheck.notation import View
 
@@ -31,6 +32,10 @@ class AttackBatch(Protocol):
     @property
     def batch_size(self) -> int:
         """How many images the classifier takes at once."""
+
+    @property
+    def rising(self) -> RisingImages:
+        """Where attacks of several steps note on which images they were still rising when they stopped."""
 
     def seeds(self, view: View | str) -> list[int]:
         """Return one seed per image for what is random in a view."""

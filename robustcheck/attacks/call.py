@@ -14,6 +14,7 @@ from robustcheck.attacks.batch import AttackFunction
 from robustcheck.attacks.gradient import check_gradient
 from robustcheck.attacks.gradient_ascent import steepest
 from robustcheck.attacks.objective import Objective
+from robustcheck.attacks.rising_images import RisingImages
 from robustcheck.attacks.seeds import image_seeds
 from robustcheck.errors import RobustcheckError
 from robustcheck.models import Classifier
@@ -47,6 +48,7 @@ class CallBatch:
         self.images: Mapping[View, Tensor] = {X: images.to(classifier.device)}
         self.batch_size: int = whole_number("batch_size", batch_size)
         self.seed: int = whole_number("seed", seed, least=None)
+        self.rising = RisingImages()
         self._targeted = targets is not None
         self._labels = labels if targets is None else targets
         self._defence = defence

@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from robustcheck.attacks.objective import Score
+from robustcheck.attacks.objective import Score, last_tenth_of
 from robustcheck.attacks.philox import normals, uniforms
 from robustcheck.attacks.seeds import mixed_seeds
 
@@ -131,6 +131,8 @@ class Ascent:
     images: Tensor  # (M, 3, H, W) uint8
     score: Score | None = None
     """None where there was nothing to compare."""
+    rising: Tensor | None = None
+    """bool (M,): see `Score.is_rising_since`; None for a single step, and where draws at random hide it."""
 
 
 def ascend(
@@ -151,7 +153,8 @@ def ascend(
     nothing to choose from, and is scored only with `is_scored`.
     """
     position = ball.centre.float() if start is None else start
-    best = _Best()
+    before: Score | None = None
+    best, done = _Best(), last_tenth_of(steps)
     for number in range(steps):
         if number == 0 and first is not None:
             gradient, score = first, None
@@ -160,9 +163,16 @@ def ascend(
             gradient, score = objective.gradient(image)
             if number:
                 best.take(image, score)
+            if number == done:
+                before = best.score
         position = rule.next(ball, position, gradient, score)
     last = ball.to_bytes(position)
-    return best.final(last, objective) if is_scored or steps > 1 else Ascent(last)
+    if steps == 1 and not is_scored:
+        return Ascent(last)
+    images, score = best.final(last, objective)
+    if before is None or objective.is_random:
+        return Ascent(images, score)
+    return Ascent(images, score, score.is_rising_since(before, done, steps))
 
 
 class _Best:
@@ -179,7 +189,11 @@ class _Best:
             score = score.where(better, score_before)
         self._found = images, score
 
-    def final(self, last: Tensor, objective: Ascended) -> Ascent:
+    @property
+    def score(self) -> Score | None:
+        return self._found and self._found[1]
+
+    def final(self, last: Tensor, objective: Ascended) -> tuple[Tensor, Score]:
         if self._found is not None and objective.is_random:
             images, _ = self._found
             own, score = objective.scores(images, last)
@@ -188,7 +202,7 @@ class _Best:
             (score,) = objective.scores(last)
         self.take(last, score)
         assert self._found is not None  # noqa: S101 - the last was taken just now
-        return Ascent(*self._found)
+        return self._found
 
 
 def gradient_ascent(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -10,7 +10,7 @@ import torch.nn.functional as F  # noqa: N812 - what everybody calls it
 from torch import Tensor
 
 from robustcheck.attacks.gradient import HasLogits, loss_gradient
-from robustcheck.attacks.losses import LOSSES
+from robustcheck.attacks.losses import LOSSES, margin_over
 from robustcheck.attacks.seeds import mixed_seeds
 from robustcheck.errors import RobustcheckError
 from robustcheck.models import Classifier
@@ -22,6 +22,17 @@ DifferentiableDefence = Callable[[Tensor, Sequence[int]], Tensor]
 
 FRESH_DRAWS = 8
 """Draws of what is random that images are compared by, at least, once they are found."""
+
+_TENTHS = 10
+
+
+def last_tenth_of(steps: int) -> int:
+    """Return after how many steps the last tenth begins, which is one step at least.
+
+    >>> [last_tenth_of(steps) for steps in (1, 2, 20, 25)]
+    [0, 1, 18, 22]
+    """
+    return steps - -(-steps // _TENTHS)
 
 
 def _ignore(_gradient: Tensor) -> None:
@@ -36,6 +47,8 @@ class Score:
     """(M,): 1 where the label is lost, or the target predicted, else 0; a share of the draws, if there are several."""
     loss: Tensor
     """(M,): what the attack maximises."""
+    margin: Tensor
+    """(M,): by how much the largest other logit is above the label's, or the target's above the others: success is above 0."""
 
     def beats(self, other: Score) -> Tensor:
         """Return for each image whether this is more than another: bool (M,)."""
@@ -45,9 +58,19 @@ class Score:
     def where(self, condition: Tensor, other: Score) -> Score:
         """Return this where a condition holds, else another."""
         return Score(
-            torch.where(condition, self.succeeded, other.succeeded),
-            torch.where(condition, self.loss, other.loss),
+            *(torch.where(condition, mine, theirs) for mine, theirs in zip(self, other, strict=True))
         )
+
+    def is_rising_since(self, before: Score, done: int, steps: int) -> Tensor:
+        """Return where an attack has not succeeded, and as many steps again would if the margin rose as it last did.
+
+        bool (M,). This is the score after all `steps`, `before` that after `done` of them.
+        """
+        rise = (self.margin - before.margin) * (steps / (steps - done))
+        return (self.succeeded == 0) & (rise > -self.margin)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter((self.succeeded, self.loss, self.margin))
 
 
 @dataclass
@@ -107,8 +130,10 @@ class Objective:
 
     def _score(self, logits: Tensor) -> Score:
         loss = LOSSES[self.loss](self.labels, logits)
+        margin = margin_over(self.labels, logits)
         is_label = logits.argmax(dim=1) == self.labels
-        return Score((is_label == self.targeted).float(), -loss if self.targeted else loss)
+        succeeded = (is_label == self.targeted).float()
+        return Score(succeeded, -loss, -margin) if self.targeted else Score(succeeded, loss, margin)
 
     def _next_draw(self) -> int:
         self._draws += 1
@@ -131,10 +156,7 @@ class Objective:
 def _mean(scores: Sequence[Score]) -> Score:
     if len(scores) == 1:
         return scores[0]
-    succeeded, loss = (
-        torch.stack([getattr(score, name) for score in scores]) for name in ("succeeded", "loss")
-    )
-    return Score(succeeded.mean(dim=0), loss.mean(dim=0))
+    return Score(*(torch.stack(values).mean(dim=0) for values in zip(*scores, strict=True)))
 
 
 def _undefended(pixels: Tensor) -> Tensor:

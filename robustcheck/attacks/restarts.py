@@ -36,7 +36,7 @@ def climb(batch: AttackBatch, views: Sequence[View], rule: StepRule) -> list[Ten
         first=torch.cat([batch.direction(view) for view in rows]) if shared else None,
         is_scored=common.restarts > 1,
     )
-    return _chosen(views, found, common.restarts)
+    return _chosen(batch, views, found, common.restarts)
 
 
 def by_row(batch: AttackBatch, views: Sequence[View], values: Sequence[float]) -> Tensor:
@@ -58,29 +58,45 @@ def best_restart(images: Tensor, score: Score, restarts: int) -> Tensor:
 
     `images` are those of restarts one after the other, (R * N, 3, H, W), as is the score; returns (N, 3, H, W).
     """
-    count = len(images) // restarts
-    best, best_score = images[:count], _rows(score, 0, count)
+    return _taken(images, _best_numbers(score, restarts))
+
+
+def _best_numbers(score: Score, restarts: int) -> Tensor:
+    """Return the number of each image's best restart: int64 (N,)."""
+    count = len(score.loss) // restarts
+    best, best_score = torch.zeros_like(score.loss[:count], dtype=torch.int64), _rows(score, 0, count)
     for number in range(1, restarts):
         own = _rows(score, number, count)
         better = own.beats(best_score)
-        best = torch.where(better.view(-1, 1, 1, 1), images[number * count : (number + 1) * count], best)
-        best_score = own.where(better, best_score)
+        best, best_score = torch.where(better, number, best), own.where(better, best_score)
     return best
+
+
+def _taken(values: Tensor, numbers: Tensor) -> Tensor:
+    """Return of each image one restart's value, from those of restarts one after the other."""
+    if len(values) == len(numbers):  # of the only one
+        return values
+    every = torch.arange(len(numbers), device=numbers.device)
+    return values.reshape(-1, len(numbers), *values.shape[1:])[numbers, every]
 
 
 def _rows(score: Score, number: int, count: int) -> Score:
     rows = slice(number * count, (number + 1) * count)
-    return Score(score.succeeded[rows], score.loss[rows])
+    return Score(*(values[rows] for values in score))
 
 
-def _chosen(views: Sequence[View], found: Ascent, restarts: int) -> list[Tensor]:
+def _chosen(batch: AttackBatch, views: Sequence[View], found: Ascent, restarts: int) -> list[Tensor]:
+    """Return each view's images, and note which of them were still rising."""
     parts = list(found.images.chunk(len(views)))
     if found.score is None:
         return parts
-    return [
-        best_restart(images, _rows(found.score, number, len(images)), restarts)
-        for number, images in enumerate(parts)
-    ]
+    for at, (view, images) in enumerate(zip(views, parts, strict=True)):
+        rows = slice(at * len(images), (at + 1) * len(images))
+        numbers = _best_numbers(_rows(found.score, at, len(images)), restarts)
+        parts[at] = _taken(images, numbers)
+        if found.rising is not None:
+            batch.rising.note(view, _taken(found.rising[rows], numbers))
+    return parts
 
 
 def _start(ball: Ball, batch: AttackBatch, views: Sequence[View], seeds: Sequence[int]) -> Tensor | None:

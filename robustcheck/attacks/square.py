@@ -16,6 +16,7 @@ from robustcheck.attacks.arguments import whole_levels
 from robustcheck.attacks.batch import AttackBatch
 from robustcheck.attacks.call import run_call
 from robustcheck.attacks.losses import LossName
+from robustcheck.attacks.objective import last_tenth_of
 from robustcheck.attacks.philox import signs, uniforms
 from robustcheck.attacks.seeds import mixed_seeds
 from robustcheck.models import Classifier
@@ -100,7 +101,10 @@ def _searched(batch: AttackBatch, view: View) -> Tensor:
     change = squares.stripes()
     best = squares.moved(change)
     (score,) = objective.scores(best)
+    before, done = None, last_tenth_of(options.queries)
     for number in range(1, options.queries):
+        if number == done:
+            before = score
         side = side_of(number, options.queries, options.share, (clean.shape[2], clean.shape[3]))
         proposed = squares.with_square(change, number, side)
         images = squares.moved(proposed)
@@ -112,6 +116,8 @@ def _searched(batch: AttackBatch, view: View) -> Tensor:
         score = found.where(better, score)
         pixels = better.view(-1, 1, 1, 1)
         change, best = torch.where(pixels, proposed, change), torch.where(pixels, images, best)
+    if before is not None and not objective.is_random:
+        batch.rising.note(view, score.is_rising_since(before, done, options.queries))
     return best
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from robustcheck.attacks import Ensemble, HasLogits, Objective, loss_gradient
 from robustcheck.attacks.batch import AttackFunction
 from robustcheck.attacks.gradient_ascent import Norm, steepest
+from robustcheck.attacks.rising_images import RisingImages
 from robustcheck.attacks.seeds import image_seeds
 from robustcheck.evaluation.plan import CLEAN_GRADIENT, GradientOf
 from robustcheck.evaluation.prepared_model import PreparedModel
@@ -55,6 +56,7 @@ class BatchState:
         self.batch_size: int = batch_size
         self.images: dict[View, Tensor] = {X: clean.pixels}
         self.logits: dict[View, Tensor] = {}
+        self.rising = RisingImages()
         self._model, self._other_model = model, other_model
         self._top_labels = clean.top_labels
         self._directions: dict[GradientOf, Tensor] = {}
@@ -117,6 +119,8 @@ class BatchState:
         images = torch.stack([self.images[source] for source in view.sources])
         every = torch.arange(len(chosen), device=chosen.device)
         self.images[view], self.logits[view] = images[chosen, every], logits[chosen, every]
+        rising = torch.stack([self.rising.of(source, self.labels) for source in view.sources])
+        self.rising.note(view, rising[chosen, every])
 
     # ------------------------------------------------------------------------ for attacks, see `AttackBatch`
 

@@ -33,5 +33,6 @@ def measure(run: BatchState, view: View) -> Tensor:
         "kept": (prediction == top).double(),
         "linf": change.abs().amax(dim=1).double(),
         "l2": torch.linalg.vector_norm(change, dim=1).double(),
+        "rising": run.rising.of(view, run.labels),
     }
     return torch.stack([rows[name] for name in COLUMNS])

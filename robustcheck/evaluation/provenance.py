@@ -17,7 +17,7 @@ from robustcheck.evaluation.runner import RunConfig
 from robustcheck.images import ImageSet
 from robustcheck.models import Classifier, Precision
 from robustcheck.notation import View
-from robustcheck.records.provenance import Codec, Model, Provenance
+from robustcheck.records.provenance import LABELS, Codec, Model, Provenance
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def describe(
         precision=str(Precision(config.precision, classifier.device, state.computed_in)),
         network=OPTIMIZE[config.optimize],
         codec=Codec(made_by.settings, made_by.library),
-        labels="attacks flee from l_x unless [label=true] or [target=...]; accuracy is against image labels",
+        labels=LABELS,
         seed=str(config.seed),
         versions=(
             f"robustcheck {robustcheck.__version__}",

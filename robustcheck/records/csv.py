@@ -5,8 +5,8 @@ The table is that of `robustcheck.records.schema`. It has no comment lines; the 
 `id` and `name` begin with `img:`, so that no program takes one for a number, a missing value, a date or a formula;
 what can't be printed in a name is escaped as in JSON.
 
-    image,id,name,label,drawn,view,prediction,correct,p_top,kept,linf,l2,run
-    0,img:0f3a,img:cat.png,281,17,x,281,1.0,0.9312,1.0,0.0,0.0,"{""format"": 2, ...}"
+    image,id,name,label,drawn,view,prediction,correct,p_top,kept,linf,l2,rising,run
+    0,img:0f3a,img:cat.png,281,17,x,281,1.0,0.9312,1.0,0.0,0.0,,"{""format"": 3, ...}"
 
 `pandas.read_csv(path)` reads it. Equal runs write equal files, which can be committed.
 """
@@ -33,11 +33,13 @@ from robustcheck.records.rows import Column
 from robustcheck.records.schema import (
     INTEGERS,
     NAMES,
-    VERSION,
+    READ_VERSIONS,
+    READABLE,
     Table,
     Texts,
     check_version,
     header_of,
+    names_of,
     table_of,
 )
 from robustcheck.records.table import Records
@@ -58,7 +60,7 @@ def save(records: Records, path: Path, extra: Mapping[str, Any] | None = None) -
 def load(path: Path) -> tuple[Records, dict[str, Any]]:
     """Return the records of a file and its header.
 
-    Raises `RobustcheckError`, naming row and column, for a file that is not whole or not of this version.
+    Raises `RobustcheckError`, naming row and column, for a file that is not whole or of a version that is not read.
     """
     try:
         text = read_regular(path).decode("utf-8")
@@ -82,9 +84,9 @@ def dumps(records: Records, extra: Mapping[str, Any] | None = None) -> str:
 def loads(text: str, where: str = "records") -> tuple[Records, dict[str, Any]]:
     """Return the records and the header of a text made by `dumps`; `where` names it in errors."""
     try:
-        rows = _rows(text, where)
-        header = _header(rows[0][-1], where)
-        return records_of(_table(rows, where), header, where), header
+        names, rows = _rows(text, where)
+        header = _header(rows[0][-1], where, names)
+        return records_of(_table(names, rows, where), header, where), header
     except NotationError as error:
         raise RobustcheckError(f"{where}: {error}\n{_CURE}") from None
     except RobustcheckError as error:
@@ -135,20 +137,22 @@ def _read_float(cell: str) -> float:
     return value
 
 
-def _rows(text: str, where: str) -> list[list[str]]:
-    """Return the lines below the first, as cells."""
+def _rows(text: str, where: str) -> tuple[tuple[str, ...], list[list[str]]]:
+    """Return the names of the columns, and the lines below the first as cells."""
     if text.startswith("# robustcheck records"):
         raise RobustcheckError(
-            f"{where} is of an earlier version of robustcheck, and this one reads version {VERSION}"
+            f"{where} is of an earlier version of robustcheck, and this one reads versions {READ_VERSIONS}"
         )
     try:
         rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
     except csv.Error as error:
         raise RobustcheckError(f"{where}: the table can't be read: {error}") from None
-    names = [*NAMES, _RUN]
-    if not rows or rows[0] != names:
-        got = ",".join(rows[0])[:60] if rows else "nothing"
-        raise RobustcheckError(f"{where} holds no records: line 1 must be {','.join(names)}, got {got!r}")
+    names = tuple(rows[0]) if rows else ()
+    if names not in {(*names_of(version), _RUN) for version in READABLE}:
+        got = ",".join(names)[:60] or "nothing"
+        raise RobustcheckError(
+            f"{where} holds no records: line 1 must be {','.join([*NAMES, _RUN])}, got {got!r}"
+        )
     if not rows[1:]:
         raise RobustcheckError(f"{where} holds no images: there is no line below the first")
     if not text.endswith("\n"):
@@ -156,10 +160,10 @@ def _rows(text: str, where: str) -> list[list[str]]:
     for number, row in enumerate(rows[1:], 2):
         if len(row) != len(names):
             raise RobustcheckError(f"{where}, line {number} must have {len(names)} cells, got {len(row)}")
-    return rows[1:]
+    return names, rows[1:]
 
 
-def _header(cell: str, where: str) -> dict[str, Any]:
+def _header(cell: str, where: str, names: tuple[str, ...]) -> dict[str, Any]:
     try:
         header = json.loads(cell)
     except ValueError as error:
@@ -167,13 +171,17 @@ def _header(cell: str, where: str) -> dict[str, Any]:
     if not isinstance(header, dict):
         raise RobustcheckError(f"{where}, line 2: the cell 'run' must be a JSON object, got {cell[:60]!r}")
     check_version(header, where)
+    if names[:-1] != names_of(header["format"]):
+        raise RobustcheckError(
+            f"{where}, line 1 is not that of version {header['format']}, which line 2 names"
+        )
     return header
 
 
-def _table(rows: Sequence[Sequence[str]], where: str) -> Table:
-    cells = dict(zip(NAMES, zip(*rows, strict=True), strict=False))
+def _table(names: Sequence[str], rows: Sequence[Sequence[str]], where: str) -> Table:
+    cells = dict(zip(names, zip(*rows, strict=True), strict=True))
     numbers: dict[str, Column] = {}
-    for name in (*INTEGERS, *COLUMNS):
+    for name in (*INTEGERS, *(column for column in COLUMNS if column in cells)):
         is_integer = name in INTEGERS or TABLE[name].kind == "class"
         read: Callable[[str], Any] = _read_integer if is_integer else _read_float
         values = [_read(read, cell, where, row, name) for row, cell in enumerate(cells[name], 1)]

@@ -30,6 +30,10 @@ class Measure:
     """What the page calls it, where it is a column of its own."""
     needs_labels: bool = False
     """NaN for an image without a label."""
+    is_optional: bool = False
+    """NaN for an image under a view that has none. Clean images have one: readers of CSV take a column's type from there."""
+    since: int = 2
+    """The first version of the files (`robustcheck.records.schema`) that have it."""
     is_derived: bool = False
     """It follows from the predictions and the labels, so that no CSV file holds it."""
 
@@ -44,6 +48,9 @@ _RIGHT = "1 where the prediction is the label"
 _P_TOP = "probability of the clean image's top label"
 _KEPT = "1 where the prediction is the clean image's"
 _LINF = "largest change of a sample from the clean image, in pixel levels"
+_RISING = (
+    "1 where an attack had not succeeded and its loss was still rising when it stopped; missing where unknown"
+)
 _TABLE = (
     Measure("prediction", _CLASS, kind="class", range=(0, 2**31)),
     Measure("correct", _RIGHT, "accuracy", "binary", label="top-1", needs_labels=True, is_derived=True),
@@ -51,6 +58,7 @@ _TABLE = (
     Measure("kept", _KEPT, "kept", "binary", label="kept", is_derived=True),
     Measure("linf", _LINF, range=(0, 255)),
     Measure("l2", "L2 norm of that change", range=(0, math.inf)),
+    Measure("rising", _RISING, kind="binary", is_optional=True, since=3),
 )
 TABLE: Mapping[str, Measure] = {measure.column: measure for measure in _TABLE}
 """The columns of the table by name, in order."""

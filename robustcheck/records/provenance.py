@@ -10,6 +10,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+LABELS = (
+    "attacks maximise the loss of l_x, the model's own top label on the clean image, unless [label=true] or "
+    "[target=...]; accuracy is against image labels"
+)
+"""The one label policy."""
+_IN_OTHER_WORDS = {
+    "attacks flee from l_x unless [label=true] or [target=...]; accuracy is against image labels": LABELS
+}
+"""Label policies as files of version 2 have them, which mean the same."""
+
 
 @dataclass(frozen=True)
 class Model:
@@ -182,6 +192,7 @@ class Provenance:
             batch_size=left.pop("batch size", ""),
         )
         texts = {name: left.pop(name, "") for name in ("pixels", "precision", "network", "labels", "seed")}
+        texts["labels"] = _IN_OTHER_WORDS.get(texts["labels"], texts["labels"])
         return replace(found, **texts, other=tuple(left.items()))  # type: ignore[arg-type]
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from robustcheck import limits
 from robustcheck.errors import RobustcheckError
 from robustcheck.notation import View, X, parse
-from robustcheck.records.measures import COLUMNS, TABLE, Measure
+from robustcheck.records.measures import TABLE, Measure
 from robustcheck.records.provenance import Provenance
 from robustcheck.records.rows import Column, Rows, empty_rows
 from robustcheck.records.schema import Header, Table
@@ -30,7 +30,7 @@ def records_of(table: Table, header: Header, where: str) -> Records:
         raise RobustcheckError(
             f"{where} is cut off: it must have {header.get('rows')!r:.20} rows, got {found}"
         )
-    reader = _Reader(table, where, views, count)
+    reader = _Reader(table, where, views, count, header["format"])
     labels, order = reader.of_images("label", -1, count), reader.of_images("drawn", -1, count)
     ids, names = reader.texts_of_images("id", count), reader.texts_of_images("name", count)
     columns = {view: reader.rows(at, count) for at, view in enumerate(views)}
@@ -61,8 +61,9 @@ def _count(header: Header, where: str) -> int:
 class _Reader:
     """Checks a table's columns, and sorts their rows by image and view."""
 
-    def __init__(self, table: Table, where: str, views: Sequence[View], count: int) -> None:
+    def __init__(self, table: Table, where: str, views: Sequence[View], count: int, version: int) -> None:
         self._table, self._where, self._count_of_views = table, where, len(views)
+        self._version, self._clean = version, views.index(X)
         self._image = self._integers("image")
         self._refuse(
             "image", (self._image < 0) | (self._image >= count), f"an image of the {count} of the set"
@@ -115,7 +116,7 @@ class _Reader:
 
     @cached_property
     def _checked(self) -> dict[str, Column]:
-        return {name: self._measured(TABLE[name]) for name in COLUMNS}
+        return {name: self._measured(measure) for name, measure in TABLE.items()}
 
     def _measured(self, measure: Measure) -> Column:
         low, high = measure.range
@@ -123,8 +124,12 @@ class _Reader:
             values = self._integers(measure.column)
             self._refuse(measure.column, (values < low) | (values >= high), "a class index")
             return values
+        if measure.since > self._version:
+            return np.where(self._view == self._clean, 0.0, np.nan)
         values = np.asarray(self._table.numbers[measure.column], np.float64)
         bad = ~((values >= low) & (values <= high)) | np.isinf(values)
+        if measure.is_optional:
+            bad &= ~np.isnan(values)
         if measure.needs_labels:
             bad &= ~(np.isnan(values) & (self._integers("label") < 0))
         self._refuse(measure.column, bad, f"a number from {low:g} to {high:g}")

@@ -7,6 +7,7 @@
 | p_top      | probability of l_x, the model's own top label on the clean image         | 0..1          |
 | kept       | the prediction is still l_x                                              | 0, 1          |
 | linf, l2   | size of the change from the clean image, in pixel levels                 | 0..255; 0..   |
+| rising     | the attack had not succeeded and its loss was still rising; NaN: unknown | 0, 1, NaN     |
 
 `rows["p_top"]` is a column, `rows[5:7]` are two images. The evaluation, the record store, processes that send records and
 the files all hold these.
@@ -35,11 +36,14 @@ def empty_rows(count: int) -> Rows:
 
 
 def as_rows(columns: Mapping[str, Any] | Iterable[npt.ArrayLike], count: int | None = None) -> Rows:
-    """Return columns, by name or in the order of `COLUMNS`, as rows; `count` is how many, where no column says."""
+    """Return columns, by name or in the order of `COLUMNS`, as rows; `count` is how many, where no column says.
+
+    Of columns by name, those that are optional may be left out: NaN.
+    """
     named = columns if isinstance(columns, Mapping) else dict(zip(COLUMNS, columns, strict=True))
     rows = np.empty(len(np.asarray(named["prediction"])) if count is None else count, dtype=ROW)
-    for name in COLUMNS:
-        rows[name] = named[name]
+    for name, measure in TABLE.items():
+        rows[name] = named.get(name, np.nan) if measure.is_optional else named[name]
     return rows
 
 

@@ -13,10 +13,16 @@
 | p_top      | float   | probability of the clean image's top label                             |
 | kept       | float   | 1 where the prediction is the clean image's                            |
 | linf, l2   | float   | size of the perturbation, in pixel levels                              |
+| rising     | float   | 1 where the attack had not succeeded and its loss was still rising     |
 
 The columns from `prediction` on are those of `robustcheck.records.measures`. CSV (`robustcheck.records.csv`), Parquet
 (`robustcheck.records.tables`) and `Records.to_pandas` all have this table. A header goes with it: provenance, views,
 the number of rows, and the number of images of the set, of which a run that stopped early has seen some.
+
+`rising` is 0 for images that no attack made, and missing where it is not known: after attacks of a single step, those
+that compare random draws, those of a random search, of other libraries or of a repository.
+
+Files have a version. Version 3 added `rising`; files of version 2 are read without it.
 """
 
 from __future__ import annotations
@@ -29,14 +35,17 @@ import numpy as np
 import numpy.typing as npt
 
 from robustcheck.errors import RobustcheckError
-from robustcheck.records.measures import COLUMNS
+from robustcheck.records.measures import COLUMNS, TABLE
 from robustcheck.records.rows import Column, empty_rows
 
 if TYPE_CHECKING:
     from robustcheck.records.table import Records
 
-VERSION = 2
-"""The version of the files. Files of other versions are refused."""
+VERSION = 3
+"""The version of the files that are written."""
+READABLE = (2, 3)
+"""The versions of the files that are read; others are refused."""
+READ_VERSIONS = " and ".join(map(str, READABLE))
 INTEGERS = ("image", "label", "drawn")
 """The integer columns beside the measures; each image has the same value in all its rows."""
 TEXTS = ("id", "name", "view")
@@ -61,6 +70,11 @@ class Table:
     numbers: Mapping[str, Column]
     """int32, int64 or float64 (n,) each; float64 with NaN where cells are empty."""
     texts: Mapping[str, Texts]
+
+
+def names_of(version: int) -> tuple[str, ...]:
+    """Return all columns that files of a version have, in order."""
+    return tuple(name for name in NAMES if name not in TABLE or TABLE[name].since <= version)
 
 
 def header_of(records: Records, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -104,9 +118,10 @@ _LARGEST = 2**53
 
 def check_version(header: Header, where: str) -> None:
     """Raise `RobustcheckError` for the header of a file of another version, or with fields of other kinds."""
-    if header.get("format") != VERSION:
+    version = header.get("format")
+    if type(version) is not int or version not in READABLE:
         raise RobustcheckError(
-            f"{where} is of version {header.get('format')!r}, and this robustcheck reads version {VERSION}: save it anew"
+            f"{where} is of version {version!r:.60}, and this robustcheck reads versions {READ_VERSIONS}: save it anew"
         )
     failed = header.get("integrity tests failed", [])
     if not isinstance(failed, list) or not all(isinstance(name, str) for name in failed):

@@ -67,10 +67,19 @@ class Records:
         return column
 
     def mean(self, measure: str, view: str | View) -> float:
-        """Return the mean of a measure over the images that the view was evaluated on."""
+        """Return the mean of a measure over the images that the view was evaluated on, and that have it.
+
+        Raises `RobustcheckError` as `column` does, and where there is no such image.
+        """
         values = self.column(measure, view)[self.seen(view)]
         if not len(values):
             raise RobustcheckError(f"no image of {parse(view)} was evaluated, so {measure} has no mean")
+        if find_measure(measure).is_optional:
+            values = values[~np.isnan(values)]
+            if not len(values):
+                raise RobustcheckError(
+                    f"no image of {parse(view)} has a value of {measure}, so it has no mean"
+                )
         return float(values.mean())
 
     def merge(self, other: Records) -> Records:

@@ -15,6 +15,7 @@ import numpy as np
 from robustcheck.atomic_io import atomic_write
 from robustcheck.errors import RobustcheckError
 from robustcheck.records.csv import load, save
+from robustcheck.records.measures import TABLE
 from robustcheck.records.parquet import DAMAGED, PARQUET, from_parquet, to_parquet
 from robustcheck.records.reader import records_of
 from robustcheck.records.schema import NAMES, check_version, header_of, table_of
@@ -47,5 +48,9 @@ def read(path: Path) -> tuple[Records, dict[str, Any]]:
 def _to_parquet(records: Records, extra: Mapping[str, Any] | None) -> bytes:
     table = table_of(records)
     columns = {name: table.texts[name] if name in table.texts else table.numbers[name] for name in NAMES}
-    empty = {"correct": np.isnan(table.numbers["correct"])}
+    empty = {
+        measure.column: np.isnan(table.numbers[measure.column])
+        for measure in TABLE.values()
+        if measure.needs_labels or measure.is_optional
+    }
     return to_parquet(columns, header_of(records, extra), empty)

@@ -24,6 +24,7 @@ from robustcheck.report.panel import Panel
 from robustcheck.report.run import Check, Finding, FinishedRun, Outcome, ReportedClaim, TestError, required
 from robustcheck.report.study import Study
 from robustcheck.report.sweeps import Sweep, sweeps_of
+from robustcheck.report.unfinished_attacks import UnfinishedAttack, rising_count, unfinished_attacks
 from robustcheck.report.view_order import sort_key
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ class Row:
     blind_to: tuple[str, ...]
     paper: tuple[float, float] | None
     """Top-1 accuracy and mean p(top) of the paper, where it has this view."""
+    rising: int | None
+    """Images on which the attack had not succeeded and its loss was still rising when it stopped; None: not known."""
 
     @property
     def main(self) -> tuple[str, Bounded]:
@@ -150,6 +153,8 @@ class StudySummary:
     sweeps: tuple[Sweep, ...]
     panels: tuple[Panel, ...]
     warnings: tuple[str, ...]
+    unfinished: tuple[UnfinishedAttack, ...]
+    """Attacks that were still rising on many images when they stopped."""
     against: BaselineComparison | None
     provenance: dict[str, str]
     brief: dict[str, str]
@@ -263,6 +268,7 @@ def _study(study: Study, baseline: Baseline | None, plots: bool) -> StudySummary
         sweeps=sweeps_of(drawn),
         panels=study.panels,
         warnings=tuple(warnings_of(records, study.classes)) if rows else (),
+        unfinished=unfinished_attacks(records, views),
         against=None if baseline is None else _against(baseline, records),
         provenance=provenance.header(),
         brief=provenance.brief(),
@@ -273,6 +279,7 @@ def _row(records: Records, view: View) -> Row:
     seen = records.seen(view)
     rows = records.columns[view][seen]
     labelled = bool((records.labels[seen] >= 0).all())
+    rising = rising_count(records, view)
     return Row(
         view=str(view),
         kind=view.kind,
@@ -286,6 +293,7 @@ def _row(records: Records, view: View) -> Row:
         largest_change=float(rows["linf"].max()),
         blind_to=view.blind_to,
         paper=PAPER.get(str(view)),
+        rising=None if rising is None else rising[0],
     )
 
 

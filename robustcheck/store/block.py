@@ -22,8 +22,11 @@ from robustcheck.records.parquet import DAMAGED, from_parquet, to_parquet
 from robustcheck.records.rows import ROW
 from robustcheck.records.schema import Table, Texts
 
-FORMAT = 2
-"""The version of the records in a block, and of what they mean. Blocks of other versions are refused."""
+FORMAT = 3
+"""The version of the records in a block, and of what they mean. Blocks of other versions are refused.
+
+Version 3 has the column `rising`, and always a checksum.
+"""
 _CHECKSUM = 16
 """Bytes."""
 

@@ -614,10 +614,10 @@ def some_records() -> Records:
     count = 4
     columns = {
         "prediction": np.array([0, 1, 2, 1]), "correct": np.array([1.0, 1, 0, 1]), "p_top": np.array([0.9, 0.8, 0.7, 0.6]),
-        "kept": np.ones(count), "linf": np.zeros(count), "l2": np.zeros(count),
+        "kept": np.ones(count), "linf": np.zeros(count), "l2": np.zeros(count), "rising": np.zeros(count),
     }  # fmt: skip
     names = tuple(f"{index}.png" for index in range(count))
-    adv = {**columns, "linf": np.ones(count), "l2": np.full(count, 2.0)}
+    adv = {**columns, "linf": np.ones(count), "l2": np.full(count, 2.0), "rising": np.full(count, np.nan)}
     return Records(
         ("a", "b", "c", "d"),
         names,
@@ -629,8 +629,8 @@ def some_records() -> Records:
 
 def records(folder: Path) -> Iterator[Case]:
     whole = dumps(some_records())
-    first, row = whole.splitlines()[0], "0,img:a,img:0.png,0,0,x,0,1.0,0.9,1.0,0.0,0.0,"
-    adv, cut = "0,img:a,img:0.png,0,0,Adv_1,0,1.0,0.9,1.0,1.0,2.0,", ",img:0.png,0,0,x,0,"
+    first, row = whole.splitlines()[0], "0,img:a,img:0.png,0,0,x,0,1.0,0.9,1.0,0.0,0.0,0.0,"
+    adv, cut = "0,img:a,img:0.png,0,0,Adv_1,0,1.0,0.9,1.0,1.0,2.0,,", ",img:0.png,0,0,x,0,"
     assert row in whole
     assert adv in whole
 
@@ -641,8 +641,10 @@ def records(folder: Path) -> Iterator[Case]:
 
     changes: dict[str, tuple[str, ...]] = {  # the text, and what its message names: the place, the value, what belongs there
         "nothing": ("", "line 1", "image,id,name"), "text": ("hello", "line 1", "image,id,name", "'hello'"),
-        "an earlier version": ("# robustcheck records 1\n# {}\nid\n", "earlier version", "version 2"),
-        "another version": (whole.replace('""format"": 2', '""format"": 9', 1), "version 9", "version 2"),
+        "an earlier version": ("# robustcheck records 1\n# {}\nid\n", "earlier version", "versions 2 and 3"),
+        "another version": (whole.replace('""format"": 3', '""format"": 9', 1), "version 9", "versions 2 and 3"),
+        "a version that its columns are not of": (whole.replace('""format"": 3', '""format"": 2', 1), "line 1", "version 2"), "a version in words": (whole.replace('""format"": 3', '""format"": ""3""', 1), "version '3'", "versions 2 and 3"),
+        "a loss that rose twice": (cell(",0.0,0.0,0.0,", ",0.0,0.0,2.0,"), "'rising'", "2.0", "0 to 1"),
         "a header that is no JSON": (whole.replace('"{""', '"{{""', 1), "line 2", "'run'", "column 2"), "no header": (re.sub(r'"\{.*\}"', "", whole), "line 2", "'run'"),
         "a header that is a list": (whole.replace('"{""format', '"[{""format', 1).replace('}"', '}]"', 1), "'run'", "object"),
         "no views": (whole.replace('""views""', '""vews""', 1), "header", "'views'", "list"), "no clean images": (whole.replace('""x""', '""JPG""', 1), "clean images", "x"),
@@ -652,7 +654,7 @@ def records(folder: Path) -> Iterator[Case]:
         "no number of images": (whole.replace('""images"": 4', '""images"": ""4""', 1), "'images'", "integer >= 1", "'4'"), "no images": (whole.replace('""images"": 4', '""images"": 0', 1), "'images'", ">= 1", "0"),
         "too many images": (whole.replace('""images"": 4', '""images"": 99999999999', 1), "99,999,999,999", "input-limits"),
         "a column less": (whole.replace(",linf", "", 1), "line 1", "linf"), "columns in another order": (whole.replace("id,name", "name,id", 1), "line 1", "id,name"),
-        "a cell less": (cell(",0.0,0.0,", ",0.0,"), "line 2", "13 cells", "12"), "a cell more": (cell(",0.0,0.0,", ",0.0,0.0,0.0,"), "line 2", "13 cells", "14"),
+        "a cell less": (cell(",0.0,0.0,", ",0.0,"), "line 2", "14 cells", "13"), "a cell more": (cell(",0.0,0.0,", ",0.0,0.0,0.0,"), "line 2", "14 cells", "15"),
         "an image of words": (cell("0,img:a", "one,img:a"), "row 1", "'image'", "integer", "'one'"), "an image outside the set": (cell("0,img:a", "7,img:a"), "row 1", "'image'", "4 of the set", "7"),
         "an image twice": (cell("0,img:a", "1,img:b").replace(",img:0.png,0,0,x", ",img:1.png,1,1,x", 1), "two rows"),
         "a label in words": (cell(cut, ",img:0.png,cat,0,x,0,"), "'label'", "'cat'", "integer"), "a label of -7": (cell(cut, ",img:0.png,-7,0,x,0,"), "'label'", "-7", "index"),

@@ -133,7 +133,7 @@ def test_a_damaged_baseline_is_never_misread(saved, damage):
     path.write_text(
         {
             "cut": text[: len(text) - 40],
-            "version": text.replace('""format"": 2', '""format"": 1'),
+            "version": text.replace('""format"": 3', '""format"": 1'),
             "header": text.replace('""provenance""', "provenance"),
             "cell": text.replace(",x,1,", ",x,one,", 1),
             "columns": text.replace("p_top", "top"),

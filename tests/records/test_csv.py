@@ -39,6 +39,9 @@ def odd():
             "kept": np.ones(count),
             "linf": np.ones(count),
             "l2": np.full(count, 2.0),
+            "rising": {"x": np.zeros(count), "Adv_1": np.full(count, np.nan)}.get(
+                view, random.integers(0, 2, count)
+            ),
         }
         views[parse(view)] = as_rows(columns)
     last = views[parse("Adv_1")]
@@ -180,8 +183,10 @@ def test_damaged_text_is_an_error_or_reads_as_something_whole(data):
 def test_an_earlier_version_is_refused_by_name():
     with pytest.raises(RobustcheckError, match=r"earlier version of robustcheck.*save the baseline anew"):
         loads("# robustcheck records 1\n# {}\nid,name\n")
-    with pytest.raises(RobustcheckError, match=r"of version 9, and this robustcheck reads version 2"):
-        loads(dumps(records()).replace('""format"": 2', '""format"": 9'))
+    with pytest.raises(RobustcheckError, match=r"of version 9, and this robustcheck reads versions 2 and 3"):
+        loads(dumps(records()).replace('""format"": 3', '""format"": 9'))
+    with pytest.raises(RobustcheckError, match=r"line 1 is not that of version 2, which line 2 names"):
+        loads(dumps(records()).replace('""format"": 3', '""format"": 2'))
 
 
 def test_file_is_written_whole_or_not_at_all(tmp_path):

@@ -65,7 +65,7 @@ def test_verify_names_a_damaged_block_and_one_of_another_version(folder, capsys,
     assert "1 of 2 blocks are whole" in out
     monkeypatch.setattr(block, "FORMAT", 9)
     assert (
-        f"{other} holds records of version 2, and this robustcheck reads 9"
+        f"{other} holds records of version 3, and this robustcheck reads 9"
         in told(capsys, "verify", folder)[1]
     )
 

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -412,7 +413,15 @@ def test_a_block_of_another_version_is_refused_by_name(classifier, images, tmp_p
         evaluation.commit(made)
     evaluation.run(VIEWS)
     assert evaluation.stored.records == 0
-    assert "version 0, and this robustcheck reads 2" in said[0]
+    assert "version 0, and this robustcheck reads 3" in said[0]
+
+
+@pytest.mark.parametrize("name", ["without_checksum", "with_checksum"])
+def test_a_block_of_version_2_is_of_another_version_and_not_damaged(name):
+    data = (Path(__file__).parent / "version_2" / f"{name}.parquet").read_bytes()
+    with pytest.raises(DamagedBlock) as refused:
+        RecordBlock.from_bytes(data, "it")
+    assert str(refused.value) == "it holds records of version 2, and this robustcheck reads 3"
 
 
 def test_warnings_of_the_first_batch_are_given_again(images, store):
@@ -465,7 +474,7 @@ def test_what_is_kept_by_an_earlier_version_is_found_by_its_words(classifier):
         precision="fp32",
         network="as it is",
         codec=Codec("JPEG 4:2:0, islow DCT, fancy upsampling", "Pillow 13.0.0 (libjpeg-turbo 3.2.0)"),
-        labels="attacks flee from l_x",
+        labels="attacks maximise the loss of l_x",
         seed="7",
         versions=("robustcheck 0.1.0", "torch 2.6.0"),
         libraries=("foolbox 3.3.4",),
@@ -478,11 +487,11 @@ def test_what_is_kept_by_an_earlier_version_is_found_by_its_words(classifier):
         "precision": "fp32",
         "network": "as it is",
         "codec": "JPEG 4:2:0, islow DCT, fancy upsampling, by Pillow 13.0.0 (libjpeg-turbo 3.2.0)",
-        "labels": "attacks flee from l_x",
+        "labels": "attacks maximise the loss of l_x",
         "seed": "7",
         "versions": "robustcheck 0.1.0, torch 2.6.0",
         "batch size": "8",
         "take": "1",
-        "records": "2",
+        "records": "3",
     }
-    assert config_digest(facts) == "e160e6a67d2b9be10f42f6476b08e4d2"
+    assert config_digest(facts) == "9acc77b47807205c13d853864cd2f818"

@@ -12,6 +12,7 @@ from robustcheck.records.measures import MEASURES
 from robustcheck.report.mutation import MutationSummary, lines_of
 from robustcheck.report.run import ReportedClaim
 from robustcheck.report.summary import StudySummary, Summary
+from robustcheck.report.unfinished_attacks import UNFINISHED
 from robustcheck.text import fixed, interval, listed, percent, printable
 
 SUFFIX = ".md"
@@ -53,6 +54,7 @@ def _parts(summary: Summary) -> Iterator[str]:
     for study in summary.studies:
         yield f"### {prose(study.model)} on {prose(study.images)}\n\n"
         yield from _table(study)
+        yield from _unfinished(study)
         yield from _against(study)
     if summary.findings:
         yield "### Findings of arXiv 1608.00853\n\n"
@@ -107,6 +109,13 @@ def _table(study: StudySummary) -> Iterator[str]:
             f"{numbers}{row.n:,} |\n"
         )
     yield "\n"
+
+
+def _unfinished(study: StudySummary) -> Iterator[str]:
+    if study.unfinished:
+        yield f"{prose(UNFINISHED.capitalize())}:\n\n"
+        yield from (f"- {prose(str(attack))}\n" for attack in study.unfinished)
+        yield "\n"
 
 
 def _against(study: StudySummary) -> Iterator[str]:

@@ -16,6 +16,7 @@ from robustcheck.report.formats import html_plots as plots
 from robustcheck.report.mutation import lines_of
 from robustcheck.report.run import FinishedRun, ReportedClaim
 from robustcheck.report.summary import StudySummary, Summary
+from robustcheck.report.unfinished_attacks import UNFINISHED
 from robustcheck.text import fixed, percent, printable
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def render(summary: Summary) -> str:
             style=_ours((TEMPLATES / "style.css").read_text("utf-8")),
             script_hash=_ours(f"'sha256-{digest}'"),
             headline=headline,
+            unfinished=UNFINISHED,
             several=len({claim.model for claim in summary.claims}) > 1,
         )
     )

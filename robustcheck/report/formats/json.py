@@ -24,7 +24,7 @@ SCHEMA_VERSION = 3
 """Raised with each release of this package that adds fields; docs/reports.md lists what each added.
 
 2: of claims id, name, role, verdict, blind_notes, against_baseline, expected_to_fail, the state "expected to fail"; of checks
-the state "warned". 3: mutation.
+the state "warned". 3: mutation; forecast; of rows rising; of studies unfinished.
 """
 SCHEMA = Path(__file__).with_name("schema.json")
 

@@ -10,6 +10,7 @@ from robustcheck.report.forecast import lines_of as forecast_lines
 from robustcheck.report.mutation import lines_of
 from robustcheck.report.run import Check, Finding, ReportedClaim
 from robustcheck.report.summary import BaselineComparison, Row, StudySummary, Summary
+from robustcheck.report.unfinished_attacks import UNFINISHED
 from robustcheck.text import fixed, interval, percent, printable, wrapped
 
 WIDTH = 80
@@ -46,7 +47,8 @@ def render(
     blocks: list[list[str]] = []
     for study in summary.studies:
         provenance = _provenance(study, verbosity) if verbosity >= 0 else []
-        blocks += [table(study), [*provenance, *_warnings(study)]]
+        unfinished = _unfinished(study) if verbosity >= 0 else []
+        blocks += [table(study), [*provenance, *_warnings(study)], [*unfinished]]
         blocks += [[*_against(study.against)]] if study.against is not None else []
     for title, parts in (
         ("claims", [_claim(claim, several) for claim in summary.claims]),
@@ -109,6 +111,13 @@ def _cut(line: str) -> str:
 
 def _warnings(study: StudySummary) -> list[str]:
     return [line for warning in study.warnings for line in _wrapped(f"WARNING: {warning}", further=" " * 9)]
+
+
+def _unfinished(study: StudySummary) -> Iterator[str]:
+    if study.unfinished:
+        yield UNFINISHED
+    for attack in study.unfinished:
+        yield from _wrapped(str(attack), "  ", "    ")
 
 
 def _against(against: BaselineComparison) -> Iterator[str]:
