@@ -128,6 +128,19 @@ def read_as_a_spreadsheet_does(path):
 READERS = [read_by_pandas, read_by_pyarrow, read_by_polars, read_by_duckdb, read_as_a_spreadsheet_does]
 
 
+@pytest.mark.parametrize("reader", READERS[:-1], ids=lambda reader: reader.__name__)
+def test_a_column_that_is_missing_for_long_is_one_of_numbers(tmp_path, reader):
+    """Programs take a column's type from the first rows, which are those of the clean images."""
+    count = 300
+    rows = as_rows([np.zeros(count)] * len(COLUMNS))
+    views = {parse(view): rows.copy() for view in ("x", "Adv_1", "PGD_1")}
+    views[parse("Adv_1")]["rising"], views[parse("PGD_1")]["rising"] = np.nan, 1
+    texts = tuple(map(str, range(count)))
+    write(Records(texts, texts, np.zeros(count, np.int64), views), tmp_path / "r.csv")
+    found = [value for value in reader(tmp_path / "r.csv")["rising"] if value is not None and value == value]
+    assert found == [0.0] * count + [1.0] * count
+
+
 @pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.__name__)
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_programs_read_equal_values_by_their_defaults(tmp_path, reader, suffix):
