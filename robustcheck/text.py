@@ -125,16 +125,21 @@ def first_line(error: BaseException | str, most: int = 200) -> str:
 
 
 def shortened(text: str, width: int) -> str:
-    """Return a text's first line, cut behind a clause where it is longer than `width`; as it is if none is short enough.
+    """Return a text's first line in at most `width` columns: cut behind a sentence, a clause or a word.
 
     >>> shortened("unknown measure 'top': did you mean top_probability? Allowed: accuracy, kept", 60)
     "unknown measure 'top': did you mean top_probability?"
+    >>> shortened("must be text such as accuracy", 22)
+    'must be text such ...'
     """
     line = first_line(text)
     if len(line) <= width:
         return line
-    ends = (found.end() for found in re.finditer(r"\S(?=[,:;] | \()|[?.](?= )", line))
-    return line[: max((end for end in ends if width // 3 <= end <= width), default=None)]
+    for end_of in (r"[?.](?= )", r"\S(?=[,:;] | \()"):  # a sentence, or a clause
+        ends = [found.end() for found in re.finditer(end_of, line) if width // 3 <= found.end() <= width]
+        if ends:
+            return line[: ends[-1]]
+    return textwrap.shorten(line, width, placeholder=" ...")
 
 
 def shell_command(arguments: Iterable[str], system: str = os.name) -> str:
