@@ -94,11 +94,24 @@ def read_claims(path: Path | str) -> ClaimFile:
         raise RobustcheckError(f"{path}: a number is too large; settings are numbers such as 0.05") from None
 
 
+_MOST_PARTS = 16
+_LONG_KEY = re.compile(
+    rf"""(?<![\w\\-])(?:(?:"(?:[^"\\\n]++|\\.)*+"|'[^'\n]*'|[\w-]+)[ \t]*\.[ \t]*){{{_MOST_PARTS}}}"""
+)
+"""What tomllib takes quadratic time for; also in a text, where nobody writes so."""
+
+
 class _Reader:
     """One file: its tables, and the line of each key for the messages."""
 
     def __init__(self, path: Path, text: str) -> None:
         self.path = path
+        if too_long := _LONG_KEY.search(text):
+            raise self._bad_toml(
+                f"a key must have at most {_MOST_PARTS} parts between dots, got more (at line "
+                f"{text.count(chr(10), 0, too_long.start()) + 1}, column 1): of a claim it is its name below [claims]",
+                text,
+            )
         try:
             self.content: dict[str, Any] = tomllib.loads(text)
         except ValueError as error:  # TOMLDecodeError, or Python's for a number of thousands of digits

@@ -184,3 +184,26 @@ DEEP = 10_000
 def test_deep_nesting_is_refused(text):
     with pytest.raises(RobustcheckError, match=rf"more than {DEEPEST} |never closed|unknown step"):
         parse_claim(text)
+
+
+PARTS = ["a", '"a"', "'a'", '"\\""', "a ", '"a.b\\"" \t']
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("where", ["{} = 1", "[{}]", "[[{}]]", "a = {{ {} = 1 }}"])
+def test_a_key_of_many_parts_is_refused_before_it_is_read(tmp_path, part, where):
+    """tomllib takes time with the square of them: 20,000 are most of a minute."""
+    path = tmp_path / "robustcheck.toml"
+    path.write_text("\n" + where.format(".".join([part] * 100_000)))
+    with pytest.raises(
+        RobustcheckError, match=r"robustcheck.toml:2: a key must have at most 16 parts between dots"
+    ):
+        read_claims(path)
+
+
+def test_a_text_of_quotes_is_searched_once_for_long_keys(tmp_path):
+    """From each of them to the end it would take hours."""
+    path = tmp_path / "robustcheck.toml"
+    path.write_text('x = "' + '\\"' * 400_000 + '"')
+    with pytest.raises(RobustcheckError, match="no claims|unknown"):
+        read_claims(path)
