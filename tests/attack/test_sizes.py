@@ -205,5 +205,5 @@ def test_a_text_of_quotes_is_searched_once_for_long_keys(tmp_path):
     """From each of them to the end it would take hours."""
     path = tmp_path / "robustcheck.toml"
     path.write_text('x = "' + '\\"' * 400_000 + '"')
-    with pytest.raises(RobustcheckError, match="no claims|unknown"):
+    with pytest.raises(RobustcheckError, match=r"unknown setting .x."):
         read_claims(path)
