@@ -65,9 +65,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Check the options, and register the objects that follow the run."""
-    in_ini = (
-        vars(config).get("_inicfg") or vars(config).get("inicfg") or {}
-    )  # there is no public way any more
+    in_ini = vars(config).get("_inicfg") or vars(config).get("inicfg") or {}  # there is no public way
     if problem := misspelt([], [key for key in in_ini if key.startswith("robustcheck_")]):
         raise pytest.UsageError(problem)
     settings = Settings.of(config)

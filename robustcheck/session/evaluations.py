@@ -144,21 +144,6 @@ class Evaluations:
         self._made.append((classifier, images, made))
         return made
 
-    def interrupted(self) -> Iterator[str]:
-        """Yield, for each evaluation that was interrupted, how far it had come, and how to continue."""
-        for robustness in self:
-            done, count = robustness.standing
-            if done < count:
-                yield f"{robustness.classifier.name}: stopped at {done} of {count} images of {robustness.images.name}"
-                store, saved = self._resources.store, robustness.saved
-                if store is None:
-                    yield "  nothing is kept, without a record store (--robustcheck-store=DIR)"
-                elif not saved:
-                    yield f"  nothing is kept in {store.folder}: the run ended before records were written"
-                else:
-                    what = "kept" if saved == done else f"those of the first {saved} images are kept"
-                    yield f"  {what} in {store.folder}: run the same command again to continue"
-
     @contextmanager
     def _during(self, name: str) -> Iterator[None]:
         """Follow a run of an evaluation."""

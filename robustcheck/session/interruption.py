@@ -1,13 +1,18 @@
-"""Ctrl-C ends a run at once, and a second Ctrl-C ends it without a traceback."""
+"""Ctrl-C ends a run at once and says what is kept, and a second Ctrl-C ends it without a traceback."""
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from robustcheck.robustness import Robustness
+    from robustcheck.store.store import RecordStore
 
 
 class Interruption:
@@ -41,6 +46,21 @@ class Interruption:
             raise pytest.exit.Exception(
                 "interrupted again: reports are incomplete", pytest.ExitCode.INTERRUPTED
             ) from None
+
+
+def stopped_at(evaluations: Iterable[Robustness], store: RecordStore | None) -> Iterator[str]:
+    """Yield, for each evaluation that was interrupted, how far it had come, and how to continue."""
+    for robustness in evaluations:
+        done, count = robustness.standing
+        if done < count:
+            yield f"{robustness.classifier.name}: stopped at {done} of {count} images of {robustness.images.name}"
+            if store is None:
+                yield "  nothing is kept, without a record store (--robustcheck-store=DIR)"
+            elif not (saved := robustness.saved):
+                yield f"  nothing is kept in {store.folder}: the run ended before records were written"
+            else:
+                what = "kept" if saved == done else f"those of the first {saved} images are kept"
+                yield f"  {what} in {store.folder}: run the same command again to continue"
 
 
 @contextmanager

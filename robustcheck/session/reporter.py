@@ -19,6 +19,7 @@ from robustcheck.report.forecast import CLOSING, duration
 from robustcheck.session import xdist
 from robustcheck.session.baseline_saver import BaselineSaver
 from robustcheck.session.evaluations import Progress
+from robustcheck.session.interruption import stopped_at
 from robustcheck.session.openmp import ADVICE
 from robustcheck.session.results import to_plain
 from robustcheck.session.session import Session
@@ -98,7 +99,7 @@ class Reporter:
             count = session.lost_workers
             yield f"{count} worker{'s' * (count > 1)} of pytest-xdist crashed: records that only they had are missing"
         if session.is_interrupted:
-            yield from session.evaluations.interrupted()
+            yield from stopped_at(session.evaluations, session.resources.store)
         if not is_quiet:
             yield from self._images_taken()
             stored = session.stored()
