@@ -12,7 +12,7 @@ import pytest
 
 if TYPE_CHECKING:
     from robustcheck.robustness import Robustness
-    from robustcheck.store.store import RecordStore
+    from robustcheck.session.resources import Resources
 
 
 class Interruption:
@@ -48,13 +48,13 @@ class Interruption:
             ) from None
 
 
-def stopped_at(evaluations: Iterable[Robustness], store: RecordStore | None) -> Iterator[str]:
+def stopped_at(evaluations: Iterable[Robustness], resources: Resources) -> Iterator[str]:
     """Yield, for each evaluation that was interrupted, how far it had come, and how to continue."""
     for robustness in evaluations:
         done, count = robustness.standing
         if done < count:
             yield f"{robustness.classifier.name}: stopped at {done} of {count} images of {robustness.images.name}"
-            if store is None:
+            if (store := resources.store) is None:
                 yield "  nothing is kept, without a record store (--robustcheck-store=DIR)"
             elif not (saved := robustness.saved):
                 yield f"  nothing is kept in {store.folder}: the run ended before records were written"

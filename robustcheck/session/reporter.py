@@ -99,7 +99,7 @@ class Reporter:
             count = session.lost_workers
             yield f"{count} worker{'s' * (count > 1)} of pytest-xdist crashed: records that only they had are missing"
         if session.is_interrupted:
-            yield from stopped_at(session.evaluations, session.resources.store)
+            yield from stopped_at(session.evaluations, session.resources)
         if not is_quiet:
             yield from self._images_taken()
             stored = session.stored()
