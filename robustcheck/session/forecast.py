@@ -63,8 +63,10 @@ class Forecaster:
             return
         if settings.suite is not None:
             raise pytest.UsageError(
-                "--robustcheck-forecast is about the claims of your own tests and robustcheck.toml, got "
-                f"--robustcheck-suite={settings.suite}: leave out the one or the other"
+                printable(
+                    "--robustcheck-forecast is about the claims of your own tests and robustcheck.toml, got "
+                    f"--robustcheck-suite={settings.suite}: leave out the one or the other"
+                )
             )
         if option("dist", "no") != "no" or option("forked", default=False):
             raise pytest.UsageError(

@@ -70,10 +70,13 @@ class Reporter:
         if not (is_forecast or self._lines or ours.resources.messages) and ours.is_empty:
             return
         terminalreporter.section("robustcheck")
-        summary = self._summary(terminalreporter)  # printable, but for the colours of verdicts
-        remarks = [*map(printable, self._remarks(terminalreporter))]
-        for line in (*summary, *[""] * bool(summary and remarks), *remarks):
-            terminalreporter.line(line)
+        summary = self._summary(terminalreporter)
+        for painted in summary:  # printable, but for the colours of verdicts
+            terminalreporter.line(painted)
+        for number, remark in enumerate(self._remarks(terminalreporter)):
+            if summary and not number:
+                terminalreporter.line("")
+            terminalreporter.line(printable(remark))
         for command in self._annotations:
             terminalreporter.line(command)
 

@@ -150,7 +150,7 @@ def models(folder: Path) -> Iterator[Case]:
             "", " ", "resnet5O", "ResNet50", "resnet50 ", "resnet-50", "vit", "overfeat", "overfeat-acurate", "résnet50", "../resnet50",
             "resnet50;rm -rf",
         ],
-        "timm:resnet18": ["timm:"], "resnet50": [("timm:resnet5O", "resnet5O"), "program:net.pt", "program:net.pt@", "program:@resnet50", "program:", "a" * 300, "a\0b"],
+        "timm:resnet18": ["timm:"], "resnet50": [("timm:resnet5O", "resnet5O"), "program:net.pt", "program:net.pt@", "program:@resnet50", "program:", "a" * 300], "alexnet": ["a\0b"],
         "tv_in1k": [("timm:resnet18.none", "none")], "'resnet18'": [("timm: resnet18", "' resnet18'")], "'timm'": ["tim:resnet18"], "hf:microsoft/resnet-50": ["hf:"],
         "'hf'": ["hff:microsoft/resnet-50"], "config.json": [f"hf:{folder}/hf", f"hf:{folder}/odd"], "folder": [f"hf:{folder}/nowhere/at/all"],
         "sample:lite1": ["sample:"], "lite2": [("sample:lite9", "lite9")],
@@ -721,8 +721,8 @@ def baselines(folder: Path) -> Iterator[Case]:
     seed = Provenance.from_header({"model": "toy", "seed": "3"})
     codec = Provenance.from_header({"model": "toy", "codec": "JPEG 4:4:4"})
     wrong: dict[str, tuple[tuple[Any, ...], tuple[str, ...]]] = {
-        "other images": (("accuracy", X, ("a", "b", "c", "e"), labels_then, same), ("good.csv", "1 of 4 images")),
-        "fewer images": (("accuracy", X, ids[:3], labels_then[:3], same), ("good.csv", "3", "4")),
+        "other images": (("accuracy", X, ("a", "b", "c", "e"), labels_then, same), ("good.csv", "1 of the baseline's 4 images", "1 of the 4 images here")),
+        "fewer images": (("accuracy", X, ids[:3], labels_then[:3], same), ("good.csv", "1 of the baseline's 4 images")),
         "other labels": (("accuracy", X, ids, labels_then + 1, same), ("good.csv", "4 of 4")),
         "another view": (("accuracy", parse("Adv_2"), ids, labels_then, same), ("good.csv", "'Adv_2'", "Adv_1, x")),
         "another measure": (("acuracy", X, ids, labels_then, same), ("'acuracy'", "'accuracy'")),
