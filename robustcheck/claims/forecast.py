@@ -2,7 +2,7 @@
 
 Without a baseline the values are those of a pilot of n images. Each simulation draws the weights of these n rows anew
 (the Bayesian bootstrap: Rubin 1981), so that the spread of the forecast includes what a pilot does not know: its
-share of right images is within some 6 points of the set's. Two further rows of half a weight, the least and the greatest
+share of right images is within some 11 points of the set's (95 %). Two further rows of half a weight, the least and the greatest
 value, stand for what the pilot did not meet (Jeffreys' prior of a share).
 
 With a baseline each simulation takes the baseline's values in another random order. Where the baseline assists, images
