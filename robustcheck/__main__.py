@@ -6,11 +6,13 @@ Imports inside functions keep the start of each command fast.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import robustcheck
 from robustcheck.errors import RobustcheckError
@@ -90,8 +92,12 @@ def merge(arguments: Sequence[str]) -> int:
     parser.add_argument("run", nargs="+", type=Path, metavar="RUN", help="records: a .csv or .parquet file")
     parser.add_argument("--out", type=Path, required=True, help="PATH.csv or PATH.parquet")
     options = parser.parse_args(arguments)
-    from robustcheck.records.tables import read, write
+    from robustcheck.records.tables import SUFFIXES, read, write
 
+    if options.out.suffix.lower() not in SUFFIXES and not _is_stream(options.out):
+        raise RobustcheckError(
+            f"--out: the name of records ends in {' or '.join(SUFFIXES)}, got {options.out}"
+        )
     records, header = read(options.run[0])
     for path in options.run[1:]:
         other, _ = read(path)
@@ -104,7 +110,8 @@ def merge(arguments: Sequence[str]) -> int:
         options.out,
         {"classes": header.get("classes"), "merged": [path.name for path in options.run]},
     )
-    _say(f"{len(records)} images under {len(records.views)} views written to {options.out}")
+    count = f"{len(records)} images under {len(records.views)} views"
+    _say(f"{count} written to {options.out}", sys.stderr if _is_stream(options.out) else None)
     return 0
 
 
@@ -238,6 +245,10 @@ COMMANDS: Mapping[str, Callable[[Sequence[str]], int]] = {
 }
 
 
+_NOBODY_READS = 141
+"""The exit status where whoever read the output has left, as `head` does: what shells give programs that SIGPIPE ends."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status: 2 for a mistake of the user's."""
     parser = argparse.ArgumentParser(prog="python -m robustcheck", description=__doc__.partition("\n")[0])
@@ -247,11 +258,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = parser.parse_args(given[:1])
+    if sys.stdout is None:
+        sys.stderr.write(
+            f"robustcheck {options.command}: standard output is closed: send it to a file, or to the null device\n"
+        )
+        return 2
     try:
-        return COMMANDS[options.command](given[1:])
+        status = COMMANDS[options.command](given[1:])
+        _flush()
+    except BrokenPipeError:
+        with suppress(OSError):
+            _flush()
+        return _NOBODY_READS
     except (RobustcheckError, OSError) as error:
         sys.stderr.write(f"robustcheck {options.command}: {printable_lines(str(error))}\n")
+        with suppress(OSError):
+            _flush()
         return 2
+    return status
 
 
 def _parser(command: str) -> argparse.ArgumentParser:
@@ -268,8 +292,24 @@ def _write(run: FinishedRun, path: Path) -> None:
     _say(f"written to {path}")
 
 
-def _say(line: str) -> None:
-    sys.stdout.write(f"{printable(line)}\n")
+def _say(line: str, stream: TextIO | None = None) -> None:
+    (stream or sys.stdout).write(f"{printable(line)}\n")
+
+
+def _flush() -> None:
+    """Write out what is buffered; where that fails, drop it, because Python would try again as it exits, and complain."""
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether a path leads to a device or a pipe, /dev/stdout among them."""
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 if __name__ == "__main__":

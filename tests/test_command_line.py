@@ -1,7 +1,9 @@
 """`python -m robustcheck`: its version, and the check of claims that needs no model."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -47,6 +49,41 @@ def test_a_file_that_is_wrong_is_named_with_its_line(tmp_path, capsys, text, say
 def test_a_file_that_is_not_there_is_an_error(tmp_path, capsys):
     assert main(["check", str(tmp_path / "none.toml")]) == 1
     assert "none.toml can't be read" in capsys.readouterr().err
+
+
+def _ends(command, cwd, **streams):
+    """Run `python -m robustcheck COMMAND` and return its exit status and what it wrote to stderr."""
+    done = subprocess.run(
+        [sys.executable, "-m", "robustcheck", *command],
+        cwd=cwd,
+        stderr=subprocess.PIPE,
+        check=False,
+        **streams,
+    )
+    return done.returncode, done.stderr.decode()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes and devices of POSIX")
+@pytest.mark.parametrize("command", ["options", "schema"])
+def test_output_that_cannot_be_written_ends_a_command_in_words(tmp_path, command):
+    reader, writer = os.pipe()
+    os.close(reader)
+    assert _ends([command], tmp_path, stdout=writer) == (141, ""), "as head leaves"
+    os.close(writer)
+    closed = subprocess.run(
+        ["sh", "-c", f'exec "$0" -m robustcheck {command} >&-', sys.executable],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert closed.returncode == 2
+    assert closed.stderr.startswith(f"robustcheck {command}: standard output is closed")
+    if (full := Path("/dev/full")).exists():
+        with full.open("w") as stream:
+            status, said = _ends([command], tmp_path, stdout=stream)
+        assert status == 2
+        assert said == f"robustcheck {command}: [Errno 28] No space left on device\n"
 
 
 def test_the_check_loads_neither_torch_nor_numpy(tmp_path):

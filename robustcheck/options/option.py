@@ -102,7 +102,10 @@ class Option:
             found = config._inicfg[self.key]  # noqa: SLF001 - there is no public way
             value = getattr(found, "value", found)
         if self.metavar is None and not isinstance(value, bool):
-            raise pytest.UsageError(printable_lines(f"{self.key}: must be true or false, got {value!r}"))
+            quoted = ": write it without quotes" if str(value) in {"true", "false"} else ""
+            raise pytest.UsageError(
+                printable_lines(f"{self.key}: must be true or false, got {value!r}{quoted}")
+            )
         if isinstance(value, list) and self.is_list and all(isinstance(each, str) for each in value):
             return ",".join(value)
         is_number = isinstance(value, int | float) and not isinstance(value, bool)

@@ -50,6 +50,15 @@ PREFIX = "img:"
 _RUN = "run"
 _PREFIXED = ("id", "name")
 _CURE = "take the file as it was saved (from version control?), or save the baseline anew"
+_NO_TEXT = ("not text in UTF-8", _CURE)
+_OTHER_FORMS = {
+    b"\x1f\x8b": ("compressed by gzip", "unpack the file first"),
+    b"PK": ("a ZIP archive", "unpack it first; of a spreadsheet, take the file that it was made from"),
+    b"PAR1": ("a Parquet file", "let its name end in .parquet"),
+    b"\xff\xfe": ("text in UTF-16", "save it as UTF-8"),
+    b"\xfe\xff": ("text in UTF-16", "save it as UTF-8"),
+}
+"""What files of other forms start with, what they are, and what to do."""
 
 
 def save(records: Records, path: Path, extra: Mapping[str, Any] | None = None) -> None:
@@ -63,7 +72,13 @@ def load(path: Path) -> tuple[Records, dict[str, Any]]:
     Raises `RobustcheckError`, naming row and column, for a file that is not whole or of a version that is not read.
     """
     try:
-        text = read_regular(path).decode("utf-8")
+        content = read_regular(path)
+        text = content.decode("utf-8-sig")  # editors of Windows put a byte order mark in front
+    except UnicodeDecodeError as error:
+        form, cure = next(
+            (each for start, each in _OTHER_FORMS.items() if content.startswith(start)), _NO_TEXT
+        )
+        raise RobustcheckError(f"the records {path} can't be read: {form} ({error}); {cure}") from None
     except (OSError, ValueError) as error:
         raise RobustcheckError(f"the records {path} can't be read: {error}") from None
     return loads(text, str(path))

@@ -133,6 +133,8 @@ class _Reader:
         if measure.needs_labels:
             bad &= ~(np.isnan(values) & (self._integers("label") < 0))
         self._refuse(measure.column, bad, f"a number from {low:g} to {high:g}")
+        if measure.binary:
+            self._refuse(measure.column, values % 1 > 0, "0 or 1")
         return values
 
     def _integers(self, name: str) -> Column:

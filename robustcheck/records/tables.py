@@ -21,6 +21,9 @@ from robustcheck.records.reader import records_of
 from robustcheck.records.schema import NAMES, check_version, header_of, table_of
 from robustcheck.records.table import Records
 
+SUFFIXES = (".csv", PARQUET)
+"""The endings of the names of files of records."""
+
 
 def write(records: Records, path: Path, extra: Mapping[str, Any] | None = None) -> None:
     """Write records as CSV, or as Parquet where the file's name says so; `extra` joins the header."""
@@ -42,7 +45,10 @@ def read(path: Path) -> tuple[Records, dict[str, Any]]:
         check_version(header, str(path))
         return records_of(table, header, str(path)), dict(header)
     except DAMAGED as error:
-        raise RobustcheckError(f"the records {path} can't be read: {error}") from None
+        raise RobustcheckError(
+            f"the records {path} can't be read as Parquet: {error}; take the file as it was saved, and let the name of a "
+            "CSV file end in .csv"
+        ) from None
 
 
 def _to_parquet(records: Records, extra: Mapping[str, Any] | None) -> bytes:

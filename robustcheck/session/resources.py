@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -164,11 +164,8 @@ class Resources:
         if name is None:
             return None
         baseline = Baseline.read(name, self.root)
-        age = baseline.age(datetime.now(UTC))
-        if age is None or age <= limit:
-            return baseline
-        remark = f"the baseline is {age.days} days old, more than --robustcheck-baseline-age={limit.days}d: save it anew"
-        return replace(baseline, remark=remark)
+        remark = _age_remark(baseline, limit)
+        return replace(baseline, remark=remark) if remark else baseline
 
     @property
     def draw(self) -> str:
@@ -254,3 +251,21 @@ class Resources:
             self.messages[
                 f"the record store is limited to {limit}: removed {count} blocks, {format_size(freed)}"
             ] = None
+
+
+def _age_remark(baseline: Baseline, limit: timedelta) -> str:
+    """Return what a person should know of a baseline's age, or ""; one without a date has none."""
+    date, age = baseline.saved.get("date", ""), baseline.age(datetime.now(UTC))
+    if age is None:
+        return (
+            date
+            and f"the baseline's age is unknown: its date must be such as 2026-01-31 12:00 UTC, got {date!r:.60}"
+        )
+    if age < -timedelta(days=1):
+        return (
+            f"the baseline's age is unknown: its date, {date}, lies in the future: check the clocks of this machine and "
+            "of the one that saved it"
+        )
+    if age > limit:
+        return f"the baseline is {age.days} days old, more than --robustcheck-baseline-age={limit.days}d: save it anew"
+    return ""

@@ -224,6 +224,10 @@ def test_path_in_the_ini_file_is_meant_from_there(repository, monkeypatch):
         ("robustcheck_limit = 0", "robustcheck_limit: must be an integer >= 1, got '0'"),
         ("robustcheck_limit = true", "robustcheck_limit: must be a text or a number, got True"),
         ("robustcheck_stratify = 1", "robustcheck_stratify: must be true or false, got 1"),
+        (
+            'robustcheck_stratify = "true"',
+            "robustcheck_stratify: must be true or false, got 'true': write it without quotes",
+        ),
         ("robustcheck_alpha = [0.1]", "robustcheck_alpha: must be a text or a number, got *"),
         (
             "robustcheck_input_limits = [1]",

@@ -349,6 +349,23 @@ def test_an_old_baseline_is_noted(saved, date, options, noted):
     assert ("note: the baseline is " in result.stdout.str()) is noted
 
 
+@pytest.mark.parametrize(
+    ("date", "said"),
+    [
+        ("some day", "must be such as 2026-01-31 12:00 UTC, got 'some day'"),
+        ("2999-01-01 00:00 UTC", "lies in the future"),
+    ],
+)
+def test_a_baseline_whose_age_cannot_be_told_is_noted(saved, date, said):
+    path = saved.path / "robustcheck-baselines" / "v1.0.csv"
+    path.write_text(re.sub(r'""date"": ""[^"]*""', f'""date"": ""{date}""', path.read_text(), count=1))
+    result = saved.runpytest("--robustcheck-compare=v1.0", "test_gate.py", "--robustcheck-baseline-age=4w")
+    result.assert_outcomes(passed=1)
+    shown = " ".join(result.stdout.str().split())
+    assert "note: the baseline's age is unknown: its date" in shown
+    assert said in shown
+
+
 @pytest.mark.parametrize("text", ["30", "-1d", "1y", "d", "1.5d"])
 def test_the_age_of_a_baseline_is_checked(repository, text):
     result = repository.runpytest(f"--robustcheck-baseline-age={text}")

@@ -32,6 +32,22 @@ def test_with_q_there_are_the_table_and_the_verdicts_alone(two_claims):
     ]
 
 
+def test_with_q_tables_of_several_models_say_whose_they_are(two_claims):
+    conftest = two_claims.path / "conftest.py"
+    text = conftest.read_text()
+    fixture = '@pytest.fixture(scope="session")\ndef robustcheck_model():'
+    assert fixture in text
+    several = '@pytest.fixture(scope="session", params=["one", "two"])\ndef robustcheck_model(request):'
+    conftest.write_text(text.replace(fixture, several).replace('name="toy"', "name=request.param"))
+    lines = section(two_claims.runpytest("-q"))
+    tables = [at for at, line in enumerate(lines) if line.startswith("view ")]
+    named = [line.split(",")[0] for line in lines if line.startswith(("model ", "images "))]
+    assert named == ["model      one", "images     forty", "model      two", "images     forty"]
+    assert (
+        tables[0] < lines.index(next(line for line in lines if line.startswith("model      one"))) < tables[1]
+    )
+
+
 @pytest.mark.parametrize(("options", "count"), [([], 4), (["-v"], 10)])
 def test_the_provenance_is_in_four_lines_and_whole_with_v(two_claims, options, count):
     lines = section(two_claims.runpytest(*options))

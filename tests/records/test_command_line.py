@@ -1,10 +1,14 @@
 """`python -m robustcheck merge` and `compare` on files of records."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
 from robustcheck.__main__ import main
-from robustcheck.records.csv import load, save
+from robustcheck.records.csv import load, loads, save
+from tests.records.test_csv import same
 from tests.records.test_records import records
 
 
@@ -29,6 +33,22 @@ def test_jobs_over_views_and_over_images_are_merged(files, tmp_path, capsys):
     merged, header = load(tmp_path / "all.csv")
     assert merged.column("prediction", "Adv_1").tolist() == [0, 2, 2, 0, 2, -1]
     assert header["merged"] == ["A.csv", "B.csv", "C.csv"]
+
+
+@pytest.mark.parametrize("name", ["all.txt", "all", "all.csv.gz", "all.html"])
+def test_records_are_merged_into_a_file_that_can_be_read_again(files, tmp_path, capsys, name):
+    assert main(["merge", *files(records()), "--out", str(tmp_path / name)]) == 2
+    assert f"ends in .csv or .parquet, got {tmp_path / name}" in capsys.readouterr().err
+    assert not (tmp_path / name).exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="/dev/stdout")
+def test_records_that_go_to_standard_output_are_all_that_it_gets(files, tmp_path):
+    (path,) = files(records())
+    command = [sys.executable, "-m", "robustcheck", "merge", path, "--out", "/dev/stdout"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    same(loads(done.stdout)[0], records())
+    assert "3 images under 2 views written to /dev/stdout" in done.stderr
 
 
 def test_what_does_not_belong_together_is_not_merged(files, tmp_path, capsys):

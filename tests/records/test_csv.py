@@ -1,6 +1,7 @@
 """Files of records: equal whoever reads them, and an error where they are damaged."""
 
 import csv
+import gzip
 import io
 from dataclasses import replace
 
@@ -216,6 +217,46 @@ def test_file_is_written_whole_or_not_at_all(tmp_path):
 def test_file_that_is_not_there_is_an_error(tmp_path):
     with pytest.raises(RobustcheckError, match=r"nothing\.csv can't be read"):
         load(tmp_path / "nothing.csv")
+
+
+@pytest.mark.parametrize("name", ["correct", "kept", "rising"])
+def test_what_is_either_so_or_not_is_never_half_so(name):
+    first, second, *others = csv.reader(io.StringIO(dumps(records())))
+    second[first.index(name)] = "0.5"
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([first, second, *others])
+    with pytest.raises(RobustcheckError, match=f"row 1: '{name}' must be 0 or 1, got 0.5"):
+        loads(text.getvalue())
+
+
+def test_a_byte_order_mark_is_no_part_of_the_records(tmp_path):
+    (tmp_path / "bom.csv").write_text(dumps(records()), "utf-8-sig")
+    same(load(tmp_path / "bom.csv")[0], records())
+
+
+@pytest.mark.parametrize(
+    ("of", "says", "cure"),
+    [
+        (lambda text: gzip.compress(text.encode()), "compressed by gzip", "unpack the file first"),
+        (lambda text: text.encode("utf-16"), "text in UTF-16", "save it as UTF-8"),
+        (lambda text: b"PAR1\x15\x80" + text.encode(), "a Parquet file", r"end in \.parquet"),
+        (lambda text: b"PK\x03\x04\xff" + text.encode(), "a ZIP archive", "unpack it first"),
+        (lambda text: text.encode() + b"\xe9\n", "not text in UTF-8", "take the file as it was saved"),
+    ],
+)
+def test_a_file_of_another_form_is_refused_with_what_to_do(tmp_path, of, says, cure):
+    (tmp_path / "main.csv").write_bytes(of(dumps(records())))
+    with pytest.raises(RobustcheckError, match=rf"main\.csv can't be read: {says} .*; .*{cure}"):
+        load(tmp_path / "main.csv")
+
+
+def test_a_csv_file_under_the_name_of_a_parquet_file_is_told(tmp_path):
+    pytest.importorskip("pyarrow")
+    (tmp_path / "main.parquet").write_text(dumps(records()))
+    with pytest.raises(
+        RobustcheckError, match=r"main\.parquet can't be read as Parquet: .*CSV file end in \.csv"
+    ):
+        read(tmp_path / "main.parquet")
 
 
 def test_an_early_stop_leaves_images_without_rows(tmp_path):

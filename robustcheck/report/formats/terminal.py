@@ -46,7 +46,7 @@ def render(
     several = len({claim.model for claim in summary.claims}) > 1
     blocks: list[list[str]] = []
     for study in summary.studies:
-        provenance = _provenance(study, verbosity) if verbosity >= 0 else []
+        provenance = _provenance(study, verbosity) if verbosity >= 0 else _identity(study, summary)
         unfinished = _unfinished(study) if verbosity >= 0 else []
         blocks += [table(study), [*provenance, *_warnings(study)], [*unfinished]]
         blocks += [[*_against(study.against)]] if study.against is not None else []
@@ -103,6 +103,12 @@ def _provenance(study: StudySummary, verbosity: int) -> list[str]:
         named = study.provenance.items()
         return [line for name, text in named for line in _wrapped(text, f"{name:<11}", " " * 11)]
     return [_cut(f"{name:<11}{text}") for name, text in study.brief.items()]
+
+
+def _identity(study: StudySummary, summary: Summary) -> list[str]:
+    """Return, where a run has several studies, the model and the images of one."""
+    named = ("model", "images") if len(summary.studies) > 1 else ()
+    return [_cut(f"{name:<11}{study.brief[name]}") for name in named]
 
 
 def _cut(line: str) -> str:
