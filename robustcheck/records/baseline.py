@@ -47,16 +47,31 @@ def path_of(name: str, root: Path) -> Path:
             f"a baseline's name is letters, digits, '.', '_' and '-', beginning with a letter or digit, got {name!r}"
             + (": that name is reserved on Windows" if first in _RESERVED else "; it is a name, not a path")
         )
+    if name.lower().endswith(".csv"):
+        raise RobustcheckError(
+            f"a baseline's name is that of its file without .csv, got {name!r}: write {name[:-4]}"
+        )
     return root / FOLDER / f"{name}.csv"
+
+
+def _refuse_other_case(path: Path) -> None:
+    """Raise `RobustcheckError` where a file's name differs by case alone: Windows and macOS keep one of the two."""
+    names = [file.name for file in path.parent.glob("*") if file.name.lower() == path.name.lower()]
+    if names and path.name not in names:
+        raise RobustcheckError(
+            f"there is {names[0]}, and Windows and macOS take names that differ by case alone for one file: save as "
+            f"{names[0].rpartition('.')[0]}, or under another name"
+        )
 
 
 def save_baseline(name: str, root: Path, records: Records, header: Mapping[str, Any]) -> Path:
     """Write records as a baseline, with `header`, and return its file.
 
     Raises `RobustcheckError` where they lack views or images of the baseline that they would replace, unless the header
-    has a reason under "saved anyway".
+    has a reason under "saved anyway", and where the name differs from that of another baseline by case alone.
     """
     path = path_of(name, root)
+    _refuse_other_case(path)
     remove_abandoned(path.parent)
     if path.is_file() and not header.get("saved anyway"):
         try:

@@ -371,3 +371,18 @@ def test_the_age_of_a_baseline_is_checked(repository, text):
     result = repository.runpytest(f"--robustcheck-baseline-age={text}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*--robustcheck-baseline-age: must be a number of days or weeks*"])
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("V1.0", "*there is v1.0.csv, and Windows and macOS take names that differ by case*: save as v1.0*"),
+        ("v1.0.csv", "*name is that of its file without .csv, got 'v1.0.csv': write v1.0"),
+        ("new.CSV", "*name is that of its file without .csv, got 'new.CSV': write new"),
+    ],
+)
+def test_a_name_that_would_make_a_second_file_by_mistake_is_refused(saved, name, said):
+    result = saved.runpytest(f"--robustcheck-save={name}", "test_save.py")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    (result.stdout if name == "V1.0" else result.stderr).fnmatch_lines([said])
+    assert [path.name for path in (saved.path / "robustcheck-baselines").iterdir()] == ["v1.0.csv"]
