@@ -296,11 +296,24 @@ def _as_labels(labels: ArrayLike | None, count: int) -> NDArray[np.int64]:
     if given.shape != (count,) or given.dtype.kind not in "iu":
         raise RobustcheckError(
             f"labels must be one integer for each of {count} images, -1 for none, got {given.dtype} of shape {given.shape}"
+            f"{_advice(given, count)}"
         )
-    if (given < NO_LABEL).any():
+    wrong = given[(given < NO_LABEL) | (given > np.iinfo(np.int64).max)]
+    if len(wrong):
         raise RobustcheckError(
-            f"labels must be class indices from 0, or -1 for none, got {given.min()}: number the classes from 0"
+            f"labels must be class indices from 0, or -1 for none, got {wrong[0]}: number the classes from 0"
         )
     kept = given.astype(np.int64)
     kept.flags.writeable = False
     return kept
+
+
+def _advice(labels: NDArray[np.generic], count: int) -> str:
+    """Return what makes class indices of labels that are none."""
+    if labels.dtype == bool and labels.shape == (count,):
+        return ": give int(label) for each, with True as class 1"
+    if labels.ndim == 2 and len(labels) == count:
+        return ": of one-hot labels give labels.argmax(1)" if labels.shape[1] > 1 else ": give labels[:, 0]"
+    if labels.dtype.kind in "USOT":
+        return ": number the classes from 0, and give -1 for None"
+    return ": give int(label) for each" if labels.dtype.kind == "f" and labels.shape == (count,) else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from robustcheck.text import listed
 
 _PATHS = ("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "img")
 _SETTINGS = ("path", "label")
+_ADDRESS = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 def open_manifest(location: str, preprocessing: Preprocessing, _draw: Draw | None) -> ImageSet:
@@ -35,8 +37,7 @@ def open_manifest(location: str, preprocessing: Preprocessing, _draw: Draw | Non
     paths_in = column(spec.settings.get("path"), _PATHS, header, what="path", where=str(path))
     if paths_in is None:
         raise RobustcheckError(
-            f"{path} has no column of paths: its columns are {listed(header, 10) or 'none'}; call one path, or name it: "
-            f"{spec.place}?path=COLUMN"
+            f"{path} has no column of paths: its columns are {listed(header, 10) or 'none'}; {_advice(header, spec.place)}"
         )
     labels_in = column(spec.settings.get("label"), LABELS, header, what="label", where=str(path))
     columns, lines = table.read([paths_in] if labels_in is None else [paths_in, labels_in])
@@ -51,10 +52,23 @@ def open_manifest(location: str, preprocessing: Preprocessing, _draw: Draw | Non
     return made
 
 
+def _advice(header: Sequence[str], place: str) -> str:
+    if any("\0" in name for name in header):
+        return "it has zero bytes, as UTF-16 has: save it as UTF-8"
+    if len(header) == 1 and any(each in header[0] for each in ";\t|"):
+        return "separate them with commas, or with tabs in a .tsv"
+    return f"call one path, or name it: {place}?path=COLUMN"
+
+
 def _paths(values: Sequence[object], where: Sequence[str]) -> list[str]:
     for value, place in zip(values, where, strict=True):
         if not isinstance(value, str) or not value.strip() or "\0" in value:
             raise RobustcheckError(
                 f"{place}: path must be that of an image, from the table's folder, got {value!r}"
+            )
+        if _ADDRESS.match(value):
+            raise RobustcheckError(
+                f"{place}: path must be that of a file, got the address {value!r}: nothing is downloaded; save the images, "
+                "and list their paths"
             )
     return [str(value) for value in values]

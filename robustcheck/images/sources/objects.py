@@ -229,8 +229,9 @@ def _plain_label(label: Any, where: str) -> Any:
         label = label.item()
     if label is None or (isinstance(label, (int, float, str)) and not isinstance(label, bool)):
         return label
+    advice = ": give int(label), with True as class 1" if isinstance(label, bool) else ""
     raise RobustcheckError(
-        f"{where}: the label must be a class index or a class name, got {type(label).__name__}"
+        f"{where}: the label must be a class index or a class name, got {type(label).__name__}{advice}"
     )
 
 

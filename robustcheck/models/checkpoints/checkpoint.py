@@ -136,6 +136,15 @@ def _no_checkpoint(path: Path, start: bytes, error: BadCheckpoint) -> Robustchec
         return RobustcheckError(f"{path} is a pointer of Git LFS, not the weights: run git lfs pull")
     if start.startswith((b"PK", b"\x80")):
         return RobustcheckError(f"{path} is not a checkpoint: as a file of torch.save it {error}")
+    if path.name.endswith(".index.json"):
+        return RobustcheckError(
+            f"{path} lists the files that weights are split into, and holds none: join them, as in\n"
+            "    state = {}\n"
+            f"    for part in pathlib.Path({str(path.parent)!r}).glob('*-of-*.safetensors'):\n"
+            "        state |= safetensors.torch.load_file(part)\n"
+            "    safetensors.torch.save_file(state, 'weights.safetensors')\n"
+            f"or, for a classifier of transformers, give --robustcheck-model=hf:{path.parent}"
+        )
     return RobustcheckError(
         f"{path} is not a checkpoint: it is neither a safetensors file nor a file of torch.save (it starts with "
         f"{start[:8]!r})"

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BytesIO
+from io import SEEK_END, BytesIO
 from typing import IO, Any, BinaryIO, cast
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
@@ -57,10 +57,19 @@ def archive_errors() -> Iterator[None]:
 
 
 def open_archive(file: BinaryIO) -> ZipFile:
-    """Open a ZIP archive; BadZipFile for one whose directory, which is read whole, is above the limit."""
+    """Open a ZIP archive; BadZipFile for one whose directory, which is read whole, is above the limit or not at its end.
+
+    An archive that was cut off can end in a whole one, which was one of its entries.
+    """
     archive = ZipFile(cast("IO[bytes]", _Directory(file)))
+    file.seek(-_END_SIZE - len(archive.comment), SEEK_END)
+    if file.read(4) != _END:
+        raise BadZipFile("its directory is not at its end")
     archive.fp = file
     return archive
+
+
+_END, _END_SIZE = b"PK\5\6", 22  # the last record of an archive, and its size without a comment
 
 
 class _TooMuch(BadZipFile):

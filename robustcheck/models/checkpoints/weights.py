@@ -117,6 +117,7 @@ def load_in_order(module: nn.Module, checkpoint: Checkpoint, *, name: str) -> No
 def _report_choice(fit: Fit, checkpoint: Checkpoint, name: str) -> None:
     """Say which part of a checkpoint is used, if several fit; RobustcheckError if none is an averaged copy."""
     if not fit.rivals:
+        _report_unread_average(fit, checkpoint)
         return
     keys = [".".join(filter(None, (checkpoint.key, part.rstrip(".")))) for part in (fit.part, *fit.rivals)]
     keys = list(map(shown, keys))
@@ -129,6 +130,23 @@ def _report_choice(fit: Fit, checkpoint: Checkpoint, name: str) -> None:
         f"weights: the averaged copy {keys[0]!r} of {checkpoint.path}, not {listed(map(repr, keys[1:]), 6, ' and ')}; "
         f"{checkpoint.path}#KEY chooses another"
     )
+
+
+def _report_unread_average(fit: Fit, checkpoint: Checkpoint) -> None:
+    """Say that a checkpoint has an averaged copy beside the part that is used, under names that no network has."""
+    if not fit.part or is_averaged(fit.part):
+        return
+    left = [
+        name
+        for name, tensor in checkpoint.tensors.items()
+        if tensor.ndim and is_averaged(name) and not name.startswith(fit.part)
+    ]
+    if left:
+        warn(
+            f"weights: {checkpoint.path} holds an averaged copy (EMA) under names of another kind "
+            f"({listed(map(shown, left), 2)}), and its plain weights are used: save the averaged ones with their names, "
+            "torch.save(net.state_dict(), 'weights.pt')"
+        )
 
 
 def _for_torch(state: StateDict) -> dict[str, Any]:

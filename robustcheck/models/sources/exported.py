@@ -7,7 +7,10 @@ and so is what can't be checked: both are loaded only where a person said so.
 from __future__ import annotations
 
 import hashlib
+import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -110,8 +113,30 @@ def _loaded(file: BinaryIO, kind: str, *, trust: bool) -> Program:
     if kind == "script":
         script: Any = torch.jit.load(file, map_location="cpu")  # type: ignore[no-untyped-call]
         return Program(script, digest)
-    exported = torch.export.load(BytesIO(file.read()) if trust else clean_archive(file))
+    with _quiet_torch() as failures:
+        try:
+            exported = torch.export.load(BytesIO(file.read()) if trust else clean_archive(file))
+        except RuntimeError as error:  # "check the warnings above", where it logged the cause
+            raise (failures[-1] if failures else error) from error
     return Program(exported.module(), digest, batch=_fixed_batch(exported))
+
+
+@contextmanager
+def _quiet_torch() -> Iterator[list[BaseException]]:
+    """Keep torch's log of a failed load, which quotes the file, from the terminal; give the errors in it."""
+    failures: list[BaseException] = []
+
+    def keep(record: logging.LogRecord) -> bool:
+        if record.exc_info and record.exc_info[1] is not None:
+            failures.append(record.exc_info[1])
+        return False
+
+    log = logging.getLogger("torch.export")
+    log.addFilter(keep)
+    try:
+        yield failures
+    finally:
+        log.removeFilter(keep)
 
 
 class Program(nn.Module):

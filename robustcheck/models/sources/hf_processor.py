@@ -42,8 +42,13 @@ def preprocessing_of(processor: Any, config: Any, *, name: str) -> tuple[Preproc
     way = _interpolation(settings, name)
     pictures = [_picture(*size) for size in _SIZES]
     if not settings["do_resize"] and not settings["do_center_crop"]:  # it takes images as they are
-        made = _own_output(processor, pictures[0], mean, std, flips=flips, name=name)
-        size = _size(getattr(config, "image_size", None)) or made.shape[1:]
+        _own_output(processor, pictures[0], mean, std, flips=flips, name=name)
+        size = _size(getattr(config, "image_size", None))
+        if size is None:
+            raise RobustcheckError(
+                f"the processor of {name} takes images in their own size, and its configuration has no image_size. Wrap the "
+                f"network with a size of yours: robustcheck.Classifier(net, mean={mean}, std={std}, input_size=224)"
+            )
         return Preprocessing.for_size(size, interpolation=way, mean=mean, std=std), flips
     wanted = [_own_output(processor, picture, mean, std, flips=flips, name=name) for picture in pictures]
     height, width = wanted[0].shape[1:]

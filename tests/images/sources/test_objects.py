@@ -123,6 +123,9 @@ def test_names_serve_as_labels():
         ),
         ([(PICTURES[0], 1, 2)], r"theirs\[0\] must be \(image, label\), got a tuple of 3"),
         ([(PICTURES[0], [1, 2])], r"theirs\[0\]: the label must be a class index or a class name, got list"),
+        ([(PICTURES[0], True)], r"class name, got bool: give int\(label\), with True as class 1"),
+        ([(PICTURES[0], np.bool_(True))], r"got bool: give int\(label\)"),
+        ([(PICTURES[0], torch.tensor(True))], r"got bool: give int\(label\)"),
         (
             [(PICTURES[0], torch.tensor([0, 1]))],
             r"theirs\[0\]: the label must be one class index, got shape \(2,\)",

@@ -165,6 +165,18 @@ def test_parquet_is_read(listed, tmp_path):
             "where,label\na.png,1\n",
             "has no column of paths: its columns are where, label; call one path, or name it: ",
         ),
+        ("path;label\na.png;1\n", "its columns are path;label; separate them with commas"),
+        ("path\tlabel\na.png\t1\n", "separate them with commas, or with tabs in a .tsv"),
+        ("p\0a\0t\0h\0,\0l\0", "it has zero bytes, as UTF-16 has: save it as UTF-8"),
+        (
+            "path,label\nhttps://example.org/a.png,1\n",
+            "got the address 'https://example.org/a.png': nothing is",
+        ),
+        (
+            "path,label\nfile:///a.png,1\n",
+            "line 2: path must be that of a file, got the address 'file:///a.png'",
+        ),
+        ("path,label\ns3://bucket/a.png,1\n", "got the address 's3://bucket/a.png'"),
         ("path,label\na.png,1\nb.png\n", "list.csv, line 3 must have 2 cells (path, label), got 1"),
         (
             "path,label\na.png,1\nb.png,dog\n",

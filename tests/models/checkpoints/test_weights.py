@@ -616,3 +616,46 @@ def test_state_dicts_in_a_list_and_of_optimisers(small_net, saved):
         {"net": net.state_dict(), "optim": optimiser.state_dict()},
     ):
         assert list(read_checkpoint(saved(content)).tensors) == list(net.state_dict())
+
+
+def test_an_averaged_copy_under_names_of_another_kind_is_reported(small_net, saved):
+    theirs, ours = small_net(seed=1), small_net(seed=2)
+    state = theirs.state_dict()
+    flat = {f"model_ema.{name.replace('.', '')}": value for name, value in ema(state).items()}
+    path = saved({"state_dict": {**prefixed("model.", state), **flat, "model_ema.decay": torch.tensor(0.9)}})
+    with pytest.warns(
+        RobustnessWarning, match=r"holds an averaged copy \(EMA\) .*\(model_ema\..*plain weights are used"
+    ):
+        load_weights(ours, read_checkpoint(path), name="net")
+    assert same(theirs, ours)
+
+
+def test_an_index_of_split_weights_says_how_to_join_them(small_net, tmp_path):
+    from safetensors.torch import save_file
+
+    theirs, ours = small_net(seed=1), small_net(seed=2)
+    items = list(theirs.state_dict().items())
+    save_file(dict(items[:2]), tmp_path / "model-00001-of-00002.safetensors")
+    save_file(dict(items[2:]), tmp_path / "model-00002-of-00002.safetensors")
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text('{"metadata": {}, "weight_map": {}}')
+    with pytest.raises(
+        RobustcheckError, match=r"lists the files that weights are split into.*join them"
+    ) as raised:
+        read_checkpoint(index)
+    lines = [line[4:] for line in str(raised.value).splitlines() if line.startswith("    ")]
+    code = "\n".join(["import pathlib, safetensors.torch", *lines])
+    joined = tmp_path / "weights.safetensors"
+    exec(code.replace("'weights.safetensors'", repr(str(joined))))
+    load_weights(ours, read_checkpoint(joined), name="net")
+    assert same(theirs, ours)
+
+
+def test_an_archive_that_was_cut_after_an_archive_inside_it_is_damaged(small_net, tmp_path):
+    inner, path = tmp_path / "inner.pt", tmp_path / "net.pt"
+    torch.save(small_net().state_dict(), inner)
+    with zipfile.ZipFile(path, "w") as made:
+        made.write(inner, "net/inner.pt")
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(RobustcheckError, match=r"is truncated or damaged .*directory is not at its end"):
+        read_checkpoint(path)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import logging
 import os
 import pickle
 import warnings
@@ -260,3 +262,37 @@ def test_a_class_of_results_becomes_a_dictionary(tmp_path):
     net = transformers.AutoModelForImageClassification.from_config(config).eval()
     program = load_program(exported(net, tmp_path / "net.pt2", any_batch=False))
     assert program(IMAGE).allclose(net(IMAGE).logits)
+
+
+@pytest.mark.parametrize("lost", [30, 100, 200])
+def test_an_archive_that_was_cut_off_is_not_taken_for_weights(net, tmp_path, lost):
+    path = exported(net, tmp_path / "net.pt2")
+    path.write_bytes(path.read_bytes()[:-lost])
+    with pytest.raises(RobustcheckError, match="is not a program: it is truncated or damaged"):
+        load_program(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        (lambda graph: graph["graph_module"]["graph"]["nodes"].reverse(), "Node.*target="),
+        (lambda graph: graph["schema_version"].update(major=99), "schema version"),
+    ],
+)
+def test_a_graph_that_torch_refuses_is_one_line_with_its_cause(net, tmp_path, caplog, change, cause):
+    path = exported(net, tmp_path / "net.pt2")
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    name = next(name for name in entries if name.endswith("models/model.json"))
+    graph = json.loads(entries[name])
+    change(graph)
+    entries[name] = json.dumps(graph).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for each, content in entries.items():
+            archive.writestr(each, content)
+    with pytest.raises(
+        RobustcheckError, match=f"can't be loaded by torch .*: SerializeError: .*{cause}"
+    ) as raised:
+        load_program(path)
+    assert "\n" not in str(raised.value)
+    assert not [each for each in caplog.records if each.levelno >= logging.WARNING]

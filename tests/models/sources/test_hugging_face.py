@@ -281,6 +281,13 @@ def test_a_processor_that_cannot_be_followed_is_refused(saved):
         load_model(f"hf:{saved(small_resnet(), padded)}", device="cpu")
 
 
+def test_a_processor_that_keeps_the_size_of_images_needs_the_size_of_the_network():
+    theirs = transformers.ViTImageProcessor(do_resize=False)
+    with pytest.raises(RobustcheckError, match=r"takes images in their own size, .*has no image_size. Wrap"):
+        preprocessing_of(theirs, object(), name="net")
+    assert preprocessing_of(theirs, Config, name="net")[0].input_size == (224, 224)
+
+
 def test_a_hub_that_cannot_be_reached_says_how_to_bring_the_model(monkeypatch):
     class Unreached(OSError):
         pass
