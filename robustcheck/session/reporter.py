@@ -67,7 +67,8 @@ class Reporter:
         """Print the table, the claims and the findings, before a plugin's own summary that may end in an error."""
         ours = self._session
         is_forecast = ours.settings.forecast and not terminalreporter.config.option.collectonly
-        if not (is_forecast or self._lines or ours.resources.messages) and ours.is_empty:
+        said = self._lines or ours.resources.messages or ours.resources.failures
+        if not (is_forecast or said) and ours.is_empty:
             return
         terminalreporter.section("robustcheck")
         summary = self._summary(terminalreporter)
@@ -108,6 +109,7 @@ class Reporter:
             stored = session.stored()
             yield from [f"records: {stored}"] if stored else []
             yield from session.resources.messages
+        yield from session.resources.failures
         yield from self._lines
         if not (is_quiet or session.is_empty):
             yield from filter(None, [reporter.config.stash.get(ADVICE, "")])

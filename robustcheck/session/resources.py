@@ -46,6 +46,8 @@ class Resources:
         self.run_id: str = uuid4().hex if worker is None else worker.run_id
         self.messages: dict[str, None] = {}
         """Lines to report about the store and the workers, each once."""
+        self.failures: dict[str, None] = {}
+        """Lines about what the store could not do, which are reported with -q, too."""
         self.facts: dict[str, str] = {}
         """What reports say of how the run went."""
         self._cache_folder = cache_folder
@@ -101,7 +103,7 @@ class Resources:
         if store is None:
             return None
         self._cleanup.callback(self._prune, store)
-        return replace(store, run=self.run_id, refresh=self.settings.refresh, warn=self.messages.setdefault)
+        return replace(store, run=self.run_id, refresh=self.settings.refresh, warn=self.failures.setdefault)
 
     def _kept_store(self) -> RecordStore | None:
         """Return the store for the next runs; raises `RobustcheckError` if a folder that was named can't be one."""
@@ -244,7 +246,7 @@ class Resources:
         try:
             count, freed = prune(store.folder, self.settings.store_limit)
         except RobustcheckError as error:
-            self.messages[str(error)] = None
+            self.failures[str(error)] = None
             return
         if count:
             limit = format_size(self.settings.store_limit)

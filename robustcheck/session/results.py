@@ -28,12 +28,14 @@ def to_plain(session: Session) -> dict[str, Any]:
         "studies": [study.to_plain() for study in session.studies()],
         "stored": {name: astuple(stored) for name, stored in session.stored_by_view().items()},
         "messages": [*session.resources.messages],
+        "failures": [*session.resources.failures],
         "facts": dict(session.resources.facts),
     }
 
 
 def add(session: Session, sent: Mapping[str, Any]) -> None:
     """Add the results of another process; one that evaluated nothing has no studies."""
+    session.resources.failures.update(dict.fromkeys(sent["failures"]))
     if not sent["studies"]:
         session.add_results([], {}, sent["messages"], sent["facts"])
         return

@@ -48,6 +48,25 @@ def test_with_q_tables_of_several_models_say_whose_they_are(two_claims):
     )
 
 
+@pytest.mark.parametrize("options", [["-q"], ["-q", "-n2"]], ids=" ".join)
+def test_with_q_a_store_that_takes_nothing_is_reported(two_claims, options):
+    (two_claims.path / "store").mkdir()
+    two_claims.makeconftest(
+        two_claims.path.joinpath("conftest.py").read_text()
+        + """
+from pathlib import Path
+from robustcheck.store import store
+
+def refuse(path, content):
+    raise store.RobustcheckError(f"cannot write {path}: no space left")
+
+store.atomic_write = refuse
+"""
+    )
+    result = two_claims.runpytest_subprocess(*options, "--robustcheck-store=store")
+    result.stdout.fnmatch_lines(["cannot write *: no space left. The run continues without the record store"])
+
+
 @pytest.mark.parametrize(("options", "count"), [([], 4), (["-v"], 10)])
 def test_the_provenance_is_in_four_lines_and_whole_with_v(two_claims, options, count):
     lines = section(two_claims.runpytest(*options))
