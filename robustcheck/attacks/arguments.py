@@ -47,9 +47,9 @@ def check_images(images: object, classifier: Classifier) -> None:
     height, width = classifier.input_size
     shape = f"(N, 3, {height}, {width})"
     if not isinstance(images, Tensor) or images.dtype is not torch.uint8:
-        hint = ": use torch.from_numpy(images)" if isinstance(images, np.ndarray) else ""
         raise RobustcheckError(
-            f"images must be a uint8 tensor {shape} of pixel levels 0..255, got {_described(images)}{hint}"
+            f"images must be a uint8 tensor {shape} of pixel levels 0..255, got {_described(images)}"
+            f"{_hint_for_images(images)}"
         )
     if images.shape[1:] != (3, height, width) or not len(images):
         hint = ": use images[None] for one image" if images.ndim == 3 else ""
@@ -63,7 +63,7 @@ def check_labels(labels: object, images: Tensor, classifier: Classifier, name: s
     if not isinstance(labels, Tensor) or labels.dtype is not torch.int64 or labels.shape != images.shape[:1]:
         raise RobustcheckError(
             f"{name} must be an int64 tensor of shape ({len(images)},), a class index for each image, got "
-            f"{_described(labels)}"
+            f"{_described(labels)}{_hint_for_labels(labels, name)}"
         )
     classes = classifier.probe()
     if not 0 <= int(labels.min()) <= int(labels.max()) < classes:
@@ -78,7 +78,35 @@ def ids_of(images: Tensor) -> list[str]:
 
 
 def _is_number(value: object) -> TypeGuard[float]:
-    return not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return False
+    return isinstance(value, Integral) or math.isfinite(value)  # which an integer may be too large for
+
+
+def _hint_for_images(images: object) -> str:
+    """Return how to convert images to a uint8 tensor, where that is plain."""
+    if isinstance(images, np.ndarray):
+        return ": use torch.from_numpy(images)"
+    if isinstance(images, Tensor) and images.is_floating_point():
+        return ": use images.round().to(torch.uint8), after images * 255 where they are in 0..1"
+    if isinstance(images, list | tuple) and all(isinstance(image, Tensor) for image in images):
+        return ": use torch.stack(images)"
+    return ""
+
+
+def _hint_for_labels(labels: object, name: str) -> str:
+    """Return how to convert labels to an int64 tensor, where that is plain."""
+    if isinstance(labels, Tensor) and labels.ndim == 2:
+        return (
+            f": use {name}.squeeze(1)"
+            if labels.shape[1] == 1
+            else f": use {name}.argmax(1) for one-hot {name}"
+        )
+    if isinstance(labels, Tensor) and labels.dtype is not torch.int64:
+        return f": use {name}.long()"
+    if isinstance(labels, list | tuple | np.ndarray):
+        return f": use torch.as_tensor({name}), with integers"
+    return ""
 
 
 def _described(value: object) -> str:

@@ -16,6 +16,7 @@ from robustcheck.attacks.gradient_ascent import steepest
 from robustcheck.attacks.objective import Objective
 from robustcheck.attacks.rising_images import RisingImages
 from robustcheck.attacks.seeds import image_seeds
+from robustcheck.eager import reads_values
 from robustcheck.errors import RobustcheckError
 from robustcheck.models import Classifier
 from robustcheck.notation import View, X, load
@@ -95,6 +96,7 @@ class CallBatch:
         return steepest(objective.gradient(self.images[attack.source])[0])
 
 
+@reads_values
 def run_call(view: View, classifier: Classifier, images: Tensor, **given: Any) -> Tensor:
     """Return a view of a caller's images, on their device; `given` are the other arguments of `CallBatch`.
 

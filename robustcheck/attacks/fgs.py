@@ -10,10 +10,12 @@ from robustcheck.attacks.arguments import check_classifier, check_images, check_
 from robustcheck.attacks.batch import AttackBatch
 from robustcheck.attacks.gradient import check_gradient, loss_gradient
 from robustcheck.attacks.gradient_ascent import Ball, gradient_ascent, steepest
+from robustcheck.eager import reads_values
 from robustcheck.models import Classifier
 from robustcheck.notation import View
 
 
+@reads_values
 def fgs(classifier: Classifier, images: Tensor, *, epsilon: float, labels: Tensor | None = None) -> Tensor:
     """Return Adv_epsilon(x) = x + epsilon * sign(gradient of the loss at x), as an image file can hold it.
 

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import torch
 from torch import Tensor
 
+from robustcheck.eager import reads_values
 from robustcheck.errors import unknown
 from robustcheck.jpeg.pipeline import Rounding, Smooth, run_pipeline
 from robustcheck.jpeg.roundtrip import roundtrip
@@ -17,6 +18,7 @@ from robustcheck.jpeg.validation import check_batch, check_levels, qualities_of
 Gradient: TypeAlias = Literal["smooth", "straight-through"]
 
 
+@reads_values
 def differentiable(
     images: Tensor,
     *,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from robustcheck.eager import reads_values
 from robustcheck.jpeg.registry import CODECS, check_codec, check_device, implementation
 from robustcheck.jpeg.self_test import agrees_with_tensor, can_stand_in
 from robustcheck.jpeg.tables import chroma_factors
 from robustcheck.jpeg.validation import check_batch, check_bytes, qualities_of
 
 
+@reads_values
 def roundtrip(
     images: Tensor, *, quality: int | Tensor = 75, subsampling: str = "4:2:0", codec: str = "auto"
 ) -> Tensor:

@@ -1,5 +1,6 @@
 """Attacks and the gradient of JPEG in the contexts that torch has around a call, and with what was made in them."""
 
+import re
 from contextlib import contextmanager, nullcontext
 from functools import partial
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from robustcheck import RobustcheckError, jpeg
-from robustcheck.attacks import fgs, pgd
+from robustcheck.attacks import apgd, fgs, pgd, square
 from tests import toys
 
 
@@ -115,3 +116,78 @@ def test_classifier_made_in_inference_mode_is_attacked_or_refused(clean):
 def test_defence_that_cuts_the_gradient_is_named(bent, clean):
     with pytest.raises(RobustcheckError, match="through toy and the defence ahead of it"):
         pgd(bent, clean, epsilon=1, defence=torch.Tensor.detach)
+
+
+# What reads the values of its tensors: called as it is by a compiled function, refused where there are none.
+CALLS = {
+    **{
+        name: partial(lambda attack, net, images: attack(net, images), attack)
+        for name, attack in ATTACKS.items()
+    },
+    "apgd": partial(apgd, epsilon=2, steps=3),
+    "square": partial(square, epsilon=2, queries=3),
+    "roundtrip": lambda _net, images: jpeg.roundtrip(images),
+    "differentiable": lambda _net, images: jpeg.differentiable(images.float()),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_compiled_function_around_the_call_changes_nothing(bent, clean, call):
+    compiled = torch.compile(lambda images: CALLS[call](bent, images.flip(3)), backend="eager")
+    assert torch.equal(compiled(clean), CALLS[call](bent, clean.flip(3)))
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_image_inside_vmap_is_refused(bent, clean, call):
+    with pytest.raises(RobustcheckError, match="images must be a dense tensor whose values can be read"):
+        torch.vmap(lambda image: CALLS[call](bent, image[None])[0])(clean)
+
+
+@pytest.mark.parametrize("call", set(CALLS) - {"roundtrip"})
+def test_tensor_on_the_meta_device_is_refused(bent, clean, call):
+    with pytest.raises(RobustcheckError, match="images must be a dense tensor whose values can be read"):
+        CALLS[call](bent, clean.to("meta"))
+
+
+def test_labels_on_the_meta_device_and_gradients_of_torch_func_are_refused(bent, clean):
+    with pytest.raises(RobustcheckError, match="labels must be a dense tensor whose values can be read"):
+        fgs(bent, clean, epsilon=1, labels=torch.zeros(3, dtype=torch.int64, device="meta"))
+    with pytest.raises(RobustcheckError, match=r"torch\.autograd\.grad gives gradients"):
+        torch.func.grad(lambda images: jpeg.differentiable(images).sum())(clean.float())
+
+
+def test_error_of_a_defence_is_not_taken_for_one_of_the_images(bent, clean):
+    def broken(_pixels):
+        raise RuntimeError("mine")
+
+    with pytest.raises(Exception, match="mine"):
+        pgd(bent, clean, epsilon=1, steps=1, defence=broken)
+
+
+@pytest.mark.parametrize(
+    ("convert", "hint"),
+    [
+        (torch.Tensor.tolist, "torch.as_tensor(labels)"),
+        (torch.Tensor.numpy, "torch.as_tensor(labels)"),
+        (torch.Tensor.int, "labels.long()"),
+        (lambda labels: labels[:, None], "labels.squeeze(1)"),
+        (lambda labels: torch.eye(5)[labels], "labels.argmax(1)"),
+    ],
+)
+def test_error_about_labels_says_how_to_convert_them(bent, clean, convert, hint):
+    with pytest.raises(RobustcheckError, match=re.escape(f": use {hint}")):
+        fgs(bent, clean, epsilon=1, labels=convert(torch.zeros(3, dtype=torch.int64)))
+
+
+@pytest.mark.parametrize(
+    ("convert", "hint"),
+    [(torch.Tensor.float, "round().to(torch.uint8)"), (list, "torch.stack(images)")],
+)
+def test_error_about_images_says_how_to_convert_them(bent, clean, convert, hint):
+    with pytest.raises(RobustcheckError, match=re.escape(hint)):
+        fgs(bent, convert(clean), epsilon=1)
+
+
+def test_epsilon_too_large_for_a_float_is_refused(bent, clean):
+    with pytest.raises(RobustcheckError, match="from 1 to 255"):
+        fgs(bent, clean, epsilon=10**400)
