@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sized
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable, Sized
 from contextlib import suppress
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from operator import index
-from typing import Any
+from typing import Any, TypeVar
 
 from robustcheck.errors import RobustcheckError
 from robustcheck.notation import View, parse
+
+Result = TypeVar("Result")
 
 
 def checked_count(name: str, value: Any, why: str = "", *, least: int = 1) -> int:
@@ -38,6 +41,8 @@ def checked_views(views: Iterable[str | View]) -> tuple[View, ...]:
     """Return parsed views, of which at least one must be given, in a list."""
     if isinstance(views, str | View):
         raise RobustcheckError(f"views must be a list of views, got {views!s} alone: write ['{views}']")
+    if not isinstance(views, Iterable):
+        raise RobustcheckError(f"views must be a list of views, such as ['x', 'Adv_1'], got {views!r}")
     trees = tuple(map(parse, views))
     if not trees:
         raise RobustcheckError(
@@ -47,13 +52,32 @@ def checked_views(views: Iterable[str | View]) -> tuple[View, ...]:
 
 
 def checked_call(name: str, function: Any) -> Callable[..., Any]:
-    """Return a function, which must not have been called yet."""
+    """Return a function, which must not have been called yet, and whose call does its work."""
     if not callable(function):
         raise RobustcheckError(
             f"{name} must be a function, got {described(function)}: pass the function itself, "
             "or a lambda that calls it"
         )
+    for called in (function, type(function).__call__):
+        if iscoroutinefunction(called) or isasyncgenfunction(called) or isgeneratorfunction(called):
+            raise _does_nothing_yet(name)
     return function  # type: ignore[no-any-return]
+
+
+def checked_result(name: str, result: Result) -> Result:
+    """Return what a measured function returned, unless that is work which is still to be done."""
+    if isinstance(result, Coroutine | AsyncGenerator | Generator):
+        if isinstance(result, Coroutine):
+            result.close()  # or Python warns that it was never awaited
+        raise _does_nothing_yet(name)
+    return result
+
+
+def _does_nothing_yet(name: str) -> RobustcheckError:
+    return RobustcheckError(
+        f"{name} must do its work when it is called, got a generator or an async function, whose call does nothing yet: "
+        "measure lambda: list(f()), or lambda: asyncio.run(f())"
+    )
 
 
 def _is_batch(value: Any) -> bool:

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pytest
 
 from robustcheck import jpeg
-from robustcheck.benchmark.arguments import checked_call, checked_count, checked_images, checked_views
+from robustcheck.benchmark.arguments import (
+    checked_call,
+    checked_count,
+    checked_images,
+    checked_result,
+    checked_views,
+)
 from robustcheck.benchmark.device_facts import describe, device_facts
 from robustcheck.benchmark.hooks import RUN
 from robustcheck.benchmark.interleaved_rounds import time_interleaved
@@ -100,7 +106,9 @@ class Benchmark:
         checked_call("function", function)
         subject = self._used_model(images)
         with self._recorder.measuring(self._run.untimed):
-            result: Result = self._timed.pedantic(function, args, kwargs, **options)
+            result: Result = checked_result(
+                "function", self._timed.pedantic(function, args, kwargs, **options)
+            )
             self._recorder.keep(self._device, subject)
         return result
 
@@ -189,8 +197,8 @@ class Benchmark:
         checked_call("ours", ours), checked_call("theirs", theirs)
         subject = {"what": "ratio", **self._used_model(images)}
         with self._recorder.measuring(self._run.skipped):
-            self._timed.pedantic(ours)  # warms up, and makes the entry that is stored
-            theirs()
+            checked_result("ours", self._timed.pedantic(ours))  # warms up, and makes the entry that is stored
+            checked_result("theirs", theirs())
             if self._timed.disabled:
                 pytest.skip(
                     f"robustcheck_benchmark: both were called once, not timed: {self._run.why_untimed}"
@@ -214,6 +222,11 @@ class Benchmark:
         """What else pytest-benchmark stores with the times, to add to."""
         info: dict[str, Any] = self._timed.extra_info
         return info
+
+    @extra_info.setter
+    def extra_info(self, info: Mapping[str, Any]) -> None:
+        own = self._timed.extra_info
+        own.clear(), own.update(info)
 
     @property
     def group(self) -> str | None:
@@ -261,7 +274,7 @@ class Benchmark:
         peak, is_timed = None, not self._timed.disabled
         with self._recorder.measuring(self._run.untimed):
             if is_timed and rounds is None:
-                call()  # to warm up: compiling, loading, caches
+                checked_result("function", call())  # to warm up: compiling, loading, caches
             if is_timed:
                 peak = peak_memory(call, device)
             result: Result = (

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 
+from robustcheck.attacks.arguments import whole_number
 from robustcheck.errors import RobustcheckError
 from robustcheck.evaluation.cache_keys import config_facts, view_key
 from robustcheck.evaluation.checkpoint import RecordCheckpoint, SpotCheck
@@ -77,9 +78,16 @@ def evaluate(
         store: folder for cached records, which are loaded instead of computed; see `robustcheck.store.store`.
 
     Raises:
-        RobustcheckError: a view that can't be parsed or evaluated, a model whose output is not finite, a precision that
+        RobustcheckError: a seed or batch size that is no integer, a view that can't be parsed or evaluated, a model whose output is not finite, a precision that
             the device lacks.
     """
+    if not isinstance(views, (str, View, Iterable)):
+        raise RobustcheckError(
+            f"views must be a view or a list of views, such as ['x', 'Adv_1'], got {views!r}"
+        )
+    seed = whole_number("seed", seed, least=None)
+    if batch_size is not None and batch_size != "auto":
+        batch_size = whole_number("batch_size (or None, or 'auto')", batch_size)
     config = RunConfig(seed, batch_size, codec, precision, optimize, transfer=transfer or {})
     classifier = as_classifier(classifier, name="classifier")
     opened = match_classes(as_image_set(images, classifier.preprocessing, name="images"), classifier)

@@ -12,6 +12,8 @@ from robustcheck.errors import RobustcheckError
 
 Value = TypeVar("Value")
 
+_MOST_SAMPLES = 2**28
+
 
 def drawn(draw: st.DrawFn, value: Value | st.SearchStrategy[Value]) -> Value:
     """Return a value that is given as it is, or by a strategy."""
@@ -36,14 +38,23 @@ def height_and_width(size: Any) -> tuple[int, int]:
     """Return the sides that a size means: one integer for a square, or a pair (height, width)."""
     sides = [size] * 2 if _index(size) is not None else size
     try:
-        height, width = [_index(side) for side in sides]
-    except (TypeError, ValueError):
+        height, width = [_index(sides[place]) for place in range(len(sides))]  # in order: no set, no iterator
+    except (TypeError, ValueError, LookupError):
         height = width = None
     if height is None or width is None or min(height, width) < 1:
         raise RobustcheckError(
             f"size must be an integer >= 1, or a pair (height, width) of such, got {size!r}"
         )
     return height, width
+
+
+def check_samples(count: int, height: int, width: int) -> None:
+    """Raise `RobustcheckError` for a batch that would take more than 256 MiB."""
+    if 3 * count * height * width > _MOST_SAMPLES:
+        raise RobustcheckError(
+            f"size and count must make at most {_MOST_SAMPLES} samples (3 * count * height * width, 256 MiB), got count "
+            f"{count} and size {height} x {width}: draw fewer or smaller images"
+        )
 
 
 def _index(value: Any) -> int | None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from robustcheck.strategies.arguments import drawn, height_and_width, integer
+from robustcheck.strategies.arguments import check_samples, drawn, height_and_width, integer
 
 Size: TypeAlias = "int | tuple[int, int]"
 Pixels: TypeAlias = "NDArray[np.uint8]"  # (3, H, W), or (3, 1, 1) for a colour
@@ -39,10 +39,11 @@ def images(
         count: images in a batch, an integer or a strategy. Faults across images need two or more.
 
     Raises:
-        RobustcheckError: at the first example, for a size or count that is not an integer >= 1.
+        RobustcheckError: at the first example, for a size or count that is not an integer >= 1, or a batch of more than 256 MiB.
     """
     height, width = height_and_width(drawn(draw, size))
     number = integer("count", drawn(draw, count), 1)
+    check_samples(number, height, width)
     return torch.from_numpy(np.stack([_image(draw, height, width) for _ in range(number)]))
 
 

@@ -72,6 +72,8 @@ def _check(images: Any) -> None:
         )
         hint = ": add a batch dimension by images[None]" if getattr(images, "ndim", 0) == 3 else ""
         raise RobustcheckError(f"images must be uint8 (N, C, H, W), or a strategy of such, got {kind}{hint}")
+    if images.is_meta:
+        raise RobustcheckError("images must have values, got a tensor on the meta device: use another device")
 
 
 # The patterns, the simplest first: amount, place, images (N, C, H, W) -> something that broadcasts to their shape.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from hypothesis import strategies as st
@@ -34,7 +34,8 @@ def views(*, steps: Sequence[str] | None = None, deepest: int = 3) -> st.SearchS
         RobustcheckError: a name in `steps` that can't be drawn, or a `deepest` that is not an integer >= 0.
     """
     simple = [name for name, step in STEPS.items() if not step.is_open]
-    chosen = [steps] if isinstance(steps, str) else list(simple if steps is None else steps)
+    given: Any = simple if steps is None else steps
+    chosen = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
     if not chosen or not set(chosen) <= set(simple):
         raise RobustcheckError(
             f"steps must be some of {', '.join(simple)}; got {', '.join(map(str, chosen)) or 'none'}"

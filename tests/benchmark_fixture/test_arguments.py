@@ -1,13 +1,60 @@
 """Mistakes in the fixture's arguments: refused at the call, before anything is measured."""
 
+import json
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 
-from robustcheck.benchmark.arguments import checked_call, checked_count, checked_images, checked_views
+from robustcheck.benchmark.arguments import (
+    checked_call,
+    checked_count,
+    checked_images,
+    checked_result,
+    checked_views,
+)
 from robustcheck.errors import RobustcheckError
 
 BATCH = torch.zeros(8, 3, 4, 4, dtype=torch.uint8)
+
+
+def generator():
+    yield 1
+
+
+async def coroutine():
+    return 1
+
+
+async def async_generator():
+    yield 1
+
+
+class Awaited:
+    async def __call__(self):
+        return 1
+
+
+@pytest.mark.parametrize(
+    "function", [generator, coroutine, async_generator, Awaited(), partial(coroutine), partial(generator)]
+)
+def test_function_whose_call_does_nothing_yet_is_refused(function):
+    with pytest.raises(RobustcheckError, match="ours must do its work when it is called"):
+        checked_call("ours", function)
+
+
+@pytest.mark.parametrize("function", [generator, coroutine, async_generator])
+def test_result_that_is_work_still_to_be_done_is_refused(function):
+    with pytest.raises(RobustcheckError, match="theirs must do its work when it is called"):
+        checked_result("theirs", function())
+    assert checked_result("theirs", [1]) == [1]
+
+
+@pytest.mark.parametrize("views", [None, 3])
+def test_views_that_are_no_list_are_refused(views):
+    with pytest.raises(RobustcheckError, match=r"views must be a list of views, such as \['x', 'Adv_1'\]"):
+        checked_views(views)
 
 
 @pytest.mark.parametrize("value", [8, np.int64(8), np.uint8(8), np.array(8), torch.tensor(8)])
@@ -77,6 +124,9 @@ CALLS = {
     "fail": lambda b: b(lambda: pytest.fail("own words")),
     "fail in ratio": lambda b: b.ratio(int, lambda: pytest.fail("own words")),
     "own error": lambda b: 1 / 0,
+    "lambda of a generator": lambda b: b(lambda: (each for each in "ab")),
+    "lambda of a generator in ratio": lambda b: b.ratio(int, lambda: (each for each in "ab")),
+    "lambda of a generator, pedantic": lambda b: b.pedantic(lambda: (each for each in "ab")),
 }
 
 
@@ -100,8 +150,23 @@ def test_a_mistake_is_its_test_s_alone_and_nothing_is_stored(repository):
     repository.makepyfile(SLIPS)
     path = repository.path / "out.json"
     result = repository.runpytest(f"--benchmark-json={path}")
-    result.assert_outcomes(failed=11, skipped=1)
+    result.assert_outcomes(failed=14, skipped=1)
     lines = result.stdout.str()
     assert "not used at all" not in lines
     assert "robustcheck benchmarks" not in lines
     assert not path.exists() or '"name"' not in path.read_text()
+
+
+@pytest.mark.slow
+def test_extra_info_can_be_assigned(repository):
+    repository.makepyfile("""
+        def test_speed(robustcheck_benchmark):
+            robustcheck_benchmark.extra_info["old"] = 1
+            robustcheck_benchmark.extra_info = {"why": "nightly"}
+            robustcheck_benchmark(int)
+    """)
+    path = repository.path / "out.json"
+    repository.runpytest(f"--benchmark-json={path}", "--benchmark-max-time=0.001").assert_outcomes(passed=1)
+    (entry,) = json.loads(path.read_text())["benchmarks"]
+    assert entry["extra_info"]["why"] == "nightly"
+    assert "old" not in entry["extra_info"]

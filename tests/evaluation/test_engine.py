@@ -239,3 +239,34 @@ def test_table_of_the_sample_is_the_same_by_every_codec(sample_classifier, sampl
     for view in views:
         for column in ("prediction", "p_top", "l2"):
             np.testing.assert_array_equal(records.column(column, view), other.column(column, view))
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"seed": "a"}, "seed must be an integer, got 'a'"),
+        ({"seed": None}, "seed must be an integer, got None"),
+        ({"batch_size": 0}, "batch_size .* must be an integer >= 1, got 0"),
+        ({"batch_size": 2.5}, "batch_size .* got 2.5"),
+        ({"batch_size": "banana"}, "batch_size .* got 'banana'"),
+        ({"views": None}, "views must be a view or a list of views, .* got None"),
+        ({"views": 3}, "views must be .* got 3"),
+    ],
+)
+def test_option_of_the_wrong_type_is_refused(toy_classifier, toy_images, option, message):
+    with pytest.raises(RobustcheckError, match=message):
+        evaluate(toy_classifier, toy_images, **{"views": ["x"], **option})
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (None, "got None: give X alone"),
+        (np.eye(4)[[0, 1]], r"got labels of shape \(2, 4\): give \(X, y.argmax\(1\)\)"),
+        (torch.zeros(2, 1), r"got labels of shape \(2, 1\): give \(X, y\[:, 0\]\)"),
+        (np.array(3), r"got labels of shape \(\)"),
+    ],
+)
+def test_labels_of_a_pair_that_are_not_one_for_each_image_are_refused(toy_classifier, labels, message):
+    with pytest.raises(RobustcheckError, match=message):
+        evaluate(toy_classifier, (np.zeros((2, 3, 16, 16), np.uint8), labels), "x")

@@ -188,3 +188,28 @@ def test_without_hypothesis_it_says_what_to_install(monkeypatch):
         RobustcheckError, match=r"needs Hypothesis: pip install 'pytest-robustcheck\[hypothesis\]'"
     ):
         reload(strategies)
+
+
+@pytest.mark.parametrize("size", [{3, 4}, iter((3, 4)), {"height": 3, "width": 4}])
+def test_sides_without_an_order_are_refused(size):
+    with pytest.raises(RobustcheckError, match=r"a pair \(height, width\)"):
+        hypothesis_find(images(size=size), lambda _: True)
+
+
+@pytest.mark.parametrize("shape", [{"size": 10**9}, {"size": 3, "count": 10**9}, {"size": (1, 2**28)}])
+def test_batch_that_does_not_fit_into_memory_is_refused(shape):
+    with pytest.raises(RobustcheckError, match=r"at most 268435456 samples .* draw fewer or smaller images"):
+        hypothesis_find(images(**shape), lambda _: True)
+
+
+def test_images_on_the_meta_device_are_refused():
+    with pytest.raises(RobustcheckError, match="must have values"):
+        hypothesis_find(
+            perturbations(torch.zeros(1, 3, 2, 2, dtype=torch.uint8, device="meta"), 2), lambda _: True
+        )
+
+
+@pytest.mark.parametrize("steps", [3, 2.5, [None]])
+def test_steps_that_are_no_names_are_refused(steps):
+    with pytest.raises(RobustcheckError, match="steps must be some of"):
+        views(steps=steps)

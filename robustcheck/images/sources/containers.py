@@ -61,7 +61,29 @@ def contents(images: Any, name: str) -> Any:
                 f"{name} must have a label for each image, got {len(images[0])} images and {len(images[1])} labels"
             )
         return LabelledImages(*images)
+    _check_labels_of_batch(images, name)
     return images
+
+
+def _check_labels_of_batch(images: Any, name: str) -> None:
+    """Raise `RobustcheckError` for a batch of images with what are not labels, one for each image."""
+    arrays = (np.ndarray, torch.Tensor)
+    if not isinstance(images, (tuple, list)) or len(images) != 2 or not isinstance(images[0], arrays):
+        return
+    labels = images[1]
+    if images[0].ndim != 4 or not (labels is None or (isinstance(labels, arrays) and labels.ndim in (0, 2))):
+        return
+    got = "None" if labels is None else f"labels of shape {tuple(labels.shape)}"
+    hint = (
+        "X alone, where there are no labels"
+        if labels is None
+        else "(X, y.argmax(1)), where labels are one-hot"
+    )
+    if labels is not None and tuple(labels.shape[1:]) == (1,):
+        hint = "(X, y[:, 0])"
+    raise RobustcheckError(
+        f"{name} must be a pair (X, y) with a class for each image in y, got {got}: give {hint}"
+    )
 
 
 def _column(images: Any, name: str) -> list[Any]:
