@@ -61,7 +61,10 @@ def call_registered(
     if SEEDS in signature(step.function).parameters:
         named[SEEDS] = list(seeds)
     try:
-        found = step.function(*(inputs or (images,)), **named)
+        copies = [each.clone() if isinstance(each, Tensor) else each for each in inputs or (images,)]
+        found = step.function(
+            *copies, **named
+        )  # which may change them in place, and others have the images, too
     except RobustcheckError:
         raise
     except Exception as error:

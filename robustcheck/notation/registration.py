@@ -113,7 +113,7 @@ def _parameters(
 ) -> tuple[Number | None, dict[str, Option], bool]:
     """Return the amount, the options, and whether it draws at random, as a function's parameters say."""
     kinds = inspect.Parameter
-    parameters = inspect.signature(function).parameters
+    parameters = _signature(name, function).parameters
     taken = [p for p in parameters.values() if p.kind in {kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD}]
     named = {key: p for key, p in parameters.items() if p.kind is kinds.KEYWORD_ONLY and key != SEEDS}
     wanted = "(images, *, ...)" if positional == 1 else "(classifier, images, labels, *, epsilon, ...)"
@@ -155,6 +155,16 @@ def _option(step: str, key: str, parameter: inspect.Parameter, hint: object) -> 
         f"the parameter {key} of {step} has no default that says what may be written: give it one that is a number, "
         "text, true or false, or annotate it so"
     )
+
+
+def _signature(name: str, function: Any) -> inspect.Signature:
+    try:
+        return inspect.signature(function)
+    except (TypeError, ValueError) as error:  # no function, or one of C
+        raise RobustcheckError(
+            f"the function of {name} must be a Python function, whose parameters can be read, got {function!r}: write a "
+            "function that calls it"
+        ) from error
 
 
 def arguments(step: Step, amount: object, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import torch
 import robustcheck
 from robustcheck import RobustcheckError, evaluate
 from robustcheck.notation import NotationError, parse, temporary_steps
+from robustcheck.records import COLUMNS
 
 
 @pytest.fixture
@@ -198,3 +199,37 @@ def test_registering_imports_no_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_defence_and_attack_may_change_their_images_in_place(registry, toy_classifier, toy_images):
+    @robustcheck.register_defence("Blacken")
+    def blacken(images):
+        return images.fill_(0)
+
+    @robustcheck.register_attack("Bolder")
+    def bolder(_classifier, images, labels, *, epsilon):
+        labels.fill_(0)
+        return images.bitwise_xor_(1)
+
+    records = evaluate(toy_classifier, toy_images, ["Blacken", "Bolder_1", "Noise_1"])
+    plain = evaluate(toy_classifier, toy_images, ["Noise_1"])
+    assert records.mean("linf", "Blacken") > 200
+    assert records.mean("linf", "Bolder_1") == 1
+    for view in plain.views:
+        for name in COLUMNS:
+            assert plain.columns[view][name].tobytes() == records.columns[view][name].tobytes(), (view, name)
+
+
+def test_attack_that_leaves_its_ball_in_place_is_an_error(registry, toy_classifier, toy_images):
+    @robustcheck.register_attack("Inverted")
+    def inverted(_classifier, images, _labels, *, epsilon):
+        return images.bitwise_not_()
+
+    with pytest.raises(RobustcheckError, match="more than its epsilon of 1"):
+        evaluate(toy_classifier, toy_images, ["Inverted_1"])
+
+
+@pytest.mark.parametrize("function", [3, max, None])
+def test_what_has_no_signature_is_refused(registry, function):
+    with pytest.raises(RobustcheckError, match="the function of Odd must be a Python function"):
+        robustcheck.register_attack("Odd")(function)
