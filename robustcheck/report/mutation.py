@@ -60,7 +60,10 @@ class MutationSummary:
     def problem(self) -> str:
         """Why the run fails by its mutations; "" where it does not."""
         if not self.applied and not self.unresolved:
-            return "no fault could be examined: no test of this run makes a claim that holds"
+            return (
+                "no fault could be examined: no test of this run makes a claim that holds; write one, and where -k "
+                "chooses mutations, name tests in it, too, as in -k 'test_clean or labels_shifted'"
+            )
         if self.required is None or self.score is None or self.applied < LEAST or self.score >= self.required:
             return ""
         return f"{percent(self.score)} of {self.applied} faults turn this gate red, required >= {percent(self.required)}"

@@ -114,6 +114,7 @@ def test_run_without_claims_is_red(repository):
     result = repository.runpytest(SUITE, "-k", "labels_shifted")
     assert result.ret == 1
     assert "no fault could be examined: no test of this run makes a claim that holds" in told(result)
+    assert "name tests in it, too, as in -k 'test_clean or labels_shifted'" in told(result)
 
 
 def test_few_images_of_many_leave_close_claims_open(repository):
