@@ -104,6 +104,8 @@ class Reporter:
             yield f"{count} worker{'s' * (count > 1)} of pytest-xdist crashed: records that only they had are missing"
         if session.is_interrupted:
             yield from stopped_at(session.evaluations, session.resources)
+            if mutants := session.log.mutants:
+                yield f"interrupted after {len(mutants)} mutations: the score is of these alone, and gates nothing"
         if not is_quiet:
             yield from self._images_taken()
             stored = session.stored()

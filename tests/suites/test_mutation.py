@@ -59,6 +59,25 @@ def test_faults_are_caught_by_the_claims_of_the_repository(repository, kind):
     result.assert_outcomes(passed=2 + 5, skipped=1)
 
 
+def test_an_interrupted_suite_says_of_how_many_its_score_is(repository):
+    (repository.path / "stop.py").write_text(
+        """
+seen = []
+
+def pytest_runtest_logfinish(nodeid):
+    seen.append("robustcheck/mutation::" in nodeid)
+    if sum(seen) == 2:
+        raise KeyboardInterrupt
+"""
+    )
+    repository.syspathinsert()
+    (repository.path / "robustcheck.toml").write_text(WEAK)
+    options = (SUITE, chosen(SOME), "--robustcheck-mutation-score=100%", "-p", "stop")
+    result = repository.runpytest_subprocess(*options)
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert "interrupted after 2 mutations: the score is of these alone, and gates nothing" in told(result)
+
+
 def test_survivor_says_what_would_notice_it(repository):
     result, written = run(repository, claims=WEAK, faults="labels_shifted or gradient_cut")
     mutation = written["mutation"]
