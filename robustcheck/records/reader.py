@@ -64,6 +64,8 @@ class _Reader:
     def __init__(self, table: Table, where: str, views: Sequence[View], count: int, version: int) -> None:
         self._table, self._where, self._count_of_views = table, where, len(views)
         self._version, self._clean = version, views.index(X)
+        self._is_mean = np.array([any(each.draws for each in view.walk()) for view in views])
+        """Whether a view's measures are means over draws."""
         self._image = self._integers("image")
         self._refuse(
             "image", (self._image < 0) | (self._image >= count), f"an image of the {count} of the set"
@@ -134,7 +136,7 @@ class _Reader:
             bad &= ~(np.isnan(values) & (self._integers("label") < 0))
         self._refuse(measure.column, bad, f"a number from {low:g} to {high:g}")
         if measure.binary:
-            self._refuse(measure.column, values % 1 > 0, "0 or 1")
+            self._refuse(measure.column, (values % 1 > 0) & ~self._is_mean[self._view], "0 or 1")
         return values
 
     def _integers(self, name: str) -> Column:
